@@ -1,0 +1,31 @@
+"""Errors that a user can act on, and how a bad input is reported."""
+
+from __future__ import annotations
+
+
+class LebenchError(Exception):
+    """An error whose message alone tells a user what is wrong and what to do.
+
+    The command line prints it as one line and exits with code 2; no traceback. Library code raises it
+    (or its subclasses) for bad input only. A defect of lebench is any other exception.
+    """
+
+
+class UnknownNameError(LebenchError):
+    """A name that is in no registry; the message suggests the nearest ones."""
+
+
+class ParameterError(LebenchError):
+    """A parameter that does not exist, or whose value has the wrong type or range."""
+
+
+class MissingDependencyError(LebenchError):
+    """An optional dependency is not installed; the message says which extra installs it."""
+
+
+class DataError(LebenchError, ValueError):
+    """Arrays that a metric, a dataset or a model cannot use.
+
+    It is a ``ValueError`` too, so that code which uses the metrics as a library can catch it without
+    importing lebench's exceptions.
+    """

@@ -1,0 +1,361 @@
+"""One generic registry for tasks, models, metrics, datasets and backends.
+
+A registry maps names to objects that are imported only when they are asked for. Three sources fill it:
+
+* the index of what lebench itself offers (``lebench/index.json``, generated, see :func:`write_index`),
+  so that listing names costs no import;
+* entry points of installed packages, one group per kind (``lebench.tasks``, ``lebench.models``, ...);
+* decorators that run when a module is imported, among them the files given with ``--plugin``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import importlib
+import importlib.util
+import inspect
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar, overload
+
+from lebench.errors import LebenchError, UnknownNameError
+
+T = TypeVar("T")
+F = TypeVar("F")
+
+_INDEX_FILE = Path(__file__).with_name("index.json")
+_BUILTIN_PACKAGES = ("lebench.data", "lebench.metrics", "lebench.backends", "lebench.models", "lebench.tasks")
+
+
+class PluginWarning(UserWarning):
+    """A plug-in could not be loaded; the rest works."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """What a registry knows of a name before its object is imported.
+
+    Attributes
+    ----------
+    name : str
+        The registered name.
+    summary : str
+        One line of description; empty until a third party's object has been loaded.
+    tags : tuple of str
+        Words one can select by, such as the track of a task.
+    target : str
+        ``"module"`` (importing it registers the name), ``"module:attribute"``, or ``""`` if loaded.
+    source : str
+        Who provides it: ``"lebench"``, a package's name or a plug-in's path.
+    """
+
+    name: str
+    summary: str = ""
+    tags: tuple[str, ...] = ()
+    target: str = ""
+    source: str = "lebench"
+
+
+def first_line(text: str | None) -> str:
+    """Return the first line of a docstring without its final full stop."""
+    return (text or "").strip().split("\n", 1)[0].rstrip(".")
+
+
+class Registry(Generic[T]):
+    """Objects of one kind, by name.
+
+    Parameters
+    ----------
+    kind : str
+        What the objects are, in the singular: ``"task"``. The entry-point group is ``lebench.<kind>s``.
+
+    Examples
+    --------
+    >>> shapes = Registry[type]("shape", index={})
+    >>> @shapes.register("circle", summary="Round")
+    ... class Circle: ...
+    >>> shapes.get("circle") is Circle
+    True
+    >>> shapes.get("cirle")
+    Traceback (most recent call last):
+    ...
+    lebench.errors.UnknownNameError: unknown shape 'cirle'; did you mean 'circle'?
+    """
+
+    def __init__(self, kind: str, index: dict[str, dict[str, Any]] | None = None) -> None:
+        self.kind = kind
+        self._objects: dict[str, T] = {}
+        self._items: dict[str, Item] = {}
+        self._broken: dict[str, str] = {}
+        self._entry_points_read = index is not None
+        for name, entry in (_read_index().get(kind, {}) if index is None else index).items():
+            self._items[name] = Item(name, entry["summary"], tuple(entry["tags"]), entry["target"])
+
+    @property
+    def group(self) -> str:
+        """The entry-point group in which packages announce objects of this kind."""
+        return f"lebench.{self.kind}s"
+
+    @overload
+    def register(self, name: str, obj: None = None, *, summary: str = "", tags: Iterable[str] = ()) -> Callable[[F], F]: ...
+    @overload
+    def register(self, name: str, obj: F, *, summary: str = "", tags: Iterable[str] = ()) -> F: ...
+    def register(self, name: str, obj: Any = None, *, summary: str = "", tags: Iterable[str] = ()) -> Any:
+        """Record an object under a name, as a call or as a decorator; the object is returned unchanged.
+
+        Parameters
+        ----------
+        name : str
+            The name on the command line.
+        obj : object, optional
+            The object; without it a decorator is returned.
+        summary : str, optional
+            One line; by default the first line of the object's docstring.
+        tags : iterable of str, optional
+            Words to select by.
+
+        Raises
+        ------
+        LebenchError
+            If the name is taken by another object.
+        """
+        if obj is None:
+            return lambda decorated: self.register(name, decorated, summary=summary, tags=tags)
+        caller = _calling_module()
+        known = self._items.get(name)
+        if self._objects.get(name) is obj:
+            return obj
+        if known is not None and (name in self._objects or known.target.split(":")[0] != caller):
+            raise LebenchError(
+                f"{self.kind} {name!r} is already registered by {known.source}; register yours under another name"
+            )
+        target = known.target if known else caller
+        self._objects[name] = obj
+        self._items[name] = Item(
+            name,
+            summary or first_line(getattr(obj, "summary", None) or inspect.getdoc(obj)),
+            tuple(tags),
+            target,
+            "lebench" if target.split(":")[0].startswith("lebench.") else target.split(":")[0],
+        )
+        return obj
+
+    def names(self) -> list[str]:
+        """Return all names, sorted; nothing is imported."""
+        self._read_entry_points()
+        return sorted(self._items)
+
+    def items(self) -> list[Item]:
+        """Return what is known of each name, sorted by name; nothing is imported."""
+        return [self._items[name] for name in self.names()]
+
+    def item(self, name: str) -> Item:
+        """Return what is known of one name.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such name; the message suggests near ones.
+        """
+        self._read_entry_points()
+        if name not in self._items:
+            raise UnknownNameError(self._unknown(name))
+        return self._items[name]
+
+    def __contains__(self, name: object) -> bool:
+        self._read_entry_points()
+        return name in self._items
+
+    def get(self, name: str) -> T:
+        """Return the object of a name, importing it if it was not yet.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such name; the message suggests near ones.
+        LebenchError
+            If the name is known but its module fails to import.
+        """
+        item = self.item(name)
+        if name not in self._objects:
+            self._load(item)
+        return self._objects[name]
+
+    def select(self, patterns: Iterable[str]) -> list[str]:
+        """Return the names that match any of the patterns, in sorted order without repetition.
+
+        Parameters
+        ----------
+        patterns : iterable of str
+            Each is a name, a glob (``digits/*``, ``digits*``), or a tag such as a track (``collapse``).
+
+        Raises
+        ------
+        UnknownNameError
+            For a pattern that matches nothing.
+        """
+        chosen: set[str] = set()
+        for pattern in patterns:
+            if pattern in self:
+                chosen.add(pattern)
+                continue
+            self._load_untagged()
+            matches = [i.name for i in self.items() if pattern in i.tags or fnmatch.fnmatchcase(i.name, pattern)]
+            if not matches:
+                raise UnknownNameError(self._unknown(pattern))
+            chosen.update(matches)
+        return sorted(chosen)
+
+    def _unknown(self, name: str) -> str:
+        words = set(self._items) | {tag for item in self._items.values() for tag in item.tags}
+        near = difflib.get_close_matches(name, sorted(words), n=3, cutoff=0.5)
+        if near:
+            hint = "did you mean " + " or ".join(repr(n) for n in near) + "?"
+        else:
+            hint = f"see 'lebench list {self.kind}s'"
+        return f"unknown {self.kind} {name!r}; {hint}"
+
+    def _load(self, item: Item) -> None:
+        if item.name in self._broken:
+            raise LebenchError(self._broken[item.name])
+        module_name, _, attribute = item.target.partition(":")
+        try:
+            module = importlib.import_module(module_name)
+            if attribute:
+                obj = module
+                for part in attribute.split("."):
+                    obj = getattr(obj, part)
+                if item.name not in self._objects:
+                    self._objects[item.name] = obj  # type: ignore[assignment]
+                    summary = item.summary or first_line(getattr(obj, "summary", None) or inspect.getdoc(obj))
+                    tags = item.tags or _tags_of(obj)
+                    self._items[item.name] = Item(item.name, summary, tags, item.target, item.source)
+        except LebenchError:
+            raise
+        except Exception as error:
+            message = f"{self.kind} {item.name!r} of {item.source} cannot be loaded: {type(error).__name__}: {error}"
+            self._broken[item.name] = message
+            raise LebenchError(message) from error
+        if item.name not in self._objects:
+            raise LebenchError(f"importing {module_name} did not register the {self.kind} {item.name!r}")
+
+    def _load_untagged(self) -> None:
+        """Load third parties' objects, whose tags are not known before; warn of those that fail."""
+        for item in list(self._items.values()):
+            if item.source != "lebench" and item.name not in self._objects and item.name not in self._broken:
+                try:
+                    self._load(item)
+                except LebenchError as error:
+                    self._broken[item.name] = str(error)
+                    warnings.warn(str(error), PluginWarning, stacklevel=3)
+
+    def _read_entry_points(self) -> None:
+        if self._entry_points_read:
+            return
+        self._entry_points_read = True
+        from importlib.metadata import entry_points
+
+        for point in entry_points(group=self.group):
+            package = point.dist.name if point.dist else point.value
+            if point.name in self._items:
+                message = f"{self.kind} {point.name!r} of package {package} is ignored: the name is taken"
+                warnings.warn(message, PluginWarning, stacklevel=3)
+                continue
+            self._items[point.name] = Item(point.name, "", (), point.value, package)
+
+
+def _tags_of(obj: object) -> tuple[str, ...]:
+    track = getattr(obj, "track", None)
+    return (track,) if isinstance(track, str) else ()
+
+
+def _calling_module() -> str:
+    """Return the name of the module that registers: the first one on the stack that does not do so for another.
+
+    A module whose decorators register on behalf of their caller says so with ``_REGISTERS_FOR_CALLER = True``.
+    """
+    frame = sys._getframe(1)
+    while frame.f_back is not None and (
+        frame.f_globals.get("__name__") == __name__ or frame.f_globals.get("_REGISTERS_FOR_CALLER")
+    ):
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__", ""))
+
+
+def load_plugin(path: str | Path) -> None:
+    """Run a Python file that registers tasks, models, metrics, datasets or backends.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file given with ``--plugin``.
+
+    Raises
+    ------
+    LebenchError
+        If the file does not exist or raises while it is imported.
+    """
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise LebenchError(f"plug-in {str(path)!r} is not a file")
+    name = f"lebench_plugin_{file.stem}"
+    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(file):
+        return
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise LebenchError(f"plug-in {str(path)!r} is not a Python file (its name must end in .py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except LebenchError as error:
+        del sys.modules[name]
+        raise LebenchError(f"plug-in {str(path)!r}: {error}") from error
+    except Exception as error:
+        del sys.modules[name]
+        raise LebenchError(f"plug-in {str(path)!r} fails to import: {type(error).__name__}: {error}") from error
+
+
+def _read_index() -> dict[str, dict[str, Any]]:
+    return json.loads(_INDEX_FILE.read_text(encoding="utf-8")) if _INDEX_FILE.exists() else {}
+
+
+tasks: Registry[Any] = Registry("task")
+models: Registry[Any] = Registry("model")
+metrics: Registry[Any] = Registry("metric")
+datasets: Registry[Any] = Registry("dataset")
+backends: Registry[Any] = Registry("backend")
+
+REGISTRIES: dict[str, Registry[Any]] = {r.kind: r for r in (tasks, models, metrics, datasets, backends)}
+
+
+def build_index() -> dict[str, dict[str, Any]]:
+    """Import every module of lebench that registers something and return the index of names."""
+    import pkgutil
+
+    for package_name in _BUILTIN_PACKAGES:
+        package = importlib.import_module(package_name)
+        for module in pkgutil.iter_modules(package.__path__, package_name + "."):
+            importlib.import_module(module.name)
+    return {
+        kind: {
+            item.name: {"summary": item.summary, "tags": list(item.tags), "target": item.target}
+            for item in registry.items()
+            if item.source == "lebench" and item.name in registry._objects
+        }
+        for kind, registry in REGISTRIES.items()
+    }
+
+
+def write_index() -> None:
+    """Write ``lebench/index.json`` anew; ``make index`` calls it after something was registered."""
+    _INDEX_FILE.write_text("{}", encoding="utf-8")
+    for registry in REGISTRIES.values():
+        registry._items.clear()
+        registry._objects.clear()
+    _INDEX_FILE.write_text(json.dumps(build_index(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

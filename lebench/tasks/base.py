@@ -1,0 +1,99 @@
+"""What a task is: one short declaration of a standardized question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lebench.data.base import Split, Variant
+
+Track = Literal["generalization", "elasticity", "collapse"]
+TRACKS: tuple[Track, ...] = ("generalization", "elasticity", "collapse")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A metric that could not be computed, and why. It is recorded as a reason, never as NaN."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fitted model together with the data it was fitted to.
+
+    Attributes
+    ----------
+    split : Split
+        Data of the variant.
+    fitted : object
+        What ``model.fit`` returned; it offers the task's needs.
+    seed : int
+        Root seed of the cell.
+    """
+
+    split: Split
+    fitted: Any
+    seed: int
+
+
+#: What a scoring function returns: values by name ``"metric"`` or ``"metric@qualifier"``.
+Scores = Mapping[str, "float | Missing"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A standardized question: data, variants to fit, capabilities needed, metrics, in one track.
+
+    Attributes
+    ----------
+    name : str
+        ``"family/question"``.
+    track : {"generalization", "elasticity", "collapse"}
+        Where it is ranked.
+    summary : str
+        The question in one line.
+    reference : str
+        The paper, with section or equation.
+    version : int
+        Raised when its numbers change.
+    dataset : str
+        Registered name.
+    needs : tuple of str or of tuples
+        Capabilities; a tuple inside means any one of these: ``(("features", "gram"),)``.
+    primary : str
+        The metric that ranks.
+    metrics : tuple of str
+        Names of all values that `score` returns, ``"metric"`` or ``"metric@qualifier"``, where ``metric`` is
+        registered (its direction and bounds are looked up there).
+    score : callable
+        ``{variant name: Fit}`` to ``{name: value}``.
+    variants : tuple of Variant
+        Each is one fit.
+    """
+
+    name: str
+    track: Track
+    summary: str
+    reference: str
+    version: int
+    dataset: str
+    needs: tuple[str | tuple[str, ...], ...]
+    primary: str
+    metrics: tuple[str, ...]
+    score: Callable[[Mapping[str, Fit]], Scores]
+    variants: tuple[Variant, ...] = (Variant(),)
+
+    def unmet(self, capabilities: frozenset[str]) -> str | None:
+        """Return why a model with these capabilities cannot do this task, or None if it can."""
+        for need in self.needs:
+            options = (need,) if isinstance(need, str) else need
+            if not capabilities.intersection(options):
+                return f"needs the capability {' or '.join(options)}, which the model does not offer"
+        return None
+
+
+def metric_of(name: str) -> str:
+    """Return the registered metric of a recorded value: ``"accuracy"`` for ``"accuracy@n=50"``."""
+    return name.split("@", 1)[0]
