@@ -1,0 +1,59 @@
+# Every target sets up what it needs: Python 3.11 and make are enough.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+# One thread per process: two single-threaded workers beat one process with two threads.
+export OMP_NUM_THREADS ?= 1
+# mkdocs announces its own future on every call.
+export NO_MKDOCS_2_WARNING := 1
+export DISABLE_MKDOCS_2_WARNING := true
+
+.PHONY: run test test-all lint bench site serve baselines index clean
+.DEFAULT_GOAL := run
+
+run: $(READY)  ## score a ResNet on every task on digits, three seeds
+	$(BIN)/lebench run --model resnet --seeds 3
+
+test: $(READY)  ## the quick tests
+	$(BIN)/pytest -n 2 -m "not slow" --benchmark-disable
+
+test-all: $(READY)  ## all tests
+	$(BIN)/pytest -n 2 -m "" --benchmark-disable
+
+lint: $(READY)  ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## the speed that is promised, as ratios of CPU seconds
+	$(BIN)/pytest benchmarks --benchmark-only --benchmark-disable-gc -m ""
+
+site: $(READY)  ## the documentation and the leaderboard, under site/
+	$(BIN)/lebench site build
+	$(BIN)/mkdocs build --strict --quiet
+
+serve: $(READY)  ## the same at http://127.0.0.1:8000
+	$(BIN)/lebench site build
+	$(BIN)/mkdocs serve --strict --dev-addr 127.0.0.1:8000
+
+baselines: $(READY)  ## run what has changed of the baselines and write their entries
+	$(BIN)/lebench baselines
+
+index: $(READY)  ## write the index of registered names anew
+	$(BIN)/python -c "from lebench.registry import write_index; write_index()"
+
+clean:  ## remove what was generated, but not the results
+	rm -rf .venv site docs/leaderboard docs/reference .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks
+
+# torch is pinned in the command that installs whatever needs it: an open range would bring the CUDA build along.
+# neural-tangents declares TensorFlow, which only its experimental part needs: hence without its dependencies.
+# -qq leaves out pip's warnings about search locations; errors are still shown.
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "lebench needs Python 3.11 or newer on the PATH (or: make PYTHON=/path/to/python)"; exit 1; }
+	@echo "Installing the pinned environment into .venv (about two minutes, once)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt torch==2.13.0 -e '.[dev]'
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps neural-tangents==0.6.5
+	@touch $@
