@@ -29,3 +29,7 @@ class DataError(LebenchError, ValueError):
     It is a ``ValueError`` too, so that code which uses the metrics as a library can catch it without
     importing lebench's exceptions.
     """
+
+
+class TrainingError(LebenchError):
+    """Training broke down, by divergence for example."""

@@ -8,34 +8,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lebench.arrays import FloatArray, IntArray
 from lebench.errors import DataError
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-
-#: One independent stream per axis of randomness: changing one leaves the others alone.
-STREAMS = ("data", "init", "batches", "probe")
-
-
-def stream(seed: int, axis: str) -> np.random.SeedSequence:
-    """Return the seed sequence of one axis of randomness.
-
-    Parameters
-    ----------
-    seed : int
-        The root seed of a cell.
-    axis : {"data", "init", "batches", "probe"}
-        What is drawn.
-    """
-    return np.random.SeedSequence(seed).spawn(len(STREAMS))[STREAMS.index(axis)]
-
-
-def generator(seed: int, axis: str) -> np.random.Generator:
-    """Return a generator for one axis of randomness (see :func:`stream`)."""
-    return np.random.default_rng(stream(seed, axis))
-
+from lebench.seeds import generator, stream
 
 @dataclass(frozen=True)
 class Split:
@@ -134,9 +110,11 @@ class Dataset:
             Root seed; only its ``data`` stream is used.
         """
         x_train, y_train, x_test, y_test = self.splitter(*self.arrays, generator(seed, "data"))
-        mean = x_train.mean(axis=0)
-        # A pixel that never changes in training has no scale; dividing by 1 leaves it as it is.
-        std = x_train.std(axis=0)
+        # Images per channel, so that the geometry of the pixels stays; other inputs per coordinate.
+        axes = tuple(range(x_train.ndim - 1)) if x_train.ndim > 2 else 0
+        mean = x_train.mean(axis=axes)
+        # A coordinate that never changes in training has no scale; dividing by 1 leaves it as it is.
+        std = x_train.std(axis=axes)
         std = np.where(std > 0, std, 1.0)
         return Split((x_train - mean) / std, y_train, (x_test - mean) / std, y_test, self.class_names)
 

@@ -1,0 +1,95 @@
+"""What a backend is, and the recipe by which it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from lebench.architectures import Architecture
+from lebench.arrays import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: published, the same for everybody, part of a cell's identity.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the training data; more of them on small data, see `min_steps`.
+    lr, momentum, weight_decay, batch_size, optimizer
+        As usual. Weight decay acts on all parameters; with ``adam`` it is decoupled (AdamW).
+    loss : {"cross_entropy", "mse"}
+        ``mse`` is (1/2)\\|f - y\\|^2 on one-hot targets minus 1/C, summed over outputs, averaged over points.
+    schedule : {"step", "constant", "cosine"}
+        ``step`` divides the learning rate by 10 after 1/3 and 2/3 of the epochs (Papyan, Han & Donoho 2020).
+    min_steps : int
+        Lower limit on the number of updates: epochs are added until it is reached, so that training on 50
+        points reaches the terminal phase too.
+    """
+
+    epochs: Annotated[int, Ge(0), Le(100_000)] = 100
+    lr: Annotated[float, Gt(0)] = 0.05
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
+    weight_decay: Annotated[float, Ge(0)] = 5e-4
+    batch_size: Annotated[int, Ge(1)] = 64
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    schedule: Literal["step", "constant", "cosine"] = "step"
+    min_steps: Annotated[int, Ge(0)] = 500
+
+    def lr_at(self, progress: float) -> float:
+        """Return the learning rate at a fraction of training from 0 to 1."""
+        import math
+
+        if self.schedule == "constant":
+            return self.lr
+        if self.schedule == "cosine":
+            return self.lr * 0.5 * (1 + math.cos(math.pi * progress))
+        return self.lr * 0.1 ** int(progress * 3)
+
+
+#: Builds a module of the backend's framework: (input shape (h, w, c) or (d,), number of outputs) to a module.
+Builder = Callable[[tuple[int, ...], int], Any]
+
+
+class Backend(Protocol):
+    """Turns an architecture into a fitted network with one framework. A value, never global."""
+
+    name: str
+
+    def fit(
+        self,
+        network: Architecture | Builder,
+        recipe: Recipe,
+        x: FloatArray,
+        y: IntArray,
+        classes: int,
+        seed: int,
+    ) -> object:
+        """Train and return the fitted network with all its capabilities.
+
+        Parameters
+        ----------
+        network : Architecture or callable
+            A description, or a function that builds a module of the framework.
+        recipe : Recipe
+            How to train.
+        x : ndarray of shape (n, \\*input_shape), float64
+            Training inputs.
+        y : ndarray of shape (n,), int64
+            Labels 0 to `classes` - 1.
+        classes : int
+            Number of classes C, which is the number of outputs.
+        seed : int
+            Root seed: the ``init``, ``batches`` and ``probe`` streams are used.
+
+        Raises
+        ------
+        TrainingError
+            If the loss becomes infinite or NaN.
+        """
+        ...

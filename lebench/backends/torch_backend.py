@@ -1,0 +1,294 @@
+"""The torch backend: trains a network and offers every capability of the design on it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lebench import registry
+from lebench.architectures import Architecture
+from lebench.arrays import FloatArray, IntArray
+from lebench.backends.base import Builder, Recipe
+from lebench.backends.torch_build import build
+from lebench.backends.torch_steps import step_changes
+from lebench.backends.torch_tangents import empirical_ntk, tangent_products
+from lebench.capabilities import SimilarityKind, Trajectory
+from lebench.errors import DataError, LebenchError, TrainingError
+from lebench.progress import report
+from lebench.seeds import generator, stream
+
+_BATCH = 1024
+#: Number of moments of training that a trajectory holds, spaced evenly in log(1 + epoch).
+_MOMENTS = 24
+#: Number of training points whose scores are followed.
+_PROBES = 50
+
+
+class TorchBackend:
+    """Networks in torch: trained in float32, measured in float64."""
+
+    name = "torch"
+
+    def fit(
+        self,
+        network: Architecture | Builder,
+        recipe: Recipe,
+        x: FloatArray,
+        y: IntArray,
+        classes: int,
+        seed: int,
+    ) -> FittedNetwork:
+        """Train a network; see :class:`lebench.backends.base.Backend`."""
+        inputs, labels = _as_input(x, torch.float32), torch.from_numpy(y)
+        module = _initialized(network, x.shape[1:], classes, seed)
+        probe = np.sort(generator(seed, "probe").permutation(len(y))[:_PROBES])
+        course = _train(module, recipe, inputs, labels, classes, generator(seed, "batches"), probe)
+        module = module.double().eval()
+        head = _last_linear(module, _as_input(x[:1]))
+        fitted = FittedClassifier if recipe.loss == "cross_entropy" else FittedNetwork
+        return fitted(module, head, recipe.loss, classes, course)
+
+
+registry.backends.register(
+    "torch", TorchBackend, summary="Networks in PyTorch: trained in float32, measured in float64"
+)
+
+
+def _as_input(x: FloatArray, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return (n, h, w, c) as a (n, c, h, w) view, which torch calls channels-last, its faster layout here."""
+    tensor = torch.from_numpy(np.ascontiguousarray(x)).to(dtype)
+    return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 else tensor
+
+
+def _initialized(network: Architecture | Builder, input_shape: tuple[int, ...], outputs: int, seed: int) -> nn.Module:
+    init_seed = int(stream(seed, "init").generate_state(1, np.uint64)[0] >> np.uint64(1))
+    if isinstance(network, Architecture):
+        module: nn.Module = build(network, input_shape, outputs, torch.Generator().manual_seed(init_seed))
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(init_seed)
+            module = network(input_shape, outputs)
+        if not isinstance(module, nn.Module):
+            raise LebenchError(f"the builder must return a torch.nn.Module, it returned {type(module).__name__}")
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def encode(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
+    """Return the targets of the ``mse`` loss: one-hot minus 1/C, shape (n, C)."""
+    return functional.one_hot(labels, classes).to(dtype) - 1.0 / classes
+
+
+def _loss(scores: Tensor, labels: Tensor, classes: int, loss: str) -> Tensor:
+    if loss == "cross_entropy":
+        return functional.cross_entropy(scores, labels)
+    return 0.5 * (scores - encode(labels, classes, scores.dtype)).square().sum(dim=1).mean()
+
+
+def _moments(epochs: int) -> set[int]:
+    spaced = np.expm1(np.linspace(0.0, math.log1p(epochs), _MOMENTS))
+    return {0, epochs, *np.rint(spaced).astype(int).tolist()}
+
+
+def _train(
+    module: nn.Module,
+    recipe: Recipe,
+    x: Tensor,
+    labels: Tensor,
+    classes: int,
+    rng: np.random.Generator,
+    probe: IntArray,
+) -> Trajectory:
+    batches = math.ceil(len(labels) / recipe.batch_size)
+    epochs = max(recipe.epochs, math.ceil(recipe.min_steps / batches)) if recipe.epochs else 0
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    optimizer: torch.optim.Optimizer
+    if recipe.optimizer == "sgd":
+        optimizer = torch.optim.SGD(
+            parameters, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+    else:
+        optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    moments = _moments(epochs)
+    recorded: list[tuple[int, float, float, FloatArray]] = []
+
+    def record(epoch: int) -> None:
+        scores = _evaluate(module, x)
+        loss = float(_loss(scores.double(), labels, classes, recipe.loss))
+        error = float((scores.argmax(dim=1) != labels).double().mean())
+        if not math.isfinite(loss):
+            raise TrainingError(f"training diverged by epoch {epoch}: the loss is {loss}; try a smaller lr")
+        recorded.append((epoch, loss, error, scores[probe].double().numpy()))
+        report(epoch=epoch, epochs=epochs, loss=loss, error=error)
+
+    record(0)
+    for epoch in range(1, epochs + 1):
+        module.train()
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr_at((epoch - 1) / epochs)
+        # Parts of nearly equal size: a last batch of one example would break batch normalization.
+        for batch in np.array_split(rng.permutation(len(labels)), batches):
+            chosen = torch.from_numpy(batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss = _loss(module(x[chosen]), labels[chosen], classes, recipe.loss)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        if epoch in moments:
+            record(epoch)
+        else:
+            report(epoch=epoch, epochs=epochs)
+    module.eval()
+    times, losses, errors, scores = zip(*recorded, strict=True)
+    return Trajectory(np.array(times, float), np.array(losses), np.array(errors), probe, np.stack(scores))
+
+
+def _evaluate(module: nn.Module, x: Tensor) -> Tensor:
+    module.eval()
+    with torch.no_grad():
+        return torch.cat([module(part) for part in x.split(_BATCH)])
+
+
+class FittedNetwork:
+    """A trained network with its capabilities, measured in float64 and in evaluation mode.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+        The network, in float64.
+    """
+
+    def __init__(
+        self, module: nn.Module, head: nn.Linear | None, loss: str, classes: int, course: Trajectory
+    ) -> None:
+        self.module = module
+        self._last = head
+        self._loss_name = loss
+        self._classes = classes
+        self._course = course
+
+    def predict(self, x: FloatArray) -> FloatArray:
+        """Return scores (n, C): logits for cross-entropy."""
+        return _numpy(_evaluate(self.module, _as_input(x)))
+
+    def features(self, x: FloatArray) -> FloatArray:
+        """Return the input of the last linear layer, (n, p)."""
+        head = self._head()
+        parts: list[Tensor] = []
+        with head.register_forward_pre_hook(lambda _, inputs: parts.append(inputs[0].detach())):
+            _evaluate(self.module, _as_input(x))
+        return _numpy(torch.cat(parts).flatten(1))
+
+    def head(self) -> tuple[FloatArray, FloatArray]:
+        """Return weights (C, p) and bias (C,) of the last linear layer."""
+        head = self._head()
+        bias = head.bias if head.bias is not None else torch.zeros(head.out_features, dtype=torch.float64)
+        return _numpy(head.weight), _numpy(bias)
+
+    def similarity(
+        self,
+        sources: FloatArray,
+        labels: IntArray,
+        targets: FloatArray,
+        kind: SimilarityKind = "relative",
+        step: float | None = None,
+    ) -> FloatArray:
+        """Return similarities (n, m); see :class:`lebench.capabilities.HasSimilarity`.
+
+        Raises
+        ------
+        DataError
+            If a step on some source leaves its own scores where they are, so that there is nothing to divide by.
+        """
+        x, x_to = _as_input(sources), _as_input(targets)
+        gradient = self._loss_gradient(x, torch.from_numpy(labels))
+        norm = gradient.norm(dim=1, keepdim=True)
+        self._refuse_zero(norm[:, 0], "the loss gradient")
+        direction = gradient / norm
+        if step is None:
+            # First order, per unit step along the unit gradient: every kind is a ratio, so the scale drops out.
+            both = torch.cat([x_to, x])
+            change = -tangent_products(self.module, x, direction, both)
+            at_targets = change[:, : len(x_to)]
+            at_source = change[range(len(x)), range(len(x_to), len(both))]
+            scale = torch.ones(len(x), dtype=torch.float64)
+        else:
+            target_values: Tensor = torch.from_numpy(labels)
+            if self._loss_name == "mse":
+                target_values = encode(target_values, self._classes, torch.float64)
+            at_targets, at_source = step_changes(self.module, x, target_values, self._loss_name, x_to, step)
+            scale = step * norm[:, 0]
+        if kind == "kernel":
+            return _numpy(-torch.einsum("nmc,nc->nm", at_targets, direction) / scale[:, None])
+        moved = at_source.norm(dim=1)
+        self._refuse_zero(moved, "the change of its own scores")
+        if kind == "relative":
+            return _numpy(at_targets.norm(dim=2) / moved[:, None])
+        if kind == "signed":
+            return _numpy(torch.einsum("nmc,nc->nm", at_targets, at_source) / moved[:, None] ** 2)
+        raise DataError(f"unknown kind of similarity {kind!r}; choose 'relative', 'signed' or 'kernel'")
+
+    def gram(self, x1: FloatArray, x2: FloatArray) -> FloatArray:
+        """Return the empirical NTK (n, m), averaged over outputs, at the trained parameters."""
+        second = None if x2 is x1 else _as_input(x2)
+        return _numpy(empirical_ntk(self.module, _as_input(x1), second))
+
+    def trajectory(self) -> Trajectory:
+        """Return loss, error and scores of probe points over the epochs."""
+        return self._course
+
+    def _loss_gradient(self, x: Tensor, labels: Tensor) -> Tensor:
+        scores = _evaluate(self.module, x)
+        if self._loss_name == "mse":
+            return scores - encode(labels, self._classes, scores.dtype)
+        # p - onehot cancels when the network is sure; minus the sum of the others keeps the digits.
+        gradient = scores.softmax(dim=1)
+        gradient[range(len(x)), labels] = 0.0
+        gradient[range(len(x)), labels] = -gradient.sum(dim=1)
+        return gradient
+
+    def _head(self) -> nn.Linear:
+        if self._last is None or self._last.out_features != self._classes:
+            raise LebenchError(
+                "the network does not end in a torch.nn.Linear with one output per class, so it has no features; "
+                "let its forward() return the output of such a layer"
+            )
+        return self._last
+
+    @staticmethod
+    def _refuse_zero(values: Tensor, what: str) -> None:
+        zero = torch.nonzero(values == 0).flatten().tolist()
+        if zero:
+            shown = ", ".join(map(str, zero[:5])) + (", ..." if len(zero) > 5 else "")
+            raise DataError(f"similarity is undefined for source {shown}: {what} is zero")
+
+
+class FittedClassifier(FittedNetwork):
+    """A network trained by cross-entropy, whose scores are logits."""
+
+    def predict_proba(self, x: FloatArray) -> FloatArray:
+        """Return the softmax of the logits, (n, C)."""
+        return _numpy(torch.from_numpy(self.predict(x)).softmax(dim=1))
+
+
+def _last_linear(module: nn.Module, example: Tensor) -> nn.Linear | None:
+    """Return the linear layer that is called last."""
+    called: list[nn.Linear] = []
+    handles = [m.register_forward_hook(lambda m, *_: called.append(m)) for m in _linear_layers(module)]
+    try:
+        _evaluate(module, example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return called[-1] if called else None
+
+
+def _linear_layers(module: nn.Module) -> list[nn.Linear]:
+    return [m for m in module.modules() if isinstance(m, nn.Linear)]
+
+
+def _numpy(tensor: Tensor) -> Any:
+    return np.ascontiguousarray(tensor.detach().double().numpy())

@@ -1,0 +1,182 @@
+"""Architectures as torch modules. Inputs are (n, height, width, channels), as everywhere in lebench."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from lebench import architectures as arch
+from lebench.errors import LebenchError
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "tanh": nn.Tanh,
+    "gelu": nn.GELU,
+    "identity": nn.Identity,
+}
+
+
+class Erf(nn.Module):
+    """The error function as an activation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply erf to (...)."""
+        return torch.erf(x)
+
+
+class Flatten(nn.Module):
+    """(n, c, h, w) to (n, h w c) in the order (h, w, c), so that backends agree on the features."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Flatten all but the first axis."""
+        return x.permute(0, 2, 3, 1).flatten(1) if x.ndim == 4 else x.flatten(1)
+
+
+class GlobalAvgPool(nn.Module):
+    """(n, c, h, w) to (n, c)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Average over positions."""
+        return x.mean(dim=(2, 3))
+
+
+class Residual(nn.Module):
+    """Body plus shortcut."""
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Sum both branches."""
+        result: Tensor = self.body(x) + self.shortcut(x)
+        return result
+
+
+class Network(nn.Module):
+    """A chain of layers whose last one is the linear head.
+
+    Attributes
+    ----------
+    layers : torch.nn.Sequential
+        All layers.
+    """
+
+    def __init__(self, layers: nn.Sequential) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, c, h, w) or (n, d) to scores (n, outputs)."""
+        result: Tensor = self.layers(x)
+        return result
+
+
+class _Builder:
+    """Builds layers one after the other and follows the shape (channels, height, width) or (features,)."""
+
+    def __init__(self, architecture: arch.Architecture, outputs: int, rng: torch.Generator) -> None:
+        self.architecture = architecture
+        self.outputs = outputs
+        self.rng = rng
+
+    def chain(self, layers: tuple[arch.Layer, ...], shape: tuple[int, ...]) -> tuple[nn.Sequential, tuple[int, ...]]:
+        modules = []
+        for layer in layers:
+            module, shape = self.layer(layer, shape)
+            modules.append(module)
+        return nn.Sequential(*modules), shape
+
+    def layer(self, layer: arch.Layer, shape: tuple[int, ...]) -> tuple[nn.Module, tuple[int, ...]]:
+        match layer:
+            case arch.Dense(units):
+                self._expect(layer, shape, 1)
+                out = self.outputs if units is None else units
+                return self._draw(nn.Linear(shape[0], out), shape[0]), (out,)
+            case arch.Conv(channels, kernel, stride, padding):
+                self._expect(layer, shape, 3)
+                if padding == "same" and kernel % 2 == 0:
+                    raise LebenchError(f"{arch.describe(layer)}: 'same' padding needs an odd kernel size")
+                pad = kernel // 2 if padding == "same" else 0
+                size = tuple((s + 2 * pad - kernel) // stride + 1 for s in shape[1:])
+                self._expect_room(layer, shape, size)
+                conv = nn.Conv2d(shape[0], channels, kernel, stride=stride, padding=pad)
+                return self._draw(conv, shape[0] * kernel**2), (channels, *size)
+            case arch.Activation("erf"):
+                return Erf(), shape
+            case arch.Activation(name):
+                return _ACTIVATIONS[name](), shape
+            case arch.AvgPool(size) | arch.MaxPool(size):
+                self._expect(layer, shape, 3)
+                pooled = tuple(s // size for s in shape[1:])
+                self._expect_room(layer, shape, pooled)
+                pool = nn.AvgPool2d(size) if isinstance(layer, arch.AvgPool) else nn.MaxPool2d(size)
+                return pool, (shape[0], *pooled)
+            case arch.GlobalAvgPool():
+                self._expect(layer, shape, 3)
+                return GlobalAvgPool(), shape[:1]
+            case arch.Flatten():
+                return Flatten(), (math.prod(shape),)
+            case arch.BatchNorm():
+                norm = nn.BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0])
+                return norm, shape
+            case arch.LayerNorm():
+                return nn.GroupNorm(1, shape[0]), shape
+            case arch.Residual(body, shortcut):
+                left, left_shape = self.chain(body, shape)
+                right, right_shape = self.chain(shortcut, shape)
+                if left_shape != right_shape:
+                    raise LebenchError(
+                        f"{arch.describe(layer)}: the body gives shape {left_shape}, the shortcut {right_shape}; "
+                        "add a 1x1 convolution with the same stride to the shortcut"
+                    )
+                return Residual(left, right), left_shape
+        raise LebenchError(f"the torch backend cannot build {arch.describe(layer)}")
+
+    def _draw(self, module: nn.Linear | nn.Conv2d, fan_in: int) -> nn.Module:
+        with torch.no_grad():
+            module.weight.normal_(0.0, math.sqrt(self.architecture.weight_variance / fan_in), generator=self.rng)
+            if module.bias is not None:
+                module.bias.normal_(0.0, math.sqrt(self.architecture.bias_variance), generator=self.rng)
+        return module
+
+    @staticmethod
+    def _expect(layer: arch.Layer, shape: tuple[int, ...], dimensions: int) -> None:
+        if len(shape) != dimensions:
+            what, cure = ("a vector", "put Flatten before it") if dimensions == 1 else ("an image", "use image data")
+            raise LebenchError(f"{arch.describe(layer)} needs {what} as input, got shape {shape}; {cure}")
+
+    @staticmethod
+    def _expect_room(layer: arch.Layer, shape: tuple[int, ...], size: tuple[int, ...]) -> None:
+        if min(size) < 1:
+            raise LebenchError(f"{arch.describe(layer)} leaves nothing of an input of shape {shape}; use fewer of them")
+
+
+def build(
+    architecture: arch.Architecture, input_shape: tuple[int, ...], outputs: int, rng: torch.Generator
+) -> Network:
+    """Return the network of an architecture with freshly drawn weights.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        What to build.
+    input_shape : tuple of int
+        (height, width, channels) or (features,).
+    outputs : int
+        Number of scores.
+    rng : torch.Generator
+        Draws the weights.
+
+    Raises
+    ------
+    LebenchError
+        If a layer does not fit the shape it gets; the message names the layer.
+    """
+    shape = (input_shape[2], *input_shape[:2]) if len(input_shape) == 3 else input_shape
+    layers, _ = _Builder(architecture, outputs, rng).chain(architecture.layers, shape)
+    return Network(layers)

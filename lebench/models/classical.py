@@ -1,0 +1,225 @@
+"""Models without a network: nearest neighbours, logistic regression and a kernel machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from annotated_types import Ge, Gt
+
+from lebench import registry
+from lebench.arrays import FloatArray, IntArray
+from lebench.capabilities import SimilarityKind
+from lebench.data.base import Split
+from lebench.errors import DataError
+
+
+def flat(x: FloatArray) -> FloatArray:
+    """Return inputs (n, \\*shape) as rows (n, d)."""
+    return x.reshape(len(x), -1)
+
+
+@registry.models.register("knn", tags=("classical",))
+@dataclass(frozen=True)
+class KNearestNeighbours:
+    """Majority vote of the k nearest training points in Euclidean distance.
+
+    Parameters
+    ----------
+    k : int
+        Number of neighbours.
+    """
+
+    k: Annotated[int, Ge(1)] = 3
+    capabilities: ClassVar[frozenset[str]] = frozenset({"predict", "predict_proba"})
+
+    def fit(self, split: Split, seed: int) -> object:
+        """Store the training points."""
+        from sklearn.neighbors import KNeighborsClassifier
+
+        if self.k > len(split.x_train):
+            raise DataError(f"knn needs at least k={self.k} training points, there are {len(split.x_train)}")
+        return _Votes(KNeighborsClassifier(self.k).fit(flat(split.x_train), split.y_train))
+
+
+class _Votes:
+    def __init__(self, classifier: Any) -> None:
+        self._classifier = classifier
+
+    def predict(self, x: FloatArray) -> FloatArray:
+        # Equal votes are decided by the nearest neighbour: a share below one vote keeps the order of the votes.
+        votes = self.predict_proba(x)
+        _, nearest = self._classifier.kneighbors(flat(x), n_neighbors=1)
+        votes[np.arange(len(x)), self._classifier._y[nearest[:, 0]]] += 0.5 / self._classifier.n_neighbors
+        return votes
+
+    def predict_proba(self, x: FloatArray) -> FloatArray:
+        shares: FloatArray = self._classifier.predict_proba(flat(x)).astype(np.float64)
+        return shares
+
+
+@registry.models.register("logistic-regression", tags=("classical",))
+@dataclass(frozen=True)
+class LogisticRegression:
+    """Multinomial logistic regression on the pixels, L2-regularized.
+
+    Parameters
+    ----------
+    c : float
+        Inverse strength of the regularization, as in scikit-learn.
+    """
+
+    c: Annotated[float, Gt(0)] = 1.0
+    capabilities: ClassVar[frozenset[str]] = frozenset({"predict", "predict_proba", "features", "similarity", "gram"})
+
+    def fit(self, split: Split, seed: int) -> object:
+        """Minimize the regularized log-loss."""
+        from sklearn.linear_model import LogisticRegression as Classifier
+
+        classifier = Classifier(C=self.c, max_iter=5000, tol=1e-6).fit(flat(split.x_train), split.y_train)
+        weights, bias = classifier.coef_, classifier.intercept_
+        if len(weights) == 1:  # scikit-learn keeps one row for two classes; softmax wants two
+            weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
+        return LinearClassifier(weights, bias)
+
+
+class LinearClassifier:
+    """A linear map with softmax, whose kernel is <x, x'> + 1 for every step and every weight."""
+
+    def __init__(self, weights: FloatArray, bias: FloatArray) -> None:
+        self._weights = weights
+        self._bias = bias
+
+    def predict(self, x: FloatArray) -> FloatArray:
+        """Return logits (n, C)."""
+        scores: FloatArray = flat(x) @ self._weights.T + self._bias
+        return scores
+
+    def predict_proba(self, x: FloatArray) -> FloatArray:
+        """Return the softmax of the logits (n, C)."""
+        from scipy.special import softmax
+
+        probabilities: FloatArray = softmax(self.predict(x), axis=1)
+        return probabilities
+
+    def features(self, x: FloatArray) -> FloatArray:
+        """Return the pixels (n, d)."""
+        return np.ascontiguousarray(flat(x))
+
+    def head(self) -> tuple[FloatArray, FloatArray]:
+        """Return weights (C, d) and bias (C,)."""
+        return self._weights, self._bias
+
+    def gram(self, x1: FloatArray, x2: FloatArray) -> FloatArray:
+        """Return <x, x'> + 1, (n, m)."""
+        kernel: FloatArray = flat(x1) @ flat(x2).T + 1.0
+        return kernel
+
+    def similarity(
+        self,
+        sources: FloatArray,
+        labels: IntArray,
+        targets: FloatArray,
+        kind: SimilarityKind = "relative",
+        step: float | None = None,
+    ) -> FloatArray:
+        """Return similarities (n, m), exact for every step because the model is linear in its weights."""
+        return kernel_similarity(
+            self.gram(sources, targets), np.einsum("nd,nd->n", flat(sources), flat(sources)) + 1, kind
+        )
+
+
+def kernel_similarity(kernel: FloatArray, diagonal: FloatArray, kind: SimilarityKind) -> FloatArray:
+    """Return the similarities of a model whose step on x moves f(x') by -step K(x', x) times the loss gradient.
+
+    Parameters
+    ----------
+    kernel : ndarray of shape (n, m)
+        K(source, target).
+    diagonal : ndarray of shape (n,)
+        K(source, source).
+    kind : {"relative", "signed", "kernel"}
+        See :class:`lebench.capabilities.HasSimilarity`. The label drops out of all three (He & Su 2020, section 2).
+
+    Raises
+    ------
+    DataError
+        If the kernel of a source with itself is zero.
+    """
+    if kind == "kernel":
+        return kernel
+    if np.any(diagonal == 0):
+        raise DataError(f"similarity is undefined for source {int(np.argmin(diagonal))}: its kernel with itself is zero")
+    signed: FloatArray = kernel / diagonal[:, None]
+    return np.abs(signed) if kind == "relative" else signed
+
+
+@registry.models.register("rbf", tags=("kernel",))
+@dataclass(frozen=True)
+class RBFKernelMachine:
+    """Ridge regression with the Gaussian kernel exp(-|x - x'|^2 / (2 d s^2)), ridge by leave-one-out.
+
+    Targets are one-hot minus 1/C. The ridge is chosen on the training points by closed-form leave-one-out over
+    one grid relative to the mean diagonal of the kernel.
+
+    Parameters
+    ----------
+    scale : float
+        Length scale s in units of the square root of the input dimension d.
+    """
+
+    scale: Annotated[float, Gt(0)] = 0.5
+    capabilities: ClassVar[frozenset[str]] = frozenset({"predict", "similarity", "gram"})
+
+    def fit(self, split: Split, seed: int) -> object:
+        """Solve for the dual coefficients."""
+        x = flat(split.x_train)
+        targets = np.eye(split.classes)[split.y_train] - 1.0 / split.classes
+        machine = _RBFMachine(x, 1.0 / (2.0 * x.shape[1] * self.scale**2))
+        machine.solve(targets)
+        return machine
+
+
+#: Ridges over which leave-one-out chooses, relative to the mean diagonal of the kernel.
+RIDGES = 10.0 ** np.arange(-8, 2)
+
+
+class _RBFMachine:
+    def __init__(self, x: FloatArray, rate: float) -> None:
+        self._x = x
+        self._rate = rate
+
+    def solve(self, targets: FloatArray) -> None:
+        kernel = self.gram(self._x, self._x)
+        values, vectors = np.linalg.eigh(kernel)
+        rotated = vectors.T @ targets
+        # Leave-one-out residual of point i: alpha_i / (K + ridge)^-1_ii, all ridges from one decomposition.
+        best = np.inf
+        for ridge in RIDGES * np.trace(kernel) / len(kernel):
+            inverse = 1.0 / (np.maximum(values, 0.0) + ridge)
+            coefficients = vectors @ (inverse[:, None] * rotated)
+            residual = coefficients / (np.square(vectors) @ inverse)[:, None]
+            loss = float(np.square(residual).mean())
+            if loss < best:
+                best, self._coefficients = loss, coefficients
+
+    def predict(self, x: FloatArray) -> FloatArray:
+        scores: FloatArray = self.gram(x, self._x) @ self._coefficients
+        return scores
+
+    def gram(self, x1: FloatArray, x2: FloatArray) -> FloatArray:
+        from scipy.spatial.distance import cdist
+
+        kernel: FloatArray = np.exp(-self._rate * cdist(flat(x1), flat(x2), "sqeuclidean"))
+        return kernel
+
+    def similarity(
+        self,
+        sources: FloatArray,
+        labels: IntArray,
+        targets: FloatArray,
+        kind: SimilarityKind = "relative",
+        step: float | None = None,
+    ) -> FloatArray:
+        return kernel_similarity(self.gram(sources, targets), np.ones(len(sources)), kind)
