@@ -1,0 +1,32 @@
+"""Reading results and the leaderboard: tables of records, intervals over seeds, entries and the board."""
+
+from lebench.board.board import Board, make_board, write_board
+from lebench.board.entries import Entry, EntryError, EntryInfo, entry_name, read_entries, read_entry, write_entry
+from lebench.board.frame import frame, newest
+from lebench.board.ranking import Standing, direction_of, is_control, leaders, primary_of, standing, summary
+from lebench.board.statistics import Estimate, mean_interval, paired_difference
+
+__all__ = [
+    "Board",
+    "Entry",
+    "EntryError",
+    "EntryInfo",
+    "Estimate",
+    "Standing",
+    "direction_of",
+    "entry_name",
+    "frame",
+    "is_control",
+    "leaders",
+    "make_board",
+    "mean_interval",
+    "newest",
+    "paired_difference",
+    "primary_of",
+    "read_entries",
+    "read_entry",
+    "standing",
+    "summary",
+    "write_board",
+    "write_entry",
+]

@@ -1,0 +1,83 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from lebench.board import Estimate, mean_interval, paired_difference
+from lebench.errors import DataError
+
+finite = st.floats(-1e6, 1e6)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.99])
+def test_interval_is_the_one_of_scipys_t_test(level):
+    values = [0.91, 0.94, 0.90, 0.97, 0.93]
+    estimate = mean_interval(values, level)
+    expected = stats.ttest_1samp(values, 0.0).confidence_interval(level)
+    assert estimate.mean == pytest.approx(np.mean(values), rel=1e-14)
+    assert (estimate.lower, estimate.upper) == pytest.approx((expected.low, expected.high), rel=1e-12)
+    assert estimate.seeds == 5
+
+
+def test_interval_of_two_values_is_the_closed_form():
+    # With one degree of freedom t is Cauchy, so its 0.975 quantile is tan(pi (0.975 - 0.5)).
+    estimate = mean_interval([0.0, 2.0])
+    half = math.tan(math.pi * 0.475)
+    assert (estimate.lower, estimate.upper) == pytest.approx((1 - half, 1 + half), rel=1e-12)
+
+
+def test_one_value_has_no_interval():
+    assert mean_interval([0.7]) == Estimate(0.7, None, None, 1)
+
+
+@given(finite, st.integers(2, 30))
+def test_equal_values_have_a_degenerate_interval(value, n):
+    assert mean_interval([value] * n) == Estimate(value, value, value, n)
+
+
+@given(st.lists(finite, min_size=2, max_size=12), finite, st.floats(0.01, 100))
+def test_interval_moves_and_scales_with_the_values(values, shift, scale):
+    before, after = mean_interval(values), mean_interval([scale * v + shift for v in values])
+    slack = 1e-9 * (1 + abs(shift) + scale * max(map(abs, values)))
+    assert after.mean == pytest.approx(scale * before.mean + shift, abs=slack)
+    assert after.upper - after.lower == pytest.approx(scale * (before.upper - before.lower), rel=1e-9, abs=100 * slack)
+
+
+def test_covers_the_truth_as_often_as_it_says():
+    draws = np.random.default_rng(0).normal(1.0, 2.0, size=(2000, 5))
+    inside = sum(e.lower <= 1.0 <= e.upper for e in map(mean_interval, draws))
+    # Five standard deviations of a binomial around 95%.
+    assert abs(inside / 2000 - 0.95) < 5 * math.sqrt(0.95 * 0.05 / 2000)
+
+
+@pytest.mark.parametrize(
+    ("values", "level", "message"),
+    [([], 0.95, "no value"), ([1.0, math.nan], 0.95, "finite"), ([1.0, 2.0], 1.0, "between 0 and 1")],
+)
+def test_bad_input_says_what_is_wrong(values, level, message):
+    with pytest.raises(DataError, match=message):
+        mean_interval(values, level)
+
+
+def test_paired_difference_is_the_one_of_scipys_paired_t_test_over_common_seeds():
+    a = {0: 0.95, 1: 0.91, 2: 0.97, 3: 0.96, 9: 0.1}
+    b = {3: 0.93, 2: 0.95, 1: 0.90, 0: 0.92, 7: 0.9}
+    difference = paired_difference(a, b)
+    expected = stats.ttest_rel([a[s] for s in range(4)], [b[s] for s in range(4)]).confidence_interval(0.95)
+    assert (difference.lower, difference.upper) == pytest.approx((expected.low, expected.high), rel=1e-10)
+    assert difference.seeds == 4
+
+
+def test_pairing_finds_what_separate_intervals_hide():
+    hard = [0.5, 0.6, 0.7, 0.8, 0.9]
+    a, b = ({s: v + d for s, v in enumerate(hard)} for d in (0.01, 0.0))
+    assert mean_interval(a.values()).lower < mean_interval(b.values()).upper
+    assert paired_difference(a, b).excludes_zero
+
+
+def test_no_common_seed_is_no_comparison():
+    assert paired_difference({0: 1.0}, {1: 1.0}) is None
+    assert not paired_difference({0: 1.0}, {0: 0.0}).excludes_zero

@@ -1,0 +1,107 @@
+"""A small catalogue of tasks, metrics and models, and records of them, for tests of what reads results."""
+
+import hashlib
+
+import pytest
+
+from lebench import registry
+from lebench.metrics.base import Metric
+from lebench.records import Cell, Cost, Environment, Record, RunInfo, Source
+from lebench.registry import Registry
+from lebench.tasks.base import Task
+
+MACHINE = Environment(
+    lebench="0.1.0",
+    python="3.11.7",
+    packages={"numpy": "2.4.6", "torch": "2.13.0"},
+    os="Linux",
+    cpu="two cores",
+    gpu=None,
+    threads=1,
+)
+
+
+def _metric(name, symbol, equation, direction, bounds, summary):
+    return Metric(name, symbol, equation, "a test", direction, bounds, "1", (), (), lambda: 0.0, summary)
+
+
+def _task(name, track, primary, values, version=1):
+    return Task(
+        name=name,
+        track=track,
+        summary=f"What is the {primary} on {name}",
+        reference="A. Author (2026), equation 1",
+        version=version,
+        dataset="digits",
+        needs=("predict",),
+        primary=primary,
+        metrics=values,
+        score=lambda fits: {},
+    )
+
+
+@pytest.fixture
+def catalogue(monkeypatch):
+    """Registries that hold three tasks, three metrics and four models, one of them a control."""
+    metrics = Registry("metric", index={})
+    for metric in (
+        _metric("accuracy", r"\mathrm{acc}", r"\frac{1}{n}\sum_i [\hat y_i = y_i]", "higher", (0, 1), "Share correct"),
+        _metric("spread", r"\sigma", r"\sigma \ge 0", "lower", (0, float("inf")), "Within-class spread"),
+        _metric("norm", r"\|w\|", r"\|w\|_2", "none", (0, float("inf")), "Norm of the weights"),
+    ):
+        metrics.register(metric.name, metric)
+    tasks = Registry("task", index={})
+    for task in (
+        _task("toy/accuracy", "generalization", "accuracy", ("accuracy", "norm")),
+        _task("toy/small", "generalization", "accuracy@n=100", ("accuracy@n=50", "accuracy@n=100"), version=2),
+        _task("toy/collapse", "collapse", "spread", ("spread", "spread@test")),
+    ):
+        tasks.register(task.name, task, tags=(task.track,))
+    models = Registry("model", index={})
+    for name in ("mlp", "linear", "cnn"):
+        models.register(name, object(), summary=name)
+    models.register("constant", object(), summary="The most frequent class", tags=("control",))
+    for kind, value in (("metrics", metrics), ("tasks", tasks), ("models", models)):
+        monkeypatch.setattr(registry, kind, value)
+    return registry
+
+
+@pytest.fixture
+def make_record(catalogue):
+    """A function that makes a sealed record of the catalogue's tasks."""
+
+    def make(task="toy/accuracy", label="mlp", seed=0, metrics=None, **changes):
+        known = catalogue.tasks.get(task)
+        status = changes.pop("status", "ok")
+        cell = Cell(
+            task=task,
+            task_version=changes.pop("task_version", known.version),
+            task_fingerprint=changes.pop("task_fingerprint", "f" * 64),
+            dataset="digits",
+            dataset_sha256="d" * 64,
+            model=label.split("[")[0],
+            params={"width": 64},
+            model_fingerprint=hashlib.sha256(label.encode()).hexdigest(),
+            backend=changes.pop("backend", "torch"),
+            precision="float32",
+            seed=seed,
+        )
+        content = {
+            "schema": 1,
+            "cell": cell,
+            "track": known.track,
+            "label": label,
+            "status": status,
+            "metrics": metrics or {},
+            "cost": Cost(fit_s=2.0, score_s=0.1, cpu_s=2.2, peak_memory_bytes=300_000_000, fits=1)
+            if status == "ok"
+            else None,
+            "environment": MACHINE,
+            "source": Source(commit="0" * 40, dirty=False),
+            "run": RunInfo(
+                started="2026-01-01T00:00:00Z", finished="2026-01-01T00:00:03Z", command=f"lebench run --model {label}"
+            ),
+        }
+        return Record(**(content | changes)).sealed()
+
+    return make
