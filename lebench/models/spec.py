@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from lebench import registry
-from lebench.errors import LebenchError, MissingDependencyError, ParameterError, UnknownNameError
+from lebench.errors import LebenchError, MissingDependencyError, ParameterError
 from lebench.records import Scalar
 
 #: Where a model runs that needs no framework.
@@ -201,14 +201,11 @@ def _split_outside_brackets(text: str) -> list[str]:
 
 def _signature(name: str, factory: Callable[..., Any]) -> dict[str, Parameter]:
     try:
-        hints = typing.get_type_hints(factory, include_extras=True)
-        if isinstance(factory, type) and not dataclasses.is_dataclass(factory):
-            hints = typing.get_type_hints(factory.__init__, include_extras=True)
-        signature = inspect.signature(factory)
+        signature = inspect.signature(factory, eval_str=True)
     except (NameError, TypeError, ValueError) as error:
         raise LebenchError(f"model {name!r}: its parameters cannot be read: {error}") from error
     return {
-        p.name: Parameter(p.name, hints.get(p.name, _REQUIRED), p.default)
+        p.name: Parameter(p.name, p.annotation, p.default)
         for p in signature.parameters.values()
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.POSITIONAL_ONLY)
     }

@@ -1,0 +1,211 @@
+"""Carrying out a plan: what is missing is done, every outcome becomes a record at once."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from lebench.errors import LebenchError
+from lebench.records import Record, RunInfo
+from lebench.run.environment import cores, environment, source
+from lebench.run.events import CellDone, CellEnded, Event, Outcome, RunStarted
+from lebench.run.executors import LocalExecutor, default_memory_limit
+from lebench.run.plan import Job, Plan, PlannedCell
+from lebench.run.store import Store
+
+#: Seconds a cell may take unless asked otherwise.
+TIME_LIMIT = 1800.0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run has done.
+
+    Attributes
+    ----------
+    records : tuple of Record
+        Those written by this run, in the order in which they were complete.
+    reused : int
+        Cells whose outcome was known.
+    left : int
+        Cells that were not reached because the run was interrupted.
+    interrupted : str
+        ``"SIGINT"`` or ``"SIGTERM"``, or empty.
+    wall_s : float
+        Duration in seconds.
+    """
+
+    records: tuple[Record, ...]
+    reused: int
+    left: int
+    interrupted: str
+    wall_s: float
+
+    @property
+    def done(self) -> int:
+        """Number of cells that this run computed."""
+        return sum(record.status == "ok" for record in self.records)
+
+    @property
+    def skipped(self) -> int:
+        """Number of cells recorded as impossible by this run."""
+        return sum(record.status == "skipped" for record in self.records)
+
+    @property
+    def failures(self) -> tuple[Record, ...]:
+        """Records of the cells that failed, ran too long or out of memory."""
+        return tuple(record for record in self.records if record.status not in ("ok", "skipped"))
+
+
+def pending(plan: Plan, store: Store, force: bool = False) -> tuple[list[Job], list[PlannedCell]]:
+    """Return what of a plan is not in the store: jobs with the missing cells only, and skipped cells.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is wanted.
+    store : Store
+        What there is.
+    force : bool
+        Want everything anew.
+    """
+
+    def missing(cell: PlannedCell) -> bool:
+        return force or not store.has(cell.cell, cell.label)
+
+    jobs = [replace(job, cells=tuple(cell for cell in job.cells if missing(cell))) for job in plan.jobs]
+    return [job for job in jobs if job.cells], [cell for cell in plan.skipped if missing(cell)]
+
+
+def execute(
+    plan: Plan,
+    store: Store,
+    jobs: int | None = None,
+    force: bool = False,
+    time_limit: float = TIME_LIMIT,
+    memory_limit: int | None = None,
+    on_event: Callable[[Event], None] = lambda event: None,
+    command: str | None = None,
+) -> Summary:
+    """Do what of a plan is not in the store.
+
+    An interrupt (SIGINT, SIGTERM) ends the workers and returns what is done; a second SIGINT raises.
+
+    Parameters
+    ----------
+    plan : Plan
+        From :func:`lebench.run.plan.make_plan`.
+    store : Store
+        Where records go, each the moment it is complete.
+    jobs : int, optional
+        Worker processes at a time; by default as many as there are processors.
+    force : bool
+        Do also what is in the store.
+    time_limit : float
+        Seconds a cell may take, its fits included.
+    memory_limit : int, optional
+        Resident bytes a worker may have; by default its part of what is free.
+    on_event : callable
+        Receives what happens, see :mod:`lebench.run.events`.
+    command : str, optional
+        How the run was asked for, as recorded; by default the command line.
+
+    Raises
+    ------
+    LebenchError
+        If the results folder cannot be written to, or a limit makes no sense.
+    """
+    workers = cores() if jobs is None else jobs
+    if workers < 1:
+        raise LebenchError(f"the number of jobs must be at least 1, not {workers}")
+    memory = default_memory_limit(workers) if memory_limit is None else memory_limit
+    if time_limit <= 0 or memory <= 0:
+        raise LebenchError("a time limit and a memory limit must be positive")
+    store.prepare()
+    began = time.time()
+    command = _command_line() if command is None else command
+    todo, impossible = pending(plan, store, force)
+    left = sum(len(job.cells) for job in todo)
+    reused = len(plan.cells) - left - len(impossible)
+    on_event(RunStarted(left, sum(job.fits for job in todo), reused, len(plan.skipped), workers))
+
+    records: list[Record] = []
+
+    def record(planned: PlannedCell, outcome: Outcome) -> None:
+        records.append(_record(planned, outcome, command))
+        store.put(records[-1], outcome.log)
+        on_event(CellDone(records[-1], left))
+
+    for planned in impossible:
+        record(planned, Outcome("skipped", planned.unmet or "", started=began, finished=time.time()))
+    executor = LocalExecutor(workers, time_limit, memory)
+    with _Interruption() as interruption, closing(executor.run(plan, todo, interruption.happened)) as events:
+        for event in events:
+            if isinstance(event, CellEnded):
+                left -= 1
+                record(event.cell, event.outcome)
+            else:
+                on_event(event)
+    return Summary(tuple(records), reused, left, interruption.name, time.time() - began)
+
+
+class _Interruption:
+    """Notes SIGINT and SIGTERM while it is entered, so that what is under way can be ended in order."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self._before: dict[signal.Signals, Any] = {}
+
+    def happened(self) -> bool:
+        """Return whether one of the signals arrived."""
+        return bool(self.name)
+
+    def __enter__(self) -> _Interruption:
+        # Elsewhere than in the main thread Python does not let one handle signals.
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.name and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.name = signal.Signals(number).name
+
+
+def _record(planned: PlannedCell, outcome: Outcome, command: str) -> Record:
+    return Record(
+        schema_version=1,
+        cell=planned.cell,
+        track=planned.track,
+        label=planned.label,
+        status=outcome.status,
+        reason=outcome.reason,
+        metrics=outcome.metrics,
+        missing=outcome.missing,
+        cost=outcome.cost,
+        environment=environment(),
+        source=source(),
+        run=RunInfo(started=_iso(outcome.started), finished=_iso(outcome.finished), command=command),
+    ).sealed()
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def _command_line() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -1,0 +1,216 @@
+"""The plan of a run: which cells, which of them share fits, and which cannot be done and why."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lebench import registry
+from lebench.data.base import Dataset, Variant
+from lebench.errors import LebenchError
+from lebench.models.spec import NUMPY, Configured, build_model, expand
+from lebench.records import Cell
+from lebench.run.fingerprint import model_fingerprint, task_fingerprint
+from lebench.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell and what a reader calls it.
+
+    Attributes
+    ----------
+    cell : Cell
+        Its identity.
+    label : str
+        The model with its parameters, a specification: ``"mlp[width=4096]"``.
+    track : str
+        Track of the task.
+    variants : tuple of Variant
+        The fits it needs.
+    unmet : str or None
+        Why the model cannot do the task, if it cannot.
+    """
+
+    cell: Cell
+    label: str
+    track: str
+    variants: tuple[Variant, ...]
+    unmet: str | None = None
+
+    @property
+    def fit_keys(self) -> frozenset[tuple[object, ...]]:
+        """The distinct fits it needs."""
+        return frozenset(variant.key for variant in self.variants)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Cells of one model, backend, dataset and seed: they share fits and run in one worker.
+
+    Attributes
+    ----------
+    label, backend, dataset, seed
+        What the cells have in common.
+    cells : tuple of PlannedCell
+        In the order in which they run.
+    """
+
+    label: str
+    backend: str
+    dataset: str
+    seed: int
+    cells: tuple[PlannedCell, ...]
+
+    @property
+    def fits(self) -> int:
+        """Number of fits, each counted once."""
+        return len(frozenset[tuple[object, ...]]().union(*(cell.fit_keys for cell in self.cells)))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do, before it is known what of it is done already.
+
+    Attributes
+    ----------
+    jobs : tuple of Job
+        In the order in which they start; cells that cannot be done are not among theirs.
+    skipped : tuple of PlannedCell
+        Cells whose model lacks a capability.
+    plugins : tuple of Path
+        Files that a worker runs first.
+    modules : tuple of str
+        Modules that a worker imports first, because they register what is planned.
+    """
+
+    jobs: tuple[Job, ...]
+    skipped: tuple[PlannedCell, ...]
+    plugins: tuple[Path, ...]
+    modules: tuple[str, ...]
+
+    @property
+    def preload(self) -> tuple[str, ...]:
+        """Modules of lebench that are worth importing once for all workers; JAX does not survive a fork."""
+        backends = {job.backend for job in self.jobs} - {NUMPY, "jax"}
+        targets = {registry.backends.item(name).target.split(":")[0] for name in backends if name in registry.backends}
+        return tuple(sorted(name for name in (*self.modules, *targets) if name.startswith("lebench.")))
+
+    @property
+    def cells(self) -> tuple[PlannedCell, ...]:
+        """All cells, those that cannot be done last."""
+        return (*(cell for job in self.jobs for cell in job.cells), *self.skipped)
+
+
+def make_plan(
+    tasks: Iterable[str],
+    models: Iterable[str],
+    seeds: Sequence[int],
+    backend: str | None = None,
+    plugins: Iterable[str | Path] = (),
+) -> Plan:
+    """Resolve names into cells and group them into jobs.
+
+    Parameters
+    ----------
+    tasks : iterable of str
+        Names, globs or tracks.
+    models : iterable of str
+        Specifications (``"mlp[width=4096]"``), names, globs or tags.
+    seeds : sequence of int
+        Root seeds, each a repetition.
+    backend : str, optional
+        For the models that need a framework; by default each model's own.
+    plugins : iterable of path
+        Python files that register tasks, models, metrics or datasets.
+
+    Returns
+    -------
+    Plan
+        Jobs are ordered by seed first, so that an interrupted run has compared all models on some seeds.
+
+    Raises
+    ------
+    LebenchError
+        For a bad name, parameter, backend, seed or plug-in; nothing has been computed then.
+    """
+    files = tuple(Path(plugin).resolve() for plugin in plugins)
+    for file in files:
+        registry.load_plugin(file)
+    seeds = _checked_seeds(seeds)
+    if backend not in (None, NUMPY):
+        registry.backends.item(backend)
+    chosen_tasks: list[Task] = [registry.tasks.get(name) for name in registry.tasks.select(tasks)]
+    specs = [spec for pattern in models for spec in expand(pattern)]
+    configured = {c.label: c for c in (build_model(spec, backend) for spec in specs)}
+    if not (chosen_tasks and configured):
+        raise LebenchError("nothing to run: name at least one task and one model")
+
+    datasets: dict[str, Dataset] = {name: registry.datasets.get(name) for name in {t.dataset for t in chosen_tasks}}
+    task_prints = {task.name: task_fingerprint(task, datasets[task.dataset]) for task in chosen_tasks}
+    model_prints = {label: model_fingerprint(model) for label, model in configured.items()}
+
+    jobs: list[Job] = []
+    skipped: list[PlannedCell] = []
+    for seed in seeds:
+        for label, model in configured.items():
+            by_dataset: dict[str, list[PlannedCell]] = {}
+            for task in chosen_tasks:
+                planned = PlannedCell(
+                    Cell(
+                        task=task.name,
+                        task_version=task.version,
+                        task_fingerprint=task_prints[task.name],
+                        dataset=task.dataset,
+                        dataset_sha256=datasets[task.dataset].sha256,
+                        model=model.name,
+                        params=model.params,
+                        model_fingerprint=model_prints[label],
+                        backend=model.backend,
+                        precision=model.precision,
+                        seed=seed,
+                    ),
+                    label,
+                    task.track,
+                    task.variants,
+                    task.unmet(model.model.capabilities),
+                )
+                if planned.unmet:
+                    skipped.append(planned)
+                else:
+                    by_dataset.setdefault(task.dataset, []).append(planned)
+            jobs += [Job(label, model.backend, name, seed, tuple(cells)) for name, cells in by_dataset.items()]
+    return Plan(tuple(jobs), tuple(skipped), *_providers(chosen_tasks, configured.values(), files))
+
+
+def _checked_seeds(seeds: Sequence[int]) -> list[int]:
+    if not seeds:
+        raise LebenchError("nothing to run: the number of seeds must be at least 1")
+    if min(seeds) < 0:
+        raise LebenchError(f"seed {min(seeds)} is negative; a seed is a whole number from 0")
+    return sorted(set(seeds))
+
+
+def _providers(
+    tasks: Iterable[Task], models: Iterable[Configured], files: tuple[Path, ...]
+) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Return the plug-in files and the modules in which the planned objects are registered."""
+    wanted = [(registry.models, model.name) for model in models]
+    for task in tasks:
+        wanted += [(registry.tasks, task.name), (registry.datasets, task.dataset)]
+    modules: set[str] = set()
+    paths = dict.fromkeys(files)
+    for kind, name in wanted:
+        module = kind.item(name).target.split(":")[0]
+        if module == "__main__":
+            raise LebenchError(
+                f"{kind.kind} {name!r} is registered in the script that runs, which worker processes do not run; "
+                "put it into a file of its own and pass that as a plug-in"
+            )
+        if module.startswith("lebench_plugin_"):
+            paths[Path(str(sys.modules[module].__file__))] = None
+        else:
+            modules.add(module)
+    return tuple(paths), tuple(sorted(modules))

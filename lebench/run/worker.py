@@ -1,0 +1,288 @@
+"""What runs in a worker process: the fits and scores of one job, told to the parent message by message."""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import importlib
+import math
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from multiprocessing import connection, parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from lebench import progress, registry
+from lebench.capabilities import offers
+from lebench.data.base import Split, Variant
+from lebench.errors import LebenchError
+from lebench.metrics.base import Missing
+from lebench.models.spec import build_model
+from lebench.records import Cost, Status
+from lebench.run.plan import Job, PlannedCell
+from lebench.tasks.base import Fit, Task
+
+_PROGRESS_INTERVAL = 0.1
+_REASON_LENGTH = 300
+
+
+@dataclass(frozen=True)
+class Began:
+    """Work on the cell with this index begins."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class FitBegan:
+    """A fit begins."""
+
+    variant: Variant
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """The model reported values."""
+
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class FitMade:
+    """The fit is made."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The cell is done."""
+
+    index: int
+    metrics: dict[str, float]
+    missing: dict[str, str]
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The cell failed; if in a fit, the parent knows in which from :class:`FitBegan`."""
+
+    index: int
+    status: Status
+    reason: str
+    log: str
+
+
+Message = Began | FitBegan | Progressed | FitMade | Scored | Failed
+
+
+def main(channel: Connection, job: Job, plugins: Iterable[Path], modules: Iterable[str], output: Path) -> None:
+    """Do a job and send what happens.
+
+    Parameters
+    ----------
+    channel : Connection
+        Where messages go.
+    job : Job
+        What to do.
+    plugins, modules
+        What to import first, see :class:`lebench.run.plan.Plan`.
+    output : Path
+        File that receives what anything in the process writes to its standard output and error.
+    """
+    _die_with_parent()
+    # An interrupt from the keyboard reaches all processes of the terminal; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with output.open("ab", buffering=0) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    faulthandler.enable()
+    try:
+        _work(channel, job, plugins, modules)
+    except (BrokenPipeError, ConnectionResetError):
+        # Nobody listens any more.
+        os._exit(1)
+    finally:
+        channel.close()
+
+
+def _die_with_parent() -> None:
+    """See to it that this process does not outlive its parent, however that ends."""
+    parent = parent_process()
+    if parent is None:
+        return
+    sentinel = parent.sentinel
+    if sys.platform == "linux":
+        # The kernel itself sends SIGIO when the parent's end of the pipe closes, and SIGIO kills by default. It also
+        # reaches a process that is stuck in C code and would never run a Python thread again.
+        import fcntl
+
+        signal.signal(signal.SIGIO, signal.SIG_DFL)
+        fcntl.fcntl(sentinel, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(sentinel, fcntl.F_SETFL, fcntl.fcntl(sentinel, fcntl.F_GETFL) | os.O_ASYNC)
+        if connection.wait([sentinel], timeout=0):
+            os._exit(1)
+        return
+
+    def watch() -> None:
+        connection.wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _work(channel: Connection, job: Job, plugins: Iterable[Path], modules: Iterable[str]) -> None:
+    index = 0
+    try:
+        channel.send(Began(0))
+        for module in modules:
+            importlib.import_module(module)
+        for plugin in plugins:
+            registry.load_plugin(plugin)
+        model = build_model(job.label, job.backend).model
+        split = registry.datasets.get(job.dataset).split(job.seed)
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(1)
+        fits = _Fits(model, split, job.seed, channel)
+        for index, planned in enumerate(job.cells):
+            if fits.broken & planned.fit_keys:
+                # The parent records what else a broken fit takes with it.
+                continue
+            channel.send(Began(index))
+            fits.release(job.cells[index:])
+            try:
+                channel.send(_score(index, planned, fits))
+            except Exception as error:
+                failure = _failure(index, error)
+                channel.send(failure)
+                if failure.status == "out_of_memory":
+                    # Who knows what else could not be allocated; the rest gets a new process.
+                    return
+    except (BrokenPipeError, ConnectionResetError):
+        raise
+    except BaseException as error:
+        channel.send(_failure(index, error))
+
+
+class _Fits:
+    """The fits of a job, each made once and kept as long as a cell needs it."""
+
+    def __init__(self, model: Any, split: Split, seed: int, channel: Connection) -> None:
+        self._model, self._split, self._seed, self._channel = model, split, seed, channel
+        self._made: dict[tuple[object, ...], tuple[Fit, float, float]] = {}
+        self.broken: set[tuple[object, ...]] = set()
+
+    def get(self, variant: Variant) -> tuple[Fit, float, float]:
+        """Return the fit of a variant, its wall time and its CPU time in seconds."""
+        if variant.key not in self._made:
+            self._channel.send(FitBegan(variant))
+            # Until it is made; so that whatever goes wrong is not tried again for the next cell.
+            self.broken.add(variant.key)
+            split = variant.apply(self._split, self._seed)
+            wall, cpu = time.perf_counter(), time.process_time()
+            with progress.listen(_Throttled(self._channel)):
+                fitted = self._model.fit(split, self._seed)
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            self._made[variant.key] = Fit(split, fitted, self._seed), wall, cpu
+            self.broken.discard(variant.key)
+            self._channel.send(FitMade(wall))
+        return self._made[variant.key]
+
+    def release(self, remaining: Iterable[PlannedCell]) -> None:
+        """Forget the fits that no remaining cell needs."""
+        needed = frozenset[tuple[object, ...]]().union(*(cell.fit_keys for cell in remaining))
+        self._made = {key: made for key, made in self._made.items() if key in needed}
+
+
+class _Throttled:
+    """Forwards progress, but not more often than a person can read it."""
+
+    def __init__(self, channel: Connection) -> None:
+        self._channel, self._last = channel, -math.inf
+
+    def __call__(self, values: dict[str, float]) -> None:
+        now = time.monotonic()
+        if now - self._last >= _PROGRESS_INTERVAL:
+            self._last = now
+            self._channel.send(Progressed({name: float(value) for name, value in values.items()}))
+
+
+def _score(index: int, planned: PlannedCell, fits: _Fits) -> Scored:
+    task: Task = registry.tasks.get(planned.cell.task)
+    made = {variant.name: fits.get(variant) for variant in task.variants}
+    for fit, _, _ in made.values():
+        _check_promises(task, fit.fitted)
+    distinct = {variant.key: made[variant.name] for variant in task.variants}.values()
+    wall, cpu = time.perf_counter(), time.process_time()
+    metrics, missing = _values(task, task.score({name: fit for name, (fit, _, _) in made.items()}))
+    cost = Cost(
+        fit_s=sum(fit_wall for _, fit_wall, _ in distinct),
+        score_s=time.perf_counter() - wall,
+        cpu_s=sum(fit_cpu for _, _, fit_cpu in distinct) + time.process_time() - cpu,
+        peak_memory_bytes=_peak_memory(),
+        fits=len(distinct),
+    )
+    return Scored(index, metrics, missing, cost)
+
+
+def _check_promises(task: Task, fitted: object) -> None:
+    for need in task.needs:
+        options = (need,) if isinstance(need, str) else need
+        if not any(offers(fitted, option) for option in options):
+            raise LebenchError(
+                f"the model says that it offers {' or '.join(options)}, but what its fit returned has no such methods"
+            )
+
+
+def _values(task: Task, scores: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
+    undeclared = sorted(set(scores) - set(task.metrics))
+    if undeclared:
+        raise LebenchError(f"the score returned {', '.join(undeclared)}, which the task does not declare")
+    metrics: dict[str, float] = {}
+    missing: dict[str, str] = {}
+    for name in task.metrics:
+        value = scores.get(name, Missing("the score did not return it"))
+        if isinstance(value, Missing):
+            missing[name] = value.reason
+        elif math.isfinite(float(value)):
+            metrics[name] = float(value)
+        else:
+            missing[name] = f"its value is {float(value)}"
+    return metrics, missing
+
+
+def _peak_memory() -> int:
+    # Kilobytes on Linux, bytes on macOS.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _failure(index: int, error: BaseException) -> Failed:
+    log = "".join(traceback.format_exception(error))
+    message = " ".join(str(error).split())
+    reason = message if isinstance(error, LebenchError) else f"{type(error).__name__}: {message}".rstrip(": ")
+    out_of_memory = _is_out_of_memory(error)
+    # The frames of the traceback hold the arrays.
+    traceback.clear_frames(error.__traceback__)
+    error.__traceback__ = None
+    gc.collect()
+    return Failed(index, "out_of_memory" if out_of_memory else "failed", reason[:_REASON_LENGTH], log)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, in the words of Python, torch or XLA."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(
+        words in text for words in ("DefaultCPUAllocator", "out of memory", "RESOURCE_EXHAUSTED")
+    )
