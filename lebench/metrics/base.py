@@ -19,6 +19,13 @@ Direction = Literal["higher", "lower", "none"]
 
 
 @dataclass(frozen=True)
+class Missing:
+    """A value that could not be computed, and why. It is recorded as a reason, never as NaN."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class KnownAnswer:
     """Planted data for which the value of a metric is known independently of the code.
 
@@ -44,8 +51,8 @@ class KnownAnswer:
     inputs: Callable[[], Mapping[str, Any]]
     expected: float
     source: str
-    rtol: float = 1e-10
-    atol: float = 1e-12
+    rtol: float = 1e-12
+    atol: float = 1e-13
     rtol32: float | None = None
 
 

@@ -7,16 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lebench.data.base import Split, Variant
+from lebench.metrics.base import Missing as Missing
 
 Track = Literal["generalization", "elasticity", "collapse"]
 TRACKS: tuple[Track, ...] = ("generalization", "elasticity", "collapse")
-
-
-@dataclass(frozen=True)
-class Missing:
-    """A metric that could not be computed, and why. It is recorded as a reason, never as NaN."""
-
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,270 @@
+"""What the collapse metrics need to know of features: a few class statistics, from features, a Gram matrix or a stream.
+
+No (p, p) matrix is formed for features in memory. With M the (C, p) centred class means, the trace of NC1 is
+
+    Tr(Sigma_W Sigma_B^+) = C sum_k u_k^T Q u_k / l_k^2,    M M^T = sum_k l_k u_k u_k^T,    Q = M Sigma_W M^T,
+
+so that the (C, C) matrices M M^T and Q are enough, and a Gram matrix gives both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lebench.errors import DataError
+from lebench.metrics.arrays import FloatArray, IntArray, as_labels, as_symmetric, class_counts, read_floats
+
+#: Numbers of one block of features that is worked on at a time (float64: 1 MB), so that it stays in the cache.
+_BLOCK = 1 << 17
+
+_EPS = float(np.finfo(np.float64).eps)
+
+#: Squared lengths and eigenvalues below this fraction of the largest are rounding.
+_DEGENERATE = 1e-13
+
+
+@dataclass(frozen=True)
+class ClassStatistics:
+    """Class statistics of n features in p dimensions.
+
+    Attributes
+    ----------
+    counts : ndarray of shape (C,), int64
+        Points per class.
+    gram : ndarray of shape (C, C), float64
+        M M^T of the centred class means M.
+    rounding : float
+        Squared length below which a difference of class means is rounding.
+    dimension : int or None
+        p; None if only a Gram matrix is known.
+    means : ndarray of shape (C, p), float64, or None
+        Class means; None if only a Gram matrix is known.
+    variances : ndarray of shape (C,), float64, or None
+        Mean squared distance to the class mean; None before the points were looked at a second time.
+    scatter : ndarray of shape (C, C), float64, or None
+        Q = M Sigma_W M^T, with Sigma_W the mean over all points.
+    nearest : float or None
+        Fraction of points strictly nearest to the centre of their class.
+    disagreement : float or None
+        Fraction of points on which the classifier and the nearest centre disagree.
+    """
+
+    counts: IntArray
+    gram: FloatArray
+    rounding: float
+    dimension: int | None = None
+    means: FloatArray | None = None
+    variances: FloatArray | None = None
+    scatter: FloatArray | None = None
+    nearest: float | None = None
+    disagreement: float | None = None
+
+    @property
+    def classes(self) -> int:
+        """Number of classes C."""
+        return len(self.counts)
+
+    @property
+    def centred(self) -> FloatArray:
+        """Centred class means M, of shape (C, p)."""
+        assert self.means is not None
+        return np.asarray(self.means - self.means.mean(axis=0))
+
+    @property
+    def floor(self) -> float:
+        """Squared length, or eigenvalue of M M^T, that cannot be told from zero."""
+        return max(self.rounding, _DEGENERATE * float(np.diagonal(self.gram).max()))
+
+    @property
+    def rank(self) -> int:
+        """Rank of Sigma_B in general position: C-1, or p if that is smaller."""
+        return self.classes - 1 if self.dimension is None else min(self.classes - 1, self.dimension)
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Checked features together with the order that groups them by class."""
+
+    features: NDArray[Any]
+    labels: IntArray
+    counts: IntArray
+    order: NDArray[np.intp]
+
+    def blocks(self) -> Iterator[tuple[int, FloatArray]]:
+        """Yield ``(class, block)`` with float64 blocks of rows of one class; a block is overwritten by the next."""
+        p = self.features.shape[1]
+        rows = max(_BLOCK // p, 16)
+        raw = np.empty((rows, p), dtype=self.features.dtype)
+        block = np.empty((rows, p))
+        start = 0
+        for label, count in enumerate(self.counts):
+            for first in range(start, start + int(count), rows):
+                chosen = self.order[first : min(first + rows, start + int(count))]
+                # "clip" lets NumPy write straight into the buffer; the indices are in range.
+                np.take(self.features, chosen, axis=0, out=raw[: len(chosen)], mode="clip")
+                block[: len(chosen)] = raw[: len(chosen)]
+                yield label, block[: len(chosen)]
+            start += int(count)
+
+
+def group_by_class(features: Any, labels: Any, classes: int | None = None, *, complete: bool = True) -> Grouped:
+    """Check features and labels, and group them by class.
+
+    Parameters
+    ----------
+    features : array of shape (n, p), float32 or float64
+        Features; finiteness is checked when they are summed.
+    labels : array of shape (n,), integer
+        Labels 0 to C-1.
+    classes : int, optional
+        C; by default the largest label plus one.
+    complete : bool
+        Whether every class must have points.
+
+    Raises
+    ------
+    DataError
+        If the arrays do not fit, or a class is missing.
+    """
+    values = read_floats("features", features, 2, finite=False)
+    y = as_labels("labels", labels, len(values), classes)
+    counts = class_counts("labels", y, classes) if complete else np.bincount(y, minlength=classes or 0)
+    # A sort of small integers is a radix sort, and takes no time beside the sums.
+    narrow = y.astype(np.uint16) if len(counts) <= 1 << 16 else y
+    return Grouped(values, y, counts, np.argsort(narrow, kind="stable"))
+
+
+def means_of(data: Grouped) -> ClassStatistics:
+    """Return what the class means alone tell.
+
+    Raises
+    ------
+    DataError
+        If the features contain NaN or infinity.
+    """
+    sums = np.zeros((len(data.counts), data.features.shape[1]))
+    for label, block in data.blocks():
+        sums[label] += np.ones(len(block)) @ block
+    return from_means(sums / data.counts[:, None], data.counts)
+
+
+def from_means(means: FloatArray, counts: IntArray) -> ClassStatistics:
+    """Return the statistics of class means (C, p).
+
+    Raises
+    ------
+    DataError
+        If the means are not finite, because a feature is not.
+    """
+    if not np.isfinite(means).all():
+        raise DataError("features contain NaN or infinity")
+    centred = means - means.mean(axis=0)
+    size = float(np.einsum("ij,ij->i", means, means).max())
+    return ClassStatistics(counts, centred @ centred.T, (64 * _EPS) ** 2 * size, means.shape[1], means)
+
+
+def look_again(
+    data: Grouped, statistics: ClassStatistics, head: tuple[FloatArray, FloatArray] | None = None
+) -> ClassStatistics:
+    """Return the statistics completed by a second pass over the points.
+
+    One product of the features with [M; W] gives the scatter, the nearest centre and the classifier's choice.
+
+    Parameters
+    ----------
+    data : Grouped
+        The points.
+    statistics : ClassStatistics
+        With class means: of the same points; or of others, and then only `nearest` and `disagreement` have a meaning.
+    head : tuple of weights (C, p) and bias (C,), optional
+        The classifier of NC4.
+
+    Raises
+    ------
+    DataError
+        If the features contain NaN or infinity.
+    """
+    assert statistics.means is not None
+    classes, centred = statistics.classes, statistics.centred
+    directions = np.ascontiguousarray(np.concatenate([centred] if head is None else [centred, head[0]]).T)
+    # Inner products with h - mu_y are completed by those with mu_y, one row per class.
+    to_centres = centred @ centred.T - 0.5 * np.einsum("ij,ij->i", centred, centred)
+    to_head = None if head is None else statistics.means @ head[0].T + head[1]
+    variances, scatter = np.zeros(classes), np.zeros((classes, classes))
+    near = differ = 0
+    for label, block in data.blocks():
+        block -= statistics.means[label]
+        variances[label] += np.vdot(block, block)
+        products = block @ directions
+        within = products[:, :classes]
+        scatter += within.T @ within
+        nearest = unique_argmax(within + to_centres[label])
+        near += int(np.count_nonzero(nearest == label))
+        if to_head is not None:
+            chosen = unique_argmax(products[:, classes:] + to_head[label])
+            differ += int(np.count_nonzero((nearest != chosen) | (nearest < 0)))
+    if not np.isfinite(variances).all():
+        raise DataError("features contain NaN or infinity")
+    n = len(data.labels)
+    return replace(
+        statistics,
+        variances=variances / np.maximum(data.counts, 1),
+        scatter=scatter / n,
+        nearest=near / n,
+        disagreement=None if head is None else differ / n,
+    )
+
+
+def unique_argmax(scores: FloatArray) -> IntArray:
+    """Return the column of the largest score of each row, or -1 where it is tied."""
+    best = np.argmax(scores, axis=1)
+    top = scores[np.arange(len(scores)), best]
+    tied = np.count_nonzero(scores == top[:, None], axis=1) > 1
+    return np.where(tied, -1, best)
+
+
+def from_gram(gram: Any, labels: Any, classes: int | None = None, dimension: int | None = None) -> ClassStatistics:
+    """Return the statistics of points of which only the inner products are known.
+
+    Parameters
+    ----------
+    gram : array of shape (n, n), float32 or float64
+        K = H H^T, symmetric.
+    labels : array of shape (n,), integer
+        Labels 0 to C-1.
+    classes : int, optional
+        C; by default the largest label plus one.
+    dimension : int, optional
+        Dimension of the features, if it is known to be smaller than C-1.
+
+    Raises
+    ------
+    DataError
+        If the matrix is not symmetric, does not fit the labels, or a class is missing.
+    """
+    kernel = as_symmetric("kernel entries", gram)
+    y = as_labels("labels", labels, len(kernel), classes)
+    counts = class_counts("labels", y, classes)
+    average = np.equal.outer(np.arange(len(counts)), y) / counts[:, None]
+    with_means = average @ kernel
+    means = with_means @ average.T
+    means = (means + means.T) / 2
+    centred = with_means - with_means.mean(axis=0)
+    own = centred @ average.T
+    deviations = centred - own[:, y]
+    distances = with_means.T - 0.5 * np.diagonal(means)
+    return ClassStatistics(
+        counts,
+        own - own.mean(axis=1, keepdims=True),
+        64 * _EPS * float(np.abs(np.diagonal(means)).max()),
+        dimension,
+        # Rounding can leave a collapsed class slightly below zero.
+        variances=np.clip(average @ np.diagonal(kernel) - np.diagonal(means), 0, None),
+        scatter=deviations @ deviations.T / len(y),
+        nearest=float(np.mean(unique_argmax(distances) == y)),
+    )
