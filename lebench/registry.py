@@ -354,8 +354,8 @@ def build_index() -> dict[str, dict[str, Any]]:
 
 def write_index() -> None:
     """Write ``lebench/index.json`` anew; ``make index`` calls it after something was registered."""
-    _INDEX_FILE.write_text("{}", encoding="utf-8")
     for registry in REGISTRIES.values():
         registry._items.clear()
         registry._objects.clear()
-    _INDEX_FILE.write_text(json.dumps(build_index(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(build_index(), indent=1, ensure_ascii=False) + "\n"
+    _INDEX_FILE.write_text(text, encoding="utf-8")

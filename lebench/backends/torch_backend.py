@@ -15,7 +15,6 @@ from lebench.architectures import Architecture
 from lebench.arrays import FloatArray, IntArray
 from lebench.backends.base import Builder, Recipe
 from lebench.backends.torch_build import build
-from lebench.backends.torch_steps import step_changes
 from lebench.backends.torch_tangents import empirical_ntk, tangent_products
 from lebench.capabilities import SimilarityKind, Trajectory
 from lebench.errors import DataError, LebenchError, TrainingError
@@ -219,6 +218,8 @@ class FittedNetwork:
             target_values: Tensor = torch.from_numpy(labels)
             if self._loss_name == "mse":
                 target_values = encode(target_values, self._classes, torch.float64)
+            from lebench.backends.torch_steps import step_changes
+
             at_targets, at_source = step_changes(self.module, x, target_values, self._loss_name, x_to, step)
             scale = step * norm[:, 0]
         if kind == "kernel":

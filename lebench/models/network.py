@@ -93,9 +93,9 @@ _SGD = Recipe()
 _NETWORKS: dict[str, tuple[Callable[..., Architecture], Recipe]] = {
     "linear": (architectures.linear, _SGD),
     "deep-linear": (architectures.deep_linear, Recipe(lr=0.02)),
-    "mlp": (architectures.mlp, _SGD),
+    "mlp": (architectures.mlp, Recipe(lr=0.1)),
     "lenet": (architectures.lenet, _SGD),
-    "cnn": (architectures.cnn, Recipe(lr=0.02)),
+    "cnn": (architectures.cnn, _SGD),
     "resnet": (architectures.resnet, Recipe(lr=0.1)),
     "resnet-nf": (architectures.resnet_nf, Recipe(lr=0.03)),
     "vgg": (architectures.vgg, _SGD),

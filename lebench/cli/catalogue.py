@@ -1,0 +1,172 @@
+"""``lebench list`` and ``lebench info``: what is registered, as text or JSON."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any
+
+from lebench import registry
+from lebench.errors import UnknownNameError
+
+_WIDTH = 100
+
+
+def listing(kind: str, *, as_json: bool = False) -> str:
+    """Return the names of a kind with their summaries; nothing is imported."""
+    items = registry.REGISTRIES[kind.removesuffix("s")].items()
+    if as_json:
+        return json.dumps(
+            [{"name": i.name, "summary": i.summary, "tags": i.tags, "source": i.source} for i in items], indent=1
+        )
+    width = max((len(item.name) for item in items), default=0)
+    lines = []
+    for item in items:
+        origin = "" if item.source == "lebench" else f"(from {item.source})"
+        tags = f"[{', '.join(item.tags)}]" if item.tags else ""
+        lines.append("  ".join(part for part in (item.name.ljust(width), item.summary, tags, origin) if part))
+    return "\n".join(lines)
+
+
+def description(name: str, *, as_json: bool = False) -> str:
+    """Return everything that is declared of a name.
+
+    Raises
+    ------
+    UnknownNameError
+        If no registry knows it.
+    """
+    # A parameter list after the name, as on the command line of run, does no harm.
+    bare = name.split("[", 1)[0]
+    kinds = [kind for kind, known in registry.REGISTRIES.items() if bare in known]
+    if not kinds:
+        raise UnknownNameError(_unknown(bare))
+    parts = []
+    for kind in kinds:
+        item = registry.REGISTRIES[kind].item(bare)
+        values = {"name": bare, "kind": kind, "source": item.source, "summary": item.summary} | _DETAILS[kind](bare)
+        parts.append(values)
+    if as_json:
+        return json.dumps(parts if len(parts) > 1 else parts[0], indent=1, default=str)
+    return "\n\n".join("\n".join(_text(values)) for values in parts)
+
+
+def _unknown(name: str) -> str:
+    import difflib
+
+    known = [item.name for kind in registry.REGISTRIES.values() for item in kind.items()]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = "did you mean " + " or ".join(map(repr, near)) + "?" if near else "see 'lebench list --help'"
+    return f"nothing is registered under {name!r}; {hint}"
+
+
+def _task(name: str) -> dict[str, Any]:
+    task = registry.tasks.get(name)
+    return {
+        "track": task.track,
+        "version": task.version,
+        "dataset": task.dataset,
+        "needs": [need if isinstance(need, str) else " or ".join(need) for need in task.needs],
+        "primary metric": task.primary,
+        "metrics": list(task.metrics),
+        "fits": [_variant(variant) for variant in task.variants],
+        "reference": task.reference,
+    }
+
+
+def _variant(variant: Any) -> str:
+    changed = [
+        f"{f.name}={getattr(variant, f.name)}"
+        for f in fields(variant)
+        if f.name != "name" and getattr(variant, f.name) != f.default
+    ]
+    return f"{variant.name} ({', '.join(changed)})" if changed else f"{variant.name} (all training points)"
+
+
+def _model(name: str) -> dict[str, Any]:
+    from lebench.models.spec import build_model, parameters
+
+    declared = parameters(name)
+    shown = {
+        p.name: f"{p.type_name}, " + ("required" if p.required else f"default {p.default!r}") for p in declared.values()
+    }
+    details: dict[str, Any] = {"description": _docstring(registry.models.get(name)), "parameters": shown or "none"}
+    if not any(p.required for p in declared.values()):
+        built = build_model(name)
+        details |= {"backend": built.backend, "capabilities": sorted(built.model.capabilities)}
+        network = getattr(built.model, "network", None)
+        if hasattr(network, "layers"):
+            from lebench.architectures import describe
+
+            details["layers"] = [describe(layer) for layer in network.layers]
+    return details
+
+
+def _docstring(obj: object) -> str:
+    import inspect
+
+    text = inspect.getdoc(obj) or ""
+    # The parameters are listed below with their types; the first line is the summary.
+    body = text.split("\nParameters\n", 1)[0].split("\n", 1)
+    return body[1].strip() if len(body) > 1 else ""
+
+
+def _metric(name: str) -> dict[str, Any]:
+    metric = registry.metrics.get(name)
+    return {
+        "symbol": metric.symbol,
+        "equation": metric.equation,
+        "source of definition": metric.source,
+        "direction": {"none": "descriptive"}.get(metric.direction, f"{metric.direction} is better"),
+        "bounds": f"[{metric.bounds[0]:g}, {metric.bounds[1]:g}]",
+        "unit": metric.unit,
+        "invariant to": list(metric.invariant_to) or "nothing stated",
+        "known answers": [f"{a.name}: {a.expected:.10g} ({a.source})" for a in metric.known_answers],
+    }
+
+
+def _dataset(name: str) -> dict[str, Any]:
+    dataset = registry.datasets.get(name)
+    return {
+        "version": dataset.version,
+        "input shape": str(dataset.input_shape),
+        "classes": ", ".join(dataset.class_names),
+        "licence": dataset.licence,
+        "citation": dataset.citation,
+        "sha256": dataset.sha256,
+    }
+
+
+def _backend(name: str) -> dict[str, Any]:
+    import importlib.metadata
+    import importlib.util
+
+    if importlib.util.find_spec(name) is None:
+        return {"installed": f"no; pip install 'lebench[{name}]' installs it"}
+    return {"installed": importlib.metadata.version(name)}
+
+
+_DETAILS = {"task": _task, "model": _model, "metric": _metric, "dataset": _dataset, "backend": _backend}
+
+
+def _text(values: dict[str, Any]) -> Iterable[str]:
+    yield f"{values['name']} ({values['kind']})"
+    for key, value in values.items():
+        if key in ("name", "kind") or value in ("", [], ()) or (key == "source" and value == "lebench"):
+            continue
+        if isinstance(value, dict):
+            width = max(map(len, value))
+            yield f"  {key}:"
+            yield from (f"    {name.ljust(width)}  {text}" for name, text in value.items())
+        elif isinstance(value, list):
+            yield f"  {key}:"
+            yield from (
+                line
+                for text in value
+                for line in textwrap.wrap(str(text), _WIDTH, initial_indent="    ", subsequent_indent="      ")
+            )
+        else:
+            text = " ".join(str(value).split())
+            yield from textwrap.wrap(f"{key}: {text}", _WIDTH, initial_indent="  ", subsequent_indent="    ")

@@ -1,0 +1,153 @@
+"""The live display of a run, and its plain lines where the output is no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lebench import registry
+from lebench.records import Record
+from lebench.run.events import (
+    CellDone,
+    Event,
+    FitDone,
+    FitProgress,
+    FitStarted,
+    JobEnded,
+    JobStarted,
+    RunStarted,
+)
+from lebench.run.plan import Job
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@contextmanager
+def display(console: Console) -> Iterator[Callable[[Event], None]]:
+    """Yield a function that shows the events of a run as they come."""
+    if not console.is_terminal:
+        yield _Plain(console)
+        return
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
+        yield _Live(console, progress)
+
+
+class _Plain:
+    """A line for each record."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._total = 0
+        self._done = 0
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._total = event.cells
+                self._console.print(_opening(event), highlight=False)
+            case CellDone(record, _) if record.status != "skipped":
+                self._done += 1
+                width = len(str(self._total))
+                self._console.print(f"[{self._done:{width}}/{self._total}] {_outcome(record)}", highlight=False, markup=False)
+            case _:
+                pass
+
+
+class _Live:
+    """A bar for the run and one for each worker, and a line above them for each record."""
+
+    def __init__(self, console: Console, progress: object) -> None:
+        from rich.progress import Progress
+
+        assert isinstance(progress, Progress)
+        self._console = console
+        self._progress = progress
+        self._run = progress.add_task("run", total=None, note="")
+        self._bars: dict[tuple[object, ...], int] = {}
+        self._part: dict[tuple[object, ...], float] = {}
+        self._cells = 0
+        self._done = 0
+        self._fits_done = 0
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._cells = event.cells
+                self._progress.update(self._run, total=max(event.fits, 1), note=f"0/{event.cells} cells")
+                self._console.print(_opening(event), highlight=False)
+            case JobStarted(job):
+                self._bars[_key(job)] = self._progress.add_task(_name(job), total=None, note="starting")
+            case FitStarted(job, cell, variant):
+                self._part[_key(job)] = 0.0
+                what = cell.cell.task if variant == "default" else f"{cell.cell.task} {variant}"
+                self._progress.reset(self._bars[_key(job)], description=f"{_name(job)}  {what}", note="fitting")
+            case FitProgress(job, values):
+                self._show_fit(job, values)
+            case FitDone(job):
+                self._part[_key(job)] = 0.0
+                self._fits_done += 1
+                self._progress.update(self._bars[_key(job)], note="scoring")
+                self._advance()
+            case CellDone(record, _):
+                if record.status != "skipped":
+                    self._done += 1
+                    self._console.print(_outcome(record), highlight=False, markup=False)
+                self._advance()
+            case JobEnded(job):
+                self._part.pop(_key(job), None)
+                self._progress.remove_task(self._bars.pop(_key(job)))  # type: ignore[arg-type]
+
+    def _show_fit(self, job: Job, values: dict[str, float]) -> None:
+        epoch, epochs = values.get("epoch"), values.get("epochs")
+        notes = [f"{name} {values[name]:.2g}" for name in ("loss", "error") if name in values]
+        bar = self._bars[_key(job)]
+        if epoch is not None and epochs:
+            self._part[_key(job)] = epoch / epochs
+            self._progress.update(bar, completed=epoch, total=epochs)
+            notes.insert(0, f"epoch {epoch:.0f}/{epochs:.0f}")
+        # Between evaluations only the epoch is reported; the last loss stays in view.
+        if len(notes) > 1 or epoch is None:
+            self._progress.update(bar, note="  ".join(notes))
+        self._advance()
+
+    def _advance(self) -> None:
+        completed = self._fits_done + sum(self._part.values())
+        self._progress.update(self._run, completed=completed, note=f"{self._done}/{self._cells} cells")
+
+
+def _key(job: Job) -> tuple[object, ...]:
+    return job.label, job.backend, job.dataset, job.seed
+
+
+def _name(job: Job) -> str:
+    return f"{job.label} seed {job.seed}"
+
+
+def _opening(event: RunStarted) -> str:
+    known = f", {event.reused} known from before" if event.reused else ""
+    processes = "1 process" if event.workers == 1 else f"{event.workers} processes"
+    return f"{event.cells} cells to compute with {event.fits} fits on {processes}{known}"
+
+
+def _outcome(record: Record) -> str:
+    cell = record.cell
+    what = f"{record.label}  seed {cell.seed}  {cell.task}"
+    if record.status != "ok":
+        return f"{what}  {record.status}: {record.reason}"
+    primary = registry.tasks.get(cell.task).primary
+    value = f"{record.metrics[primary]:.4f}" if primary in record.metrics else record.missing.get(primary, "no value")
+    cost = f"  (fit {record.cost.fit_s:.1f} s, score {record.cost.score_s:.1f} s)" if record.cost else ""
+    return f"{what}  {primary} {value}{cost}"

@@ -1,0 +1,335 @@
+"""``lebench show`` and ``lebench compare``, and the tables at the end of a run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from lebench import board, registry
+from lebench.board.ranking import by_seed
+from lebench.errors import LebenchError, UnknownNameError
+from lebench.records import Record
+from lebench.run.store import Store
+from lebench.tasks.base import TRACKS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
+
+#: Width of tables where there is no terminal to ask.
+_PLAIN_WIDTH = 140
+_ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
+
+
+def entries_folder(chosen: Path | None) -> Path:
+    """Return the folder of entries: the one asked for, the one here, or the one of lebench's checkout."""
+    if chosen is not None:
+        return chosen
+    here = Path("leaderboard/entries")
+    return here if here.is_dir() else Path(__file__).parents[2] / here
+
+
+def show(
+    models: Sequence[str],
+    tasks: Sequence[str],
+    results: Path,
+    baselines: bool,
+    entries: Path | None,
+    *,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Print results as tables, JSON or CSV."""
+    own, table = _collect(results, entries, baselines)
+    if models:
+        table = table[table["model"].isin([_known(model, table) for model in models])]
+    if tasks:
+        table = table[table["task"].isin(_tasks_of(tasks, table))]
+    if as_json or as_csv:
+        _dump(board.summary(table), as_json)
+        return
+    console = make_console()
+    if tasks:
+        if not models and own:
+            table = table[table["model"].isin(own)]
+        for task in sorted(set(table["task"])):
+            console.print(_every_metric(table[table["task"] == task], task))
+        return
+    for track in TRACKS:
+        of_track = table[table["track"] == track]
+        if len(of_track):
+            console.print(_track(of_track, track, own))
+    console.print(_legend(table), style="dim", highlight=False)
+    for line in _without_score(table):
+        console.print(line, style="dim", highlight=False)
+
+
+def compare(
+    a: str,
+    b: str,
+    tasks: Sequence[str],
+    results: Path,
+    baselines: bool,
+    entries: Path | None,
+    *,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Print paired differences of two models."""
+    import pandas as pd
+
+    _, table = _collect(results, entries, baselines)
+    a, b = _known(a, table), _known(b, table)
+    if a == b:
+        raise LebenchError(f"compare needs two different models, both are {a!r}")
+    chosen = _tasks_of(tasks, table) if tasks else sorted(set(table["task"]))
+    rows = [row for task in chosen for row in _differences(table, task, a, b, every_metric=bool(tasks))]
+    if not rows:
+        raise LebenchError(f"{a!r} and {b!r} have no task and seed in common; run both with the same seeds")
+    if as_json or as_csv:
+        _dump(pd.DataFrame(rows), as_json)
+        return
+    shown = make_table(f"{a} against {b}", ("task", "metric", a, b, "difference", "95% interval", "seeds", "verdict"))
+    for row in rows:
+        interval = "" if row["lower"] is None else f"[{_number(row['lower'], True)}, {_number(row['upper'], True)}]"
+        shown.add_row(
+            row["task"],
+            _titled(row["metric"]),
+            _number(row["a"]),
+            _number(row["b"]),
+            _number(row["difference"], True),
+            interval,
+            str(row["seeds"]),
+            row["verdict"],
+        )
+    console = make_console()
+    console.print(shown)
+    console.print(
+        "Differences are paired: the same seed gives both models the same split. The interval is Student's t over seeds.",
+        style="dim",
+        highlight=False,
+    )
+
+
+def report(labels: Sequence[str], results: Path, entries: Path | None, console: Console) -> None:
+    """Print, at the end of a run, the scores of its models and where they stand among the baselines."""
+    own, table = _collect(results, entries, True)
+    labels = [label for label in labels if label in set(table["model"])]
+    rivals = table[~table["model"].map(board.is_control) | table["model"].isin(labels)]
+    others = sorted(set(rivals["model"]) - set(labels))
+    for track in TRACKS:
+        rows = []
+        for label in labels:
+            compared = rivals[rivals["model"].isin([label, *others])]
+            for place in board.standing(compared, label):
+                if place.track == track:
+                    rows.append((label, place))
+        if not rows:
+            continue
+        columns = ("task", "metric", "model", "score", "95% interval", "rank", "best on the board")
+        shown = make_table(track.capitalize(), columns)
+        for label, place in sorted(rows, key=lambda row: (row[1].task, row[0])):
+            best, value = _best(rivals[rivals["model"].isin(others)], place.task, place.metric)
+            count = 1 + len(place.ahead) + len(place.tied) + len(place.behind)
+            shown.add_row(
+                place.task,
+                _titled(place.metric),
+                label,
+                _number(place.estimate.mean),
+                _interval(place.estimate),
+                _rank(place.ranks, count),
+                f"{best} {_number(value)}" if best else "",
+            )
+        console.print(shown)
+    seeds = table[table["model"].isin(labels)]["seed"].nunique()
+    rank = f" A rank is the interval that paired differences to {len(others)} entries allow." if others else ""
+    console.print(
+        f"Intervals are Student's t over {seeds} seeds (split, initialization, batches).{rank} Controls do not count.",
+        style="dim",
+        highlight=False,
+    )
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console that does not break lines where the output is no terminal."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else _PLAIN_WIDTH)
+
+
+def _collect(results: Path, entries: Path | None, baselines: bool) -> tuple[set[str], pd.DataFrame]:
+    """Return the labels of the results folder, and all values: its own, then those of the entries it lacks."""
+    records: list[Record] = board.newest(Store(results).load()) if results.exists() or not baselines else []
+    own = {record.label for record in records}
+    folder = entries_folder(entries)
+    if baselines and (entries is not None or folder.is_dir()):
+        for entry in board.read_entries(folder):
+            records += [record for record in entry.records if record.label not in own]
+    if not records:
+        raise LebenchError(f"there are no results in {str(results)!r}; 'lebench run --model resnet' makes some")
+    return own, board.frame(records)
+
+
+def _known(model: str, table: pd.DataFrame) -> str:
+    import difflib
+
+    labels = sorted(set(table["model"]))
+    if model in labels:
+        return model
+    near = difflib.get_close_matches(model, labels, n=3, cutoff=0.5)
+    hint = "did you mean " + " or ".join(map(repr, near)) + "?" if near else f"there are {', '.join(labels)}"
+    raise UnknownNameError(f"there are no results of model {model!r}; {hint}")
+
+
+def _tasks_of(patterns: Iterable[str], table: pd.DataFrame) -> list[str]:
+    present = set(table["task"])
+    chosen = [task for task in registry.tasks.select(patterns) if task in present]
+    if not chosen:
+        raise LebenchError(f"there are no results of the tasks {', '.join(patterns)}")
+    return chosen
+
+
+def _differences(table: pd.DataFrame, task: str, a: str, b: str, *, every_metric: bool) -> list[dict[str, Any]]:
+    metrics = registry.tasks.get(task).metrics if every_metric else (board.primary_of(task),)
+    rows = []
+    for metric in metrics:
+        values = by_seed(table, task, metric)
+        difference = board.paired_difference(values.get(a, {}), values.get(b, {}))
+        if difference is None:
+            continue
+        direction = board.direction_of(metric)
+        common = sorted(values[a].keys() & values[b].keys())
+        verdict = "not distinguishable"
+        if difference.excludes_zero:
+            better = a if (difference.mean > 0) == (direction == "higher") else b
+            verdict = "differs" if direction == "none" else f"{better} is better"
+        elif difference.lower is None:
+            verdict = "one seed: no interval"
+        rows.append(
+            {
+                "task": task,
+                "metric": metric,
+                "a": sum(values[a][seed] for seed in common) / len(common),
+                "b": sum(values[b][seed] for seed in common) / len(common),
+                "difference": difference.mean,
+                "lower": difference.lower,
+                "upper": difference.upper,
+                "seeds": difference.seeds,
+                "verdict": verdict,
+            }
+        )
+    return rows
+
+
+def _track(table: pd.DataFrame, track: str, own: set[str]) -> Table:
+    """Return the table of a track: models by their mean rank on its tasks, which are the columns."""
+    tasks = sorted(set(table["task"]))
+    primary = {task: board.primary_of(task) for task in tasks}
+    values = {task: by_seed(table, task, primary[task]) for task in tasks}
+    ranks: dict[str, list[int]] = {}
+    for task in tasks:
+        sign = 1 if board.direction_of(primary[task]) == "lower" else -1
+        means = {model: board.mean_interval(seeds.values()).mean for model, seeds in values[task].items()}
+        for place, model in enumerate(sorted(means, key=lambda model: sign * means[model])):
+            ranks.setdefault(model, []).append(place)
+    # Who has a score of more tasks comes first, so that a missing score never helps.
+    order = sorted(ranks, key=lambda model: (-len(ranks[model]), sum(ranks[model]), model))
+    shown = make_table(track.capitalize(), ("model", *(f"{task}\n{_titled(primary[task])}" for task in tasks)))
+    for model in order:
+        cells = []
+        for task in tasks:
+            seeds = values[task].get(model)
+            cells.append(_mean(board.mean_interval(seeds.values())) if seeds else "–")
+        style = "dim" if board.is_control(model) else "bold" if model in own else ""
+        shown.add_row(model + (" (control)" if board.is_control(model) else ""), *cells, style=style)
+    return shown
+
+
+def _every_metric(table: pd.DataFrame, task: str) -> Table:
+    models = sorted(set(table["model"]))
+    shown = make_table(task, ("metric", *models))
+    for metric in registry.tasks.get(task).metrics:
+        values = by_seed(table, task, metric)
+        cells = [_mean(board.mean_interval(values[m].values())) if m in values else "–" for m in models]
+        shown.add_row(_titled(metric), *cells)
+    return shown
+
+
+def _legend(table: pd.DataFrame) -> str:
+    seeds = sorted(set(table.groupby("model")["seed"].nunique()))
+    counts = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    return (
+        f"Mean ± half-width of the 95% t-interval over {counts} seeds. ↑ higher is better, ↓ lower is better. "
+        "Bold: from the results folder; others: from the leaderboard."
+    )
+
+
+def _without_score(table: pd.DataFrame) -> list[str]:
+    """Return a line for each task and reason that some models have no primary score of it."""
+    reasons: dict[tuple[str, str], set[str]] = {}
+    for task in sorted(set(table["task"])):
+        scored = by_seed(table, task, board.primary_of(task))
+        lacking = table[(table["task"] == task) & ~table["model"].isin(scored)]
+        for model, status, reason in zip(lacking["model"], lacking["status"], lacking["reason"], strict=True):
+            reasons.setdefault((task, f"{status}: {reason}"), set()).add(str(model))
+    return [f"– {task}: {', '.join(sorted(models))}: {reason}" for (task, reason), models in reasons.items()]
+
+
+def _best(table: pd.DataFrame, task: str, metric: str) -> tuple[str | None, float]:
+    values = by_seed(table, task, metric)
+    best, _ = board.leaders(values, board.direction_of(metric))
+    return best, board.mean_interval(values[best].values()).mean if best else 0.0
+
+
+def make_table(title: str, columns: Sequence[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, name in enumerate(columns):
+        text = number == 0 or name in ("metric", "model", "verdict", "task", "best on the board")
+        table.add_column(name, justify="left" if text else "right", no_wrap=number == 0)
+    return table
+
+
+def _titled(metric: str) -> str:
+    return f"{metric} {_ARROWS[board.direction_of(metric)]}".strip()
+
+
+def _number(value: float, signed: bool = False) -> str:
+    if value == 0:
+        return "0"
+    digits = f"{value:.4f}" if 1e-3 <= abs(value) < 100 else f"{value:.3g}"
+    return f"+{digits}" if signed and value > 0 else digits
+
+
+def _mean(estimate: board.Estimate) -> str:
+    if estimate.upper is None:
+        return _number(estimate.mean)
+    return f"{_number(estimate.mean)} ±{_number(estimate.upper - estimate.mean)}"
+
+
+def _interval(estimate: board.Estimate) -> str:
+    if estimate.lower is None or estimate.upper is None:
+        return "one seed"
+    return f"[{_number(estimate.lower)}, {_number(estimate.upper)}]"
+
+
+def _rank(ranks: tuple[int, int], count: int) -> str:
+    best, worst = ranks
+    return f"{best} of {count}" if best == worst else f"{best} to {worst} of {count}"
+
+
+def _dump(table: pd.DataFrame, as_json: bool) -> None:
+    if as_json:
+        rows = json.loads(table.to_json(orient="records", double_precision=15))
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        typer.echo(table.to_csv(index=False).rstrip("\n"))

@@ -1,0 +1,150 @@
+"""``lebench run`` and ``lebench baselines``: plan, watch, report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lebench import board, registry
+from lebench.cli import reading
+from lebench.cli.progress import display
+from lebench.errors import LebenchError
+from lebench.run.execution import Summary, execute, pending
+from lebench.run.plan import Plan, make_plan
+from lebench.run.store import Store
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Models of the leaderboard that lebench itself provides, and on which it stands.
+BASELINES = (
+    "linear",
+    "deep-linear",
+    "mlp",
+    "lenet",
+    "cnn",
+    "resnet",
+    "resnet-nf",
+    "vgg",
+    "knn",
+    "logistic-regression",
+    "rbf",
+    "constant",
+    "random-features",
+    "permuted-labels",
+)
+BASELINE_SEEDS = 5
+
+_INTERRUPTED = 130
+
+
+def run(
+    *,
+    models: Sequence[str],
+    tasks: Sequence[str],
+    seeds: int,
+    backend: str | None,
+    jobs: int | None,
+    results: Path,
+    force: bool,
+    dry_run: bool,
+    time_limit: float,
+    memory_limit: float | None,
+    plugins: Sequence[Path],
+    entries: Path | None,
+) -> int:
+    """Run cells and print how they did; return the exit code."""
+    if seeds < 1:
+        raise LebenchError(f"--seeds must be at least 1, not {seeds}")
+    plan = make_plan(tasks, models, range(seeds), backend, plugins)
+    console = reading.make_console()
+    store = Store(results)
+    if dry_run:
+        _print_plan(plan, store, force, console)
+        return 0
+    _explain_skipped(plan, console)
+    if not plan.jobs:
+        raise LebenchError("nothing is left to run: the models lack what every chosen task needs")
+    memory = None if memory_limit is None else round(memory_limit * 1e9)
+    with display(console) as on_event:
+        summary = execute(plan, store, jobs, force, time_limit, memory, on_event)
+    labels = list(dict.fromkeys(cell.label for cell in plan.cells))
+    if summary.done or summary.reused:
+        console.print()
+        reading.report(labels, results, entries, console)
+    return _conclude(summary, results, console)
+
+
+def baselines(*, jobs: int | None, results: Path, entries: Path | None) -> int:
+    """Bring the baselines up to date and write their entries; return the exit code."""
+    folder = reading.entries_folder(entries)
+    plan = make_plan(["digits/*"], BASELINES, range(BASELINE_SEEDS))
+    console = reading.make_console()
+    store = Store(results)
+    store.prepare()
+    # What the entries hold and the code still stands for need not be made again.
+    planned = {cell.cell.key: cell for cell in plan.cells}
+    for entry in board.read_entries(folder) if folder.is_dir() else []:
+        for record in entry.records:
+            cell = planned.get(record.cell.key)
+            if cell is not None and not store.has(record.cell, record.label):
+                store.put(record)
+    with display(console) as on_event:
+        summary = execute(plan, store, jobs, on_event=on_event, command="lebench baselines")
+    if summary.interrupted or summary.failures:
+        return _conclude(summary, results, console)
+    written = 0
+    by_key = {record.cell.key: record for record in store.load()}
+    for label in BASELINES:
+        records = [by_key[cell.cell.key] for cell in plan.cells if cell.label == label]
+        meta = board.EntryInfo(
+            name=board.entry_name(label),
+            model=label,
+            summary=registry.models.item(label).summary,
+            authors=["The lebench developers"],
+            lebench=records[0].environment.lebench,
+            command=f"lebench run --model {label} --seeds {BASELINE_SEEDS}",
+        )
+        board.write_entry(folder, meta.name, records, meta)
+        written += len(records)
+    console.print(f"{written} records of {len(BASELINES)} entries stand in {folder}")
+    return 0
+
+
+def _explain_skipped(plan: Plan, console: Console) -> None:
+    reasons = Counter((cell.label, cell.cell.task, cell.unmet) for cell in plan.skipped)
+    for label, task, reason in sorted(reasons, key=str):
+        console.print(f"skipped: {label} on {task}: {reason}", style="dim", highlight=False)
+
+
+def _print_plan(plan: Plan, store: Store, force: bool, console: Console) -> None:
+    todo, _ = pending(plan, store, force)
+    missing = {cell.cell.key for job in todo for cell in job.cells}
+    for job in plan.jobs:
+        console.print(
+            f"job: {job.label} on {job.backend}, {job.dataset}, seed {job.seed}: {job.fits} fits", highlight=False
+        )
+        for cell in job.cells:
+            state = "to do" if cell.cell.key in missing else "done"
+            console.print(f"  {state:5}  {cell.cell.task}  ({cell.cell.key[:12]})", highlight=False)
+    _explain_skipped(plan, console)
+    console.print(f"{len(missing)} cells to do, {sum(job.fits for job in todo)} fits", highlight=False)
+
+
+def _conclude(summary: Summary, results: Path, console: Console) -> int:
+    parts = [f"{summary.done} cells computed", f"{summary.reused} known from before"]
+    if summary.skipped:
+        parts.append(f"{summary.skipped} skipped")
+    console.print(f"{', '.join(parts)} in {summary.wall_s:.0f} s; records in {results}/", highlight=False)
+    for record in summary.failures:
+        console.print(
+            f"{record.status}: {record.label} on {record.cell.task}, seed {record.cell.seed}: {record.reason}",
+            style="red",
+            highlight=False,
+        )
+    if summary.interrupted:
+        console.print(f"interrupted: {summary.left} cells are left; the same command goes on from here", style="yellow")
+        return _INTERRUPTED
+    return 1 if summary.failures else 0

@@ -1,0 +1,232 @@
+"""The default suite: one question per track and two more, on real handwritten digits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lebench import metrics, registry
+from lebench.capabilities import offers
+from lebench.data.base import Split, Variant, balanced_subset
+from lebench.metrics.base import Missing
+from lebench.seeds import generator
+from lebench.tasks.base import Fit, Scores, Task
+
+#: Points per class between which similarities are measured.
+_POINTS_PER_CLASS = 10
+#: Training points per digit that are clustered.
+_CLUSTER_POINTS = 60
+
+
+def _one(fits: Mapping[str, Fit]) -> Fit:
+    (fit,) = fits.values()
+    return fit
+
+
+def score_accuracy(fits: Mapping[str, Fit]) -> Scores:
+    """Score the predictions on the test points, and the gap to the training points."""
+    fit = _one(fits)
+    split = fit.split
+    train, test = fit.fitted.predict(split.x_train), fit.fitted.predict(split.x_test)
+    values: dict[str, float | Missing] = {
+        "accuracy": metrics.accuracy(test, split.y_test),
+        "error": metrics.error(test, split.y_test),
+        "generalization_gap": metrics.generalization_gap(train, split.y_train, test, split.y_test),
+    }
+    of_probabilities = {
+        "log_loss": metrics.log_loss,
+        "brier": metrics.brier,
+        "expected_calibration_error": metrics.expected_calibration_error,
+    }
+    if offers(fit.fitted, "predict_proba"):
+        probabilities = fit.fitted.predict_proba(split.x_test)
+        return values | {name: metric(probabilities, split.y_test) for name, metric in of_probabilities.items()}
+    return values | dict.fromkeys(of_probabilities, Missing("the model gives scores, not probabilities"))
+
+
+registry.tasks.register(
+    "digits/accuracy",
+    Task(
+        name="digits/accuracy",
+        track="generalization",
+        summary="How well does the model classify digits it has not seen, and does it know how sure it may be?",
+        reference="Guo et al. 2017 for the calibration error; the rest is standard",
+        version=1,
+        dataset="digits",
+        needs=("predict",),
+        primary="accuracy",
+        metrics=("accuracy", "error", "log_loss", "brier", "expected_calibration_error", "generalization_gap"),
+        score=score_accuracy,
+    ),
+    tags=("generalization",),
+)
+
+_SIZES = (50, 100, 200, 500)
+
+
+def score_small_n(fits: Mapping[str, Fit]) -> Scores:
+    """Score the test accuracy at each training size, and its mean over the sizes."""
+    values = {
+        f"accuracy@{name}": metrics.accuracy(fit.fitted.predict(fit.split.x_test), fit.split.y_test)
+        for name, fit in fits.items()
+    }
+    return values | {"accuracy@mean": float(np.mean(list(values.values())))}
+
+
+registry.tasks.register(
+    "digits/small-n",
+    Task(
+        name="digits/small-n",
+        track="generalization",
+        summary="How much does the model learn from 50, 100, 200 and 500 digits?",
+        reference="Arora et al. 2020 ask it of kernels and networks on small data",
+        version=1,
+        dataset="digits",
+        needs=("predict",),
+        primary="accuracy@mean",
+        metrics=(*(f"accuracy@n={n}" for n in _SIZES), "accuracy@mean"),
+        score=score_small_n,
+        variants=tuple(Variant(f"n={n}", n_train=n) for n in _SIZES),
+    ),
+    tags=("generalization",),
+)
+
+
+def score_elasticity(fits: Mapping[str, Fit]) -> Scores:
+    """Compare the effect of a gradient step within and between classes, on held-out points."""
+    fit = _one(fits)
+    split = fit.split
+    chosen = balanced_subset(
+        split.y_test, _POINTS_PER_CLASS * split.classes, split.classes, generator(fit.seed, "probe")
+    )
+    x, y = split.x_test[chosen], split.y_test[chosen]
+    relative = fit.fitted.similarity(x, y, x, kind="relative")
+    signed = fit.fitted.similarity(x, y, x, kind="signed")
+    return {
+        "elasticity_ratio": metrics.elasticity_ratio(relative, y),
+        "elasticity_difference": metrics.elasticity_difference(relative, y),
+        "within_class_similarity": metrics.within_class_similarity(relative, y),
+        "between_class_similarity": metrics.between_class_similarity(relative, y),
+        "elasticity_difference@signed": metrics.elasticity_difference(signed, y),
+    }
+
+
+registry.tasks.register(
+    "digits/elasticity",
+    Task(
+        name="digits/elasticity",
+        track="elasticity",
+        summary="Does a gradient step on one digit move the predictions of its own class more than of others?",
+        reference="He & Su 2020, section 2; ratio: Chen, He & Su 2020, without the diagonal",
+        version=1,
+        dataset="digits",
+        needs=("similarity",),
+        primary="elasticity_ratio",
+        metrics=(
+            "elasticity_ratio",
+            "elasticity_difference",
+            "within_class_similarity",
+            "between_class_similarity",
+            "elasticity_difference@signed",
+        ),
+        score=score_elasticity,
+    ),
+    tags=("elasticity",),
+)
+
+#: Primary pair and auxiliary classes, from He & Su 2020, section 3.
+_PAIRS: dict[str, tuple[tuple[int, ...], tuple[int, int]]] = {
+    "5v8": ((9, 3), (5, 8)),
+    "4v9": ((5, 7), (4, 9)),
+    "3v5": ((8, 9), (3, 5)),
+}
+
+
+def _primary_points(split: Split, seed: int) -> tuple[Any, Any, Any]:
+    """Return inputs, training labels (all 1) and hidden digits (0 or 1) of points of the primary class."""
+    primary = np.flatnonzero(split.y_train == 1)
+    _, hidden = np.unique(split.fine_train[primary], return_inverse=True)
+    chosen = balanced_subset(hidden.astype(np.int64), 2 * _CLUSTER_POINTS, 2, generator(seed, "probe"))
+    points = primary[chosen]
+    return split.x_train[points], split.y_train[points], hidden[chosen].astype(np.int64)
+
+
+def score_clustering(fits: Mapping[str, Fit]) -> Scores:
+    """Cluster points of two digits that share a label by their similarities, and compare with the digits."""
+    found: dict[str, list[float]] = {"adjusted_rand_index": [], "clustering_accuracy_corrected": [], "pixels": []}
+    values: dict[str, float | Missing] = {}
+    for name, fit in fits.items():
+        x, y, hidden = _primary_points(fit.split, fit.seed)
+        similarity = metrics.symmetrize(fit.fitted.similarity(x, y, x, kind="relative"))
+        assignment = metrics.cluster_kmeans(similarity, k=2, seed=fit.seed)
+        by_pixels = metrics.cluster_kmeans(x.reshape(len(x), -1), k=2, seed=fit.seed)
+        found["adjusted_rand_index"].append(metrics.adjusted_rand_index(hidden, assignment))
+        found["clustering_accuracy_corrected"].append(metrics.clustering_accuracy_corrected(hidden, assignment))
+        found["pixels"].append(metrics.adjusted_rand_index(hidden, by_pixels))
+        values[f"adjusted_rand_index@{name}"] = found["adjusted_rand_index"][-1]
+    return values | {
+        "adjusted_rand_index@mean": float(np.mean(found["adjusted_rand_index"])),
+        "clustering_accuracy_corrected@mean": float(np.mean(found["clustering_accuracy_corrected"])),
+        "adjusted_rand_index@pixels": float(np.mean(found["pixels"])),
+    }
+
+
+registry.tasks.register(
+    "digits/clustering",
+    Task(
+        name="digits/clustering",
+        track="elasticity",
+        summary="Do similarities reveal two digits that were trained as one class?",
+        reference="He & Su 2020, section 3: k-means on the symmetrized relative similarity",
+        version=1,
+        dataset="digits",
+        needs=("similarity",),
+        primary="adjusted_rand_index@mean",
+        metrics=(
+            "adjusted_rand_index@mean",
+            "clustering_accuracy_corrected@mean",
+            *(f"adjusted_rand_index@{name}" for name in _PAIRS),
+            "adjusted_rand_index@pixels",
+        ),
+        score=score_clustering,
+        variants=tuple(Variant(name, groups=groups) for name, groups in _PAIRS.items()),
+    ),
+    tags=("elasticity",),
+)
+
+_OF_MEANS = ("nc1_pinv_over_C", "nc1_quotient", "cdnv", "nc2_equinorm", "nc2_equiangular", "ncc_accuracy")
+_OF_HEAD = ("nc2_equinorm_weights", "nc2_equiangular_weights", "nc3_selfduality", "nc4")
+
+
+def score_collapse(fits: Mapping[str, Fit]) -> Scores:
+    """Measure collapse on training points and on test points, from features or from the Gram matrix."""
+    fit = _one(fits)
+    values: dict[str, float | Missing] = {}
+    for part, x, y in (("train", fit.split.x_train, fit.split.y_train), ("test", fit.split.x_test, fit.split.y_test)):
+        if offers(fit.fitted, "features"):
+            measured = metrics.collapse(fit.fitted.features(x), y, *fit.fitted.head())
+        else:
+            measured = metrics.collapse_from_gram(fit.fitted.gram(x, x), y)
+        for name in (*_OF_MEANS, *_OF_HEAD):
+            values[f"{name}@{part}"] = measured.get(name, Missing("a kernel machine has no last layer"))
+    return values
+
+
+registry.tasks.register(
+    "digits/collapse",
+    Task(
+        name="digits/collapse",
+        track="collapse",
+        summary="Have the features of a class collapsed to its mean, and the means to a simplex?",
+        reference="Papyan, Han & Donoho 2020; class-distance normalized variance: Galanti, György & Hutter 2022",
+        version=1,
+        dataset="digits",
+        needs=(("features", "gram"),),
+        primary="nc1_pinv_over_C@train",
+        metrics=tuple(f"{name}@{part}" for part in ("train", "test") for name in (*_OF_MEANS, *_OF_HEAD)),
+        score=score_collapse,
+    ),
+    tags=("collapse",),
+)
