@@ -1,0 +1,341 @@
+"""Empirical neural tangent kernels of torch modules, exact, without forming Jacobians.
+
+With the per-layer factors of :mod:`lebench.backends.torch_layers`, ``dW = G P^T``, the inner product of two samples'
+gradients is ``sum_{t,t'} (P_t . P'_t') (G_t . G'_t')`` over positions t (one for a dense layer, the pixels for a
+convolution). Per layer the cheaper of two forms is taken: this one, or the inner product of explicit gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from lebench.backends.torch_layers import Factor, Irregular, Layout, Tape, check_module, layout
+from lebench.errors import LebenchError
+
+Contraction = Literal["trace", "full"]
+R = TypeVar("R")
+
+#: Working memory that automatic chunks aim at, beyond inputs and result.
+BUDGET_BYTES = 160 * 2**20
+
+#: Largest table of position pairs, in elements.
+_TABLE_ELEMENTS = 2**23
+
+#: Cost of one elementwise operation on a table of position pairs, in multiply-adds of a matrix product.
+_ELEMENTWISE_COST = 16
+
+#: Rows from which a symmetric product is worth cutting into blocks.
+_SYMMETRIC_BLOCK = 64
+
+
+def empirical_ntk(
+    module: nn.Module,
+    x1: Tensor,
+    x2: Tensor | None = None,
+    *,
+    contraction: Contraction = "trace",
+    chunk: int | None = None,
+) -> Tensor:
+    """Compute the empirical neural tangent kernel of a module at its current parameters.
+
+    ``K_w(x, x') = J(x) J(x')^T`` with J the Jacobian of the scores in all parameters that require gradients
+    (Jacot et al. 2018, section 4; science page 2.1).
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Maps inputs (n, ...) to scores (n, C) or (n,); in evaluation mode.
+    x1 : Tensor of shape (n, ...)
+        Inputs; converted to the dtype and device of the module.
+    x2 : Tensor of shape (m, ...), optional
+        Other inputs; by default `x1`, for which only half the work is done.
+    contraction : {"trace", "full"}
+        ``"trace"`` averages the diagonal of the C x C blocks over outputs; ``"full"`` keeps the blocks.
+    chunk : int, optional
+        Samples treated at once; by default as many as fit the working memory of about 160 MB.
+
+    Returns
+    -------
+    Tensor
+        (n, m), or (n, m, C, C) with ``[i, j, c, d]`` pairing output c at ``x1[i]`` with output d at ``x2[j]``; in
+        the dtype of the module.
+
+    Raises
+    ------
+    LebenchError
+        If the module is in training mode, couples the inputs of a batch, or does not return scores; if `chunk` or
+        `contraction` is not one of the values above.
+
+    Examples
+    --------
+    >>> linear = nn.Linear(2, 3, bias=False).eval()
+    >>> empirical_ntk(linear, torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([[ 5., 11.],
+            [11., 25.]])
+    """
+    if contraction not in ("trace", "full"):
+        raise LebenchError(f"contraction must be 'trace' or 'full', got {contraction!r}")
+    symmetric = x2 is None
+    inputs1 = _prepared(module, x1)
+    inputs2 = inputs1 if x2 is None else _prepared(module, x2)
+
+    def compute(plan: Layout, probe: Tape) -> Tensor:
+        outputs = probe.scores.shape[1]
+        n, m = len(inputs1), len(inputs2)
+        sizes = _chunking(probe, n if symmetric else n + m, contraction == "trace", chunk)
+        unit = torch.eye(outputs, dtype=probe.scores.dtype, device=probe.scores.device)[:, None]
+        result = probe.scores.new_zeros((n, m) if contraction == "trace" else (n, m, outputs, outputs))
+        for rows in _slices(n, sizes.samples):
+            tape1 = Tape(module, inputs1[rows], plan)
+            for columns in _slices(m, sizes.samples):
+                if symmetric and columns.start < rows.start:
+                    continue
+                same = symmetric and columns.start == rows.start
+                tape2 = tape1 if same else Tape(module, inputs2[columns], plan)
+                block = result[rows, columns]
+                for classes in _slices(outputs, sizes.classes):
+                    kernel = _inner(tape1, unit[classes], tape2, unit[classes], contraction == "trace")
+                    block += kernel
+                if symmetric and not same:
+                    result[columns, rows] = block.transpose(0, 1).transpose(-1, -2) if block.ndim == 4 else block.T
+        return result / outputs if contraction == "trace" else result
+
+    return _with_layout(module, inputs1, compute)
+
+
+def tangent_products(module: nn.Module, sources: Tensor, cotangents: Tensor, targets: Tensor) -> Tensor:
+    """Compute the first-order change of every score at every target per unit step along sources' gradients.
+
+    ``P[i, j, c] = < df_c(x'_j)/dw , sum_d cotangents[i, d] df_d(x_i)/dw >``. With ``cotangents[i]`` the gradient of the
+    loss of source i in its scores, ``-step * P[i, j]`` is the change that a step of gradient descent on source i makes
+    at target j, to first order in the step (He & Su 2020, section 2; science page 4.1).
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Maps inputs (n, ...) to scores (n, C) or (n,); in evaluation mode.
+    sources : Tensor of shape (n, ...)
+    cotangents : Tensor of shape (n, C)
+        Coefficients of the scores at each source.
+    targets : Tensor of shape (m, ...)
+
+    Returns
+    -------
+    Tensor of shape (n, m, C)
+        In the dtype of the module.
+
+    Raises
+    ------
+    LebenchError
+        If the module is in training mode, couples the inputs of a batch, or does not return scores; if `cotangents`
+        does not have one row per source and one column per score.
+    """
+    at_sources, at_targets = _prepared(module, sources), _prepared(module, targets)
+
+    def compute(plan: Layout, probe: Tape) -> Tensor:
+        outputs = probe.scores.shape[1]
+        n, m = len(at_sources), len(at_targets)
+        if cotangents.shape != (n, outputs):
+            raise LebenchError(f"cotangents must have shape (n, C) = ({n}, {outputs}), got {tuple(cotangents.shape)}")
+        weights = cotangents.detach().to(probe.scores)
+        samples = _chunking(probe, n + m, False, None).samples
+        unit = torch.eye(outputs, dtype=probe.scores.dtype, device=probe.scores.device)[:, None]
+        result = probe.scores.new_empty((n, m, outputs))
+        for columns in _slices(m, samples):
+            tape2 = Tape(module, at_targets[columns], plan)
+            for rows in _slices(n, samples):
+                tape1 = Tape(module, at_sources[rows], plan)
+                result[rows, columns] = _inner(tape1, weights[None, rows], tape2, unit, False)[:, :, 0]
+        return result
+
+    return _with_layout(module, at_sources, compute)
+
+
+def _prepared(module: nn.Module, x: Tensor) -> Tensor:
+    """Return the inputs in the dtype and on the device of the module's parameters."""
+    parameter = next(module.parameters(), None)
+    if parameter is None:
+        raise LebenchError("the module has no parameters, so it has no tangent kernel")
+    if len(x) == 0:
+        raise LebenchError("there are no inputs")
+    # Integer inputs are indices into an embedding and keep their type.
+    return x.detach().to(parameter) if x.is_floating_point() else x.detach().to(parameter.device)
+
+
+def _with_layout(module: nn.Module, x: Tensor, compute: Callable[[Layout, Tape], R]) -> R:
+    """Call `compute` with the layout of the module, again if a layer turns out not to fit it."""
+    check_module(module)
+    irregular: list[nn.Module] = []
+    while True:
+        plan = layout(module, irregular)
+        try:
+            # Two sizes of batch, this one and the real one, tell the batch dimension from any other.
+            probe = Tape(module, x[:1].expand(3 if len(x) == 2 else 2, *x.shape[1:]), plan)
+            return compute(plan, probe)
+        except Irregular as found:
+            irregular += found.layers
+
+
+@dataclass(frozen=True)
+class _Chunks:
+    samples: int
+    classes: int
+
+
+def _chunking(probe: Tape, total: int, separable: bool, chunk: int | None) -> _Chunks:
+    """Choose how many samples and classes to treat at once.
+
+    Parameters
+    ----------
+    probe : Tape
+        Tells the sizes of all layers.
+    total : int
+        Samples on both sides together.
+    separable : bool
+        Whether the result is a sum over classes, which can then be treated in blocks.
+    chunk : int, optional
+        The user's choice of samples.
+    """
+    outputs = probe.scores.shape[1]
+    calls = [call for layer in probe.plan.layers for call in probe.calls[id(layer)]]
+    per_sample = [call.shape[1:].numel() for call in calls]
+    parameters = dict(probe.module.named_parameters())
+    largest = max((p.numel() for layer in probe.plan.layers for p in layer.parameters(recurse=False)), default=0)
+    positions = max((call.shape[2:].numel() if len(call.shape) > 2 else 1 for call in calls), default=1)
+    item = probe.scores.element_size()
+    # The graph keeps about three tensors of a layer's size; patches of a convolution are 9 times its input.
+    fixed = item * (3 * sum(per_sample) + (9 * max(per_sample, default=0) if positions > 1 else 0))
+    # Explicit gradients exist for one layer at a time, and only where there is more than one position.
+    gradient = largest if positions > 1 else 0
+    explicit = 3 * sum(parameters[name].numel() for name in probe.plan.explicit)
+    per_class = item * (sum(per_sample) + max(per_sample, default=0) + gradient + explicit)
+    if chunk is not None:
+        if chunk < 1:
+            raise LebenchError(f"chunk must be at least 1, got {chunk}")
+        return _Chunks(chunk, outputs)
+    room = BUDGET_BYTES // total
+    if fixed + outputs * per_class <= room:
+        return _Chunks(total, outputs)
+    if separable and fixed + per_class <= room:
+        return _Chunks(total, max(1, (room - fixed) // per_class))
+    pair = BUDGET_BYTES // 2
+    return _Chunks(max(1, pair // (fixed + outputs * per_class)), outputs)
+
+
+def _slices(total: int, size: int) -> Iterator[slice]:
+    for start in range(0, total, size):
+        yield slice(start, min(start + size, total))
+
+
+def _inner(tape1: Tape, cotangents1: Tensor, tape2: Tape, cotangents2: Tensor, trace: bool) -> Tensor:
+    """Return inner products of gradients: (n, m) summed over paired scores, or (n, m, k1, k2) for all pairs.
+
+    Cotangents are (k, n or 1, C). Both sides are the same samples and scores if the tapes are the same object.
+    """
+    same = tape1 is tape2
+    cotangents1 = cotangents1.expand(-1, len(tape1.x), -1)
+    signals1 = tape1.backward(cotangents1)
+    cotangents2 = cotangents1 if same else cotangents2.expand(-1, len(tape2.x), -1)
+    signals2 = signals1 if same else tape2.backward(cotangents2)
+    n, m, k1, k2 = len(tape1.x), len(tape2.x), len(cotangents1), len(cotangents2)
+    total = tape1.scores.new_zeros((n, m) if trace else (n, m, k1, k2))
+    for layer in tape1.plan.layers:
+        factor1 = tape1.factor(layer, signals1.pop(id(layer)))
+        factor2 = factor1 if same else tape2.factor(layer, signals2.pop(id(layer)))
+        if factor1 is not None and factor2 is not None:
+            total += _contract(factor1, factor2, trace)
+    if tape1.plan.explicit:
+        rows1 = Factor(rows=tape1.explicit_rows(cotangents1))
+        rows2 = rows1 if same else Factor(rows=tape2.explicit_rows(cotangents2))
+        total += _contract(rows1, rows2, trace)
+    return total
+
+
+def _contract(left: Factor, right: Factor, trace: bool) -> Tensor:
+    if left.patches is None or left.signals is None or right.patches is None or right.signals is None:
+        return _rows_product(left.explicit(), right.explicit(), trace)
+    n, k1, groups, q, t1 = left.signals.shape
+    m, k2, _, _, t2 = right.signals.shape
+    p = left.patches.shape[2]
+    pairs = k1 if trace else k1 * k2
+    saved = 0.625 if left is right else 1.0
+    explicit = p * q * groups * (pairs * n * m * saved + n * k1 * t1 + m * k2 * t2)
+    # A table of one position per sample is the result itself, so its elementwise work is not extra.
+    elementwise = _ELEMENTWISE_COST * (1 if trace else pairs) if t1 * t2 > 1 else 0
+    tables = n * m * t1 * t2 * saved * groups * (p + pairs * q + elementwise)
+    if explicit < tables:
+        return _rows_product(left.explicit(), right.explicit(), trace)
+    return _tables_product(left, right, trace)
+
+
+def _rows_product(rows1: Tensor, rows2: Tensor, trace: bool) -> Tensor:
+    n, k1 = rows1.shape[:2]
+    m, k2 = rows2.shape[:2]
+    if trace:
+        return _product(rows1.flatten(1), rows2.flatten(1), rows1 is rows2)
+    product = _product(rows1.flatten(0, 1), rows2.flatten(0, 1), rows1 is rows2)
+    return product.view(n, k1, m, k2).transpose(1, 2)
+
+
+def _product(rows1: Tensor, rows2: Tensor, symmetric: bool) -> Tensor:
+    """Return rows1 @ rows2.T; of a symmetric product only the blocks on and above the diagonal are computed."""
+    n = len(rows1)
+    if not symmetric or n < 2 * _SYMMETRIC_BLOCK:
+        return rows1 @ rows2.T
+    result = rows1.new_empty((n, n))
+    size = -(-n // min(4, n // _SYMMETRIC_BLOCK))
+    for block in _slices(n, size):
+        result[block, block.start :] = rows1[block] @ rows1[block.start :].T
+        result[block.stop :, block] = result[block, block.stop :].T
+    return result
+
+
+def _tables_product(left: Factor, right: Factor, trace: bool) -> Tensor:
+    """Contract through tables of position pairs, (P_t . P'_t') (G_t . G'_t'), group by group."""
+    assert left.patches is not None
+    assert left.signals is not None
+    assert right.patches is not None
+    assert right.signals is not None
+    n, k1, groups, _, t1 = left.signals.shape
+    m, k2, _, _, t2 = right.signals.shape
+    same = left is right
+    total = left.signals.new_zeros((n, m) if trace else (n, m, k1, k2))
+    for group in range(groups):
+        patches1, patches2 = left.patches[:, group], right.patches[:, group]
+        signals1, signals2 = left.signals[:, :, group], right.signals[:, :, group]
+        if t1 == t2 == 1:
+            similar = _product(patches1[..., 0], patches1[..., 0] if same else patches2[..., 0], same)
+            rows1, rows2 = signals1[..., 0], signals2[..., 0]
+            aligned = _rows_product(rows1, rows1 if same else rows2, trace)
+            total += similar * aligned if trace else similar[:, :, None, None] * aligned
+            continue
+        per_pair = t1 * t2 * (1 if trace else k1 * k2)
+        side = max(1, int((_TABLE_ELEMENTS / per_pair) ** 0.5))
+        for rows in _slices(n, side):
+            for columns in _slices(m, side):
+                if same and columns.start < rows.start:
+                    continue
+                block = _table(patches1[rows], signals1[rows], patches2[columns], signals2[columns], trace)
+                total[rows, columns] += block
+                if same and columns.start > rows.start:
+                    total[columns, rows] += block.T if trace else block.permute(1, 0, 3, 2)
+    return total
+
+
+def _table(patches1: Tensor, signals1: Tensor, patches2: Tensor, signals2: Tensor, trace: bool) -> Tensor:
+    n, k1, _, t1 = signals1.shape
+    m, k2, _, t2 = signals2.shape
+    similar = patches1.transpose(1, 2).flatten(0, 1) @ patches2.transpose(1, 2).flatten(0, 1).T
+    if trace:
+        aligned = signals1.flatten(1, 2).transpose(1, 2).flatten(0, 1) @ (
+            signals2.flatten(1, 2).transpose(1, 2).flatten(0, 1).T
+        )
+        return aligned.mul_(similar).view(n * t1, m, t2).sum(2).view(n, t1, m).sum(1)
+    aligned = signals1.permute(0, 1, 3, 2).flatten(0, 2) @ signals2.permute(0, 1, 3, 2).flatten(0, 2).T
+    table = aligned.view(n, k1, t1, m, k2, t2).mul_(similar.view(n, 1, t1, m, 1, t2))
+    return table.sum((2, 5)).transpose(1, 2)
