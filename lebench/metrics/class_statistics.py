@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lebench.errors import DataError
-from lebench.metrics.arrays import FloatArray, IntArray, as_labels, as_symmetric, class_counts, read_floats
+from lebench.metrics.arrays import FloatArray, IntArray, as_floats, as_labels, as_symmetric, class_counts, read_floats
 
 #: Numbers of one block of features that is worked on at a time (float64: 1 MB), so that it stays in the cache.
 _BLOCK = 1 << 17
@@ -151,6 +151,38 @@ def means_of(data: Grouped) -> ClassStatistics:
     for label, block in data.blocks():
         sums[label] += np.ones(len(block)) @ block
     return from_means(sums / data.counts[:, None], data.counts)
+
+
+def means_of_classes(features: Any, labels: Any, classes: int | None = None) -> ClassStatistics:
+    """Return what the class means alone tell, of features as a caller gives them (see :func:`group_by_class`)."""
+    return means_of(group_by_class(features, labels, classes))
+
+
+def about_centres(features: Any, labels: Any, means: Any, classes: int | None) -> tuple[Grouped, ClassStatistics]:
+    """Return the points, and statistics that hold the class centres: `means` if given, else those of the points.
+
+    Parameters
+    ----------
+    features, labels, classes
+        As in :func:`group_by_class`; with `means`, classes may be absent.
+    means : array of shape (C, p) or None
+        Class centres of other points.
+
+    Raises
+    ------
+    DataError
+        If the arrays do not fit, or a class is missing and no means are given.
+    """
+    if means is None:
+        data = group_by_class(features, labels, classes)
+        return data, means_of(data)
+    centres = as_floats("means", means, 2)
+    if len(centres) < 2:
+        raise DataError(f"means have shape {centres.shape}: a row for each of at least two classes is needed")
+    data = group_by_class(features, labels, len(centres), complete=False)
+    if centres.shape[1] != data.features.shape[1]:
+        raise DataError(f"means have shape {centres.shape}, but the features have {data.features.shape[1]} dimensions")
+    return data, from_means(centres, data.counts)
 
 
 def from_means(means: FloatArray, counts: IntArray) -> ClassStatistics:

@@ -161,29 +161,18 @@ def read_weights(weights: Any, classes: int | None = None, dimension: int | None
     return w
 
 
-def read_bias(bias: Any, classes: int) -> FloatArray:
-    """Return a checked bias (C,), float64.
+def read_head(weights: Any, bias: Any | None, statistics: ClassStatistics) -> tuple[FloatArray, FloatArray]:
+    """Return checked weights (C, p) and bias (C,), float64; without a bias it is zero.
 
     Raises
     ------
     DataError
-        If it is not finite or has another length.
+        If they are not finite or of another shape than the features need.
     """
+    w = read_weights(weights, statistics.classes, statistics.dimension)
+    if bias is None:
+        return w, np.zeros(len(w))
     b = as_floats("bias", bias, 1)
-    if len(b) != classes:
-        raise DataError(f"the bias has {len(b)} entries for {classes} classes")
-    return b
-
-
-def read_centres(means: Any) -> FloatArray:
-    """Return checked class centres (C, p), float64.
-
-    Raises
-    ------
-    DataError
-        If they are not finite or fewer than two.
-    """
-    centres = as_floats("means", means, 2)
-    if len(centres) < 2:
-        raise DataError(f"means have shape {centres.shape}: a row for each of at least two classes is needed")
-    return centres
+    if len(b) != len(w):
+        raise DataError(f"the bias has {len(b)} entries for {len(w)} classes")
+    return w, b

@@ -12,12 +12,10 @@ from scipy.stats import rankdata
 from lebench.errors import DataError
 from lebench.metrics.arrays import (
     FloatArray,
-    IntArray,
     as_floats,
     as_labels,
     as_square,
     as_symmetric,
-    class_counts,
 )
 from lebench.metrics.base import KnownAnswer, metric
 from lebench.metrics.planted import block_similarity
@@ -381,126 +379,3 @@ def distance_spearman(similarity: Any, distance: Any) -> float:
     """
     s, d = _off_diagonal_pairs(similarity, distance)
     return _correlation(rankdata(s), rankdata(d))
-
-
-def class_sensitivity_matrix(changes: Any, train_labels: Any, target_labels: Any) -> FloatArray:
-    """Return C(a, b): mean change at targets of class b when a training point of class a is removed.
-
-    Deng, He & Su 2021, class-level sensitivity.
-
-    Parameters
-    ----------
-    changes : array of shape (n, m), float32 or float64
-        Size of the change at target j when training point i is removed: of its loss, or of its scores (their norm).
-    train_labels : array of shape (n,), integer
-        Classes of the training points.
-    target_labels : array of shape (m,), integer
-        Classes of the targets.
-
-    Returns
-    -------
-    ndarray of shape (C, C), float64
-
-    Raises
-    ------
-    DataError
-        If a change is negative, the shapes do not fit, or a class is missing.
-    """
-    size = as_floats("changes", changes, 2)
-    if size.min() < 0:
-        raise DataError("changes contain a negative value: take absolute values before averaging")
-    train = as_labels("train_labels", train_labels, size.shape[0])
-    target = as_labels("target_labels", target_labels, size.shape[1])
-    classes = int(max(train.max(), target.max())) + 1
-    rows = _averaging("train_labels", train, classes)
-    return np.asarray(rows @ size @ _averaging("target_labels", target, classes).T)
-
-
-def _averaging(name: str, labels: IntArray, classes: int) -> FloatArray:
-    return np.equal.outer(np.arange(classes), labels) / class_counts(name, labels, classes)[:, None]
-
-
-def _sensitivity_score(changes: Any, train_labels: Any, target_labels: Any) -> tuple[float, int]:
-    matrix = class_sensitivity_matrix(changes, train_labels, target_labels)
-    if not matrix.any():
-        raise DataError("nothing changes when a training point is removed: the class sensitivity is undefined")
-    return float(np.diagonal(matrix).mean() / matrix.mean()), len(matrix)
-
-
-def _removal(classes: int, *, loss: bool) -> dict[str, Any]:
-    """Return the first-order changes under a constant kernel: predictions move by a multiple of the target y_a."""
-    labels = np.repeat(np.arange(classes), 4)
-    targets = np.eye(classes)[labels] - 1 / classes
-    changes = np.abs(targets @ targets.T) if loss else np.tile(np.linalg.norm(targets, axis=1)[:, None], len(labels))
-    return {"changes": changes, "train_labels": labels, "target_labels": labels}
-
-
-def _orthogonal_removal() -> dict[str, Any]:
-    labels = np.repeat(np.arange(3), 2)
-    return {"changes": np.equal.outer(labels, labels) * 0.7, "train_labels": labels, "target_labels": labels}
-
-
-@metric(
-    symbol=r"\kappa_f",
-    equation=r"\frac{\mathrm{mean}_a C(a,a)}{\mathrm{mean}_{a,b} C(a,b)},\quad C(a,b) = "
-    r"\mathrm{mean}_{i\in a,\,z\in b} \|f_\theta(z) - f_{\theta^{-i}}(z)\|",
-    source="Deng, He & Su 2021, class-level sensitivity, of predictions (our choice: 1 for a constant kernel, any C)",
-    direction="higher",
-    bounds=(0.0, math.inf),
-    invariant_to=("permutation", "scale"),
-    known_answers=(
-        KnownAnswer("constant kernel, 5 classes", lambda: _removal(5, loss=False), 1.0, "every prediction moves alike"),
-        KnownAnswer("classes in orthogonal subspaces", _orthogonal_removal, 3.0, "no change across classes: C"),
-    ),
-    tags=_TAGS,
-)
-def class_sensitivity(changes: Any, train_labels: Any, target_labels: Any) -> float:
-    """Change of predictions at the removed point's own class over the mean change; 1 is no elasticity.
-
-    Parameters
-    ----------
-    changes : array of shape (n, m), float32 or float64
-        Norm of the change of the scores at target j when training point i is removed.
-    train_labels, target_labels : array of shapes (n,) and (m,), integer
-        Classes.
-
-    Raises
-    ------
-    DataError
-        If nothing changes, or as :func:`class_sensitivity_matrix`.
-    """
-    return _sensitivity_score(changes, train_labels, target_labels)[0]
-
-
-@metric(
-    symbol=r"\kappa_\ell",
-    equation=r"\frac2C\,\frac{\mathrm{mean}_a C(a,a)}{\mathrm{mean}_{a,b} C(a,b)},\quad C(a,b) = "
-    r"\mathrm{mean}_{i\in a,\,z\in b} |\ell(\theta,z) - \ell(\theta^{-i},z)|",
-    source="Deng, He & Su 2021, class-level sensitivity, over C/2, its value for a constant kernel (our correction)",
-    direction="higher",
-    bounds=(0.0, math.inf),
-    invariant_to=("permutation", "scale"),
-    known_answers=(
-        KnownAnswer("constant kernel, 2 classes", lambda: _removal(2, loss=True), 1.0, "|<y_a, y_b>|, first order"),
-        KnownAnswer("constant kernel, 5 classes", lambda: _removal(5, loss=True), 1.0, "|<y_a, y_b>|, first order"),
-        KnownAnswer("classes in orthogonal subspaces", _orthogonal_removal, 2.0, "C divided by C/2"),
-    ),
-    tags=_TAGS,
-)
-def class_sensitivity_loss(changes: Any, train_labels: Any, target_labels: Any) -> float:
-    """Change of the loss at the removed point's own class over the mean change, divided by C/2.
-
-    Parameters
-    ----------
-    changes : array of shape (n, m), float32 or float64
-        Absolute change of the loss at target j when training point i is removed.
-    train_labels, target_labels : array of shapes (n,) and (m,), integer
-        Classes.
-
-    Raises
-    ------
-    DataError
-        If nothing changes, or as :func:`class_sensitivity_matrix`.
-    """
-    score, classes = _sensitivity_score(changes, train_labels, target_labels)
-    return score / (classes / 2)
