@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from lebench.errors import LebenchError
-from lebench.records import Record, RunInfo
+from lebench.records import SCHEMA, Record, RunInfo
 from lebench.run.environment import cores, environment, source
 from lebench.run.events import CellDone, CellEnded, Event, Outcome, RunStarted
 from lebench.run.executors import LocalExecutor, default_memory_limit
@@ -188,7 +188,7 @@ class _Interruption:
 
 def _record(planned: PlannedCell, outcome: Outcome, command: str) -> Record:
     return Record(
-        schema_version=1,
+        schema=SCHEMA,
         cell=planned.cell,
         track=planned.track,
         label=planned.label,

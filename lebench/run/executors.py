@@ -10,14 +10,13 @@ import tempfile
 import time
 import types
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
-from typing import Protocol
 
 import psutil
 
@@ -46,14 +45,6 @@ _ONE_THREAD = {
     "VECLIB_MAXIMUM_THREADS": "1",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 }
-
-
-class Executor(Protocol):
-    """Does jobs and says what happens; every cell of every job ends with a ``CellEnded`` unless it is stopped."""
-
-    def run(self, plan: Plan, jobs: Sequence[Job], stopped: Callable[[], bool]) -> Iterator[ExecutorEvent]:
-        """Do the jobs; return early, leaving nothing behind, once `stopped` is true."""
-        ...
 
 
 @dataclass
@@ -90,8 +81,18 @@ class LocalExecutor:
     def __init__(self, workers: int, time_limit: float, memory_limit: int) -> None:
         self.workers, self.time_limit, self.memory_limit = workers, time_limit, memory_limit
 
-    def run(self, plan: Plan, jobs: Sequence[Job], stopped: Callable[[], bool]) -> Iterator[ExecutorEvent]:
-        """Do the jobs; see :class:`Executor`."""
+    def run(self, plan: Plan, jobs: Sequence[Job], stopped: Callable[[], bool]) -> Generator[ExecutorEvent, None, None]:
+        """Do jobs and yield what happens; every cell of every job ends with a ``CellEnded``.
+
+        Parameters
+        ----------
+        plan : Plan
+            Says what a worker has to import.
+        jobs : sequence of Job
+            What to do, in this order.
+        stopped : callable
+            Once it returns true, the workers are killed and the generator ends. So it does when it is closed.
+        """
         context = _context(plan)
         queue = deque(jobs)
         running: list[_Worker] = []
@@ -135,10 +136,13 @@ class LocalExecutor:
 
     def _read(self, each: _Worker) -> Iterator[ExecutorEvent]:
         """Yield what a worker's messages mean."""
+        messages: list[worker.Message] = []
         # A worker that is killed may leave half a message.
         with suppress(EOFError, OSError):
             while each.channel.poll():
-                yield from self._understand(each, each.channel.recv())
+                messages.append(each.channel.recv())
+        for message in messages:
+            yield from self._understand(each, message)
 
     def _understand(self, each: _Worker, message: worker.Message) -> Iterator[ExecutorEvent]:
         if isinstance(message, worker.Began):
@@ -189,20 +193,19 @@ class LocalExecutor:
         yield JobEnded(each.job)
 
     def _check_limits(self, each: _Worker) -> None:
-        if each.verdict is not None:
-            return
+        if each.verdict is None:
+            each.verdict = self._exceeded(each)
+            if each.verdict is not None:
+                _kill(each)
+
+    def _exceeded(self, each: _Worker) -> tuple[Status, str] | None:
+        during = f" in the fit {each.fitting!r}" if each.fitting else ""
         if time.monotonic() > each.deadline:
-            each.verdict = "timeout", f"stopped after the time limit of {self.time_limit:g} s{_during(each)}"
-        else:
-            resident = _resident(each.process.pid)
-            if resident > self.memory_limit:
-                each.verdict = (
-                    "out_of_memory",
-                    f"stopped at {resident / 2**20:.0f} MiB of memory, the limit is "
-                    f"{self.memory_limit / 2**20:.0f} MiB{_during(each)}",
-                )
-        if each.verdict is not None:
-            _kill(each)
+            return "timeout", f"stopped after the time limit of {self.time_limit:g} s{during}"
+        resident = _resident(each.process.pid)
+        if resident > self.memory_limit:
+            return "out_of_memory", f"stopped at {_mib(resident)} of memory, over {_mib(self.memory_limit)}{during}"
+        return None
 
 
 def default_memory_limit(workers: int) -> int:
@@ -272,8 +275,8 @@ def _current(each: _Worker) -> PlannedCell:
     return each.outstanding[each.current]
 
 
-def _during(each: _Worker) -> str:
-    return f" in the fit {each.fitting!r}" if each.fitting else ""
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"
 
 
 def _post_mortem(exitcode: int | None) -> tuple[Status, str]:

@@ -132,13 +132,13 @@ def _die_with_parent() -> None:
         fcntl.fcntl(sentinel, fcntl.F_SETFL, fcntl.fcntl(sentinel, fcntl.F_GETFL) | os.O_ASYNC)
         if connection.wait([sentinel], timeout=0):
             os._exit(1)
-        return
+    else:
 
-    def watch() -> None:
-        connection.wait([sentinel])
-        os._exit(1)
+        def watch() -> None:
+            connection.wait([sentinel])
+            os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def _work(channel: Connection, job: Job, plugins: Iterable[Path], modules: Iterable[str]) -> None:

@@ -1,0 +1,31 @@
+"""What a record says of where it was made."""
+
+import subprocess
+import sys
+
+import numpy as np
+
+from lebench.run.environment import cores, environment, source
+
+
+def test_environment_names_what_is_installed():
+    described = environment()
+    assert described.packages["numpy"] == np.__version__
+    assert described.python == ".".join(str(part) for part in sys.version_info[:3])
+    assert described.threads == 1
+    assert described.cpu
+    assert cores() >= 1
+
+
+def test_source_is_the_commit_of_the_checkout():
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    assert source().commit == (head or None)
+
+
+def test_describing_imports_no_framework():
+    code = (
+        "import sys; import lebench.run; from lebench.run.environment import environment; environment(); "
+        "from lebench.run import plan, store, execution; print(sorted({'torch', 'jax', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

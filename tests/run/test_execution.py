@@ -1,0 +1,315 @@
+"""Runs in real processes: what is shared, what is reused, and what becomes of models that misbehave."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import lebench.run as lebench_run
+from lebench.errors import LebenchError
+from lebench.run.events import CellDone, FitDone, FitProgress, FitStarted, JobEnded, JobStarted, RunStarted
+from lebench.run.execution import execute, pending
+from lebench.run.store import RecordWarning, Store
+
+TOY = Path(__file__).with_name("toy.py")
+GIGABYTE = 2**30
+
+
+def outcome(summary):
+    return {record.cell.task: (record.status, record.reason) for record in summary.records}
+
+
+def test_fit_of_several_tasks_is_made_once_and_costs_each_of_them_in_full(workshop):
+    plan = workshop.plan("toy/accuracy", "toy/few", "toy/small", seconds=0.05)
+    assert [job.fits for job in plan.jobs] == [2]
+    summary = execute(plan, workshop.store, jobs=1)
+    assert sorted(points for _, _, points in workshop.fits()) == [6, 20]
+    by_task = {record.cell.task: record for record in summary.records}
+    assert {name: record.cost.fits for name, record in by_task.items()} == {
+        "toy/accuracy": 1,
+        "toy/few": 2,
+        "toy/small": 1,
+    }
+    separate = by_task["toy/accuracy"].cost.fit_s + by_task["toy/small"].cost.fit_s
+    assert by_task["toy/few"].cost.fit_s == pytest.approx(separate, rel=1e-12)
+    # Blobs ten standard deviations apart are told apart.
+    assert by_task["toy/few"].metrics == {"accuracy@default": 1.0, "accuracy@n=6": 1.0}
+    assert all(record.intact for record in workshop.store.load())
+
+
+def test_what_is_done_is_not_done_again_unless_forced(workshop):
+    first = execute(workshop.plan(seeds=[0, 1]), workshop.store)
+    assert (first.done, first.reused, first.left) == (2, 0, 0)
+    second = execute(workshop.plan(seeds=[0, 1, 2]), workshop.store)
+    assert (second.done, second.reused) == (1, 2)
+    third = execute(workshop.plan(seeds=[0, 1, 2]), workshop.store, force=True)
+    assert (third.done, third.reused) == (3, 0)
+    assert sorted(seed for _, seed, _ in workshop.fits()) == [0, 0, 1, 1, 2, 2]
+    assert len(workshop.files()) == 3
+
+
+def test_seeds_give_different_splits_and_forced_runs_the_same_number(workshop):
+    task = workshop.plan("toy/small", seeds=range(3))
+    values = [r.metrics for r in sorted(execute(task, workshop.store).records, key=lambda r: r.cell.seed)]
+    again = [r.metrics for r in sorted(execute(task, workshop.store, force=True).records, key=lambda r: r.cell.seed)]
+    assert values == again
+
+
+@pytest.mark.parametrize(
+    ("deed", "status", "reason"),
+    [
+        ("exit", "failed", "the worker ended with exit code 3"),
+        ("leave", "failed", "SystemExit: 4"),
+        ("segfault", "failed", "the worker crashed (SIGSEGV)"),
+        ("raise", "failed", "ValueError: no such thing as a second line"),
+        ("killed", "out_of_memory", "the worker was killed (SIGKILL), most likely by the system for want of memory"),
+        ("refuse", "out_of_memory", "MemoryError: Unable to allocate 256. PiB"),
+        ("starve", "out_of_memory", "RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_failure_takes_only_what_needs_the_same_fit(workshop, deed, status, reason):
+    plan = workshop.plan("toy/accuracy", "toy/few", "toy/small", deed=deed)
+    summary = execute(plan, workshop.store, jobs=1)
+    results = outcome(summary)
+    assert results["toy/accuracy"][0] == status
+    assert results["toy/accuracy"][1].startswith(reason)
+    assert results["toy/few"][0] == status
+    assert results["toy/few"][1].startswith(
+        f"the fit 'default', which it shares with toy/accuracy, did not succeed: {reason}"
+    )
+    assert results["toy/small"] == ("ok", "")
+    assert (summary.done, len(summary.failures), summary.left) == (1, 2, 0)
+    assert [points for _, _, points in workshop.fits()] == [20, 6]
+    log = workshop.store.log_path(summary.records[0].cell, summary.records[0].label).read_text()
+    assert {"raise": "in _raises", "segfault": "about to crash"}.get(deed, deed and "") in log
+
+
+def test_failure_is_recorded_but_tried_again(workshop):
+    plan = workshop.plan(deed="raise")
+    for times in (1, 2):
+        assert outcome(execute(plan, workshop.store))["toy/accuracy"][0] == "failed"
+        assert len(workshop.fits()) == times
+    assert [record.status for record in workshop.store.load()] == ["failed"]
+
+
+@pytest.mark.parametrize("deed", ["hang", "hang-in-c"])
+def test_time_limit(workshop, deed):
+    plan = workshop.plan("toy/accuracy", "toy/small", deed=deed)
+    results = outcome(execute(plan, workshop.store, time_limit=2))
+    assert results["toy/accuracy"] == ("timeout", "stopped after the time limit of 2 s in the fit 'default'")
+    assert results["toy/small"] == ("ok", "")
+
+
+def test_memory_limit(workshop):
+    plan = workshop.plan("toy/accuracy", "toy/small", deed="eat")
+    results = outcome(execute(plan, workshop.store, memory_limit=GIGABYTE))
+    assert results["toy/accuracy"][0] == "out_of_memory"
+    assert results["toy/accuracy"][1].endswith("of memory, over 1024 MiB in the fit 'default'")
+    assert results["toy/small"] == ("ok", "")
+
+
+def test_error_in_a_score_leaves_the_fit_to_other_tasks(workshop):
+    results = outcome(execute(workshop.plan("toy/breaks", "toy/few"), workshop.store))
+    assert results["toy/breaks"] == ("failed", "ZeroDivisionError: the score divides by zero")
+    assert results["toy/few"] == ("ok", "")
+    assert [points for _, _, points in workshop.fits()] == [20, 6]
+
+
+def test_metric_without_a_value_has_a_reason(workshop):
+    (record,) = execute(workshop.plan("toy/missing"), workshop.store).records
+    assert record.metrics == {}
+    assert record.missing == {"accuracy": "its value is nan", "error": "it is not asked for"}
+
+
+def test_metric_that_the_task_does_not_declare(workshop):
+    results = outcome(execute(workshop.plan("toy/undeclared"), workshop.store))
+    assert results["toy/undeclared"] == ("failed", "the score returned error, which the task does not declare")
+
+
+def test_model_that_does_not_keep_its_promise(workshop):
+    results = outcome(execute(workshop.plan(model="liar"), workshop.store))
+    assert results["toy/accuracy"] == (
+        "failed",
+        "the model says that it offers predict, but what its fit returned has no such methods",
+    )
+
+
+def test_task_whose_needs_are_not_met_is_skipped_with_the_reason(workshop):
+    plan = workshop.plan("toy/gram")
+    assert plan.jobs == ()
+    summary = execute(plan, workshop.store)
+    assert outcome(summary) == {
+        "toy/gram": ("skipped", "needs the capability gram, which the model does not offer"),
+    }
+    assert (summary.skipped, summary.done, summary.failures) == (1, 0, ())
+    assert execute(plan, workshop.store).reused == 1
+
+
+def test_events_tell_the_course_of_a_run(workshop):
+    events = []
+    execute(workshop.plan("toy/few", "toy/gram"), workshop.store, jobs=1, on_event=events.append)
+    assert [type(event) for event in events] == [
+        RunStarted,
+        CellDone,
+        JobStarted,
+        FitStarted,
+        FitProgress,
+        FitDone,
+        FitStarted,
+        FitProgress,
+        FitDone,
+        CellDone,
+        JobEnded,
+    ]
+    assert events[0] == RunStarted(cells=1, fits=2, reused=0, skipped=1, workers=1)
+    assert [event.variant for event in events if isinstance(event, FitStarted)] == ["default", "n=6"]
+    assert events[4].values == {"epoch": 1.0, "loss": 0.5}
+    assert [event.left for event in events if isinstance(event, CellDone)] == [1, 0]
+
+
+def test_truncated_and_edited_records_are_named_and_computed_again(workshop):
+    plan = workshop.plan(seeds=range(3))
+    execute(plan, workshop.store)
+    truncated, edited, whole = workshop.files()
+    truncated.write_text(truncated.read_text()[:100])
+    edited.write_text(edited.read_text().replace('"accuracy@default":1.0', '"accuracy@default":0.5'))
+    with pytest.warns(RecordWarning) as caught:
+        jobs, _ = pending(plan, workshop.store)
+    assert [str(w.message).split(" is ignored: ")[0] for w in caught] == [f"record '{truncated}'", f"record '{edited}'"]
+    assert [job.seed for job in jobs] == [0, 1]
+    before = whole.stat().st_mtime_ns
+    with pytest.warns(RecordWarning):
+        summary = execute(plan, workshop.store)
+    assert (summary.done, summary.reused) == (2, 1)
+    assert {record.metrics["accuracy@default"] for record in workshop.store.load()} == {1.0}
+    assert whole.stat().st_mtime_ns == before
+
+
+def test_unwritable_folder_is_an_error_before_anything_is_computed(workshop, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LebenchError, match=r"cannot write to the results folder .*Not a directory"):
+        execute(workshop.plan(), Store(tmp_path / "file" / "results"))
+    assert workshop.fits() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"jobs": 0}, "jobs must be at least 1"), ({"time_limit": 0.0}, "positive"), ({"memory_limit": -1}, "positive")],
+)
+def test_limits_without_sense(workshop, options, message):
+    with pytest.raises(LebenchError, match=message):
+        execute(workshop.plan(), workshop.store, **options)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_keeps_what_is_done_and_ends_the_workers(workshop, number):
+    def interrupt(event):
+        if isinstance(event, FitStarted) and event.job.seed == 1:
+            os.kill(os.getpid(), number)
+
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    plan = workshop.plan(seeds=range(4), seconds=0.2)
+    summary = execute(plan, workshop.store, jobs=1, on_event=interrupt)
+    assert (summary.interrupted, summary.done, summary.left) == (number.name, 1, 3)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    assert [record.cell.seed for record in workshop.store.load()] == [0]
+    assert not any(alive(pid) for pid, _, _ in workshop.fits())
+    assert execute(plan, workshop.store).reused == 1
+
+
+def test_display_that_fails_leaves_no_worker_behind(workshop):
+    def fail(event):
+        if isinstance(event, FitStarted):
+            raise RuntimeError("display")
+
+    with pytest.raises(RuntimeError, match="display"):
+        execute(workshop.plan(deed="hang"), workshop.store, on_event=fail)
+    assert not any(alive(pid) for pid, _, _ in workshop.fits())
+
+
+SCRIPT = """
+import sys
+from lebench.run import run
+run(sys.argv[1], "toy/accuracy", seeds=8, out=sys.argv[2], plugins=[sys.argv[3]], jobs=2)
+"""
+
+
+def start(workshop, **parameters):
+    command = [sys.executable, "-c", SCRIPT, workshop.spec(**parameters), str(workshop.folder), str(TOY)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def alive(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_kill_9_in_the_middle_loses_nothing_and_nothing_is_done_twice(workshop):
+    process = start(workshop, seconds=0.2)
+    wait_until(lambda: len(workshop.files()) >= 3)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    assert family
+    wait_until(lambda: not any(alive(child.pid) for child in family))
+    saved = {record.cell.seed: record for record in workshop.store.load()}
+    assert 3 <= len(saved) < 8
+
+    summary = execute(workshop.plan(seeds=range(8), seconds=0.2), workshop.store)
+    assert (summary.reused, summary.done, summary.left) == (len(saved), 8 - len(saved), 0)
+    records = {record.cell.seed: record for record in workshop.store.load()}
+    assert sorted(records) == list(range(8))
+    assert {seed: records[seed] for seed in saved} == saved
+    fitted = [seed for _, seed, _ in workshop.fits()]
+    assert all(fitted.count(seed) == 1 for seed in saved)
+
+
+def test_worker_stuck_in_c_code_does_not_outlive_its_parent(workshop):
+    process = start(workshop, deed="hang-in-c")
+    wait_until(lambda: len(workshop.fits()) == 2)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not any(alive(child.pid) for child in family))
+
+
+def test_two_runs_on_one_folder(workshop):
+    processes = [start(workshop, seconds=0.02) for _ in range(2)]
+    for process in processes:
+        assert process.communicate(timeout=60)[1] == b""
+        assert process.returncode == 0
+    records = workshop.store.load()
+    assert sorted(record.cell.seed for record in records) == list(range(8))
+    assert {record.status for record in records} == {"ok"}
+    assert not [path for path in workshop.folder.rglob("*") if path.suffix == ".tmp"]
+
+
+def test_run_and_load(workshop):
+    summary = lebench_run.run(workshop.spec(), ["toy/few", "toy/gram"], 2, out=workshop.folder, plugins=[TOY])
+    assert (summary.done, summary.skipped) == (2, 2)
+    table = lebench_run.load(workshop.folder)
+    few = table[table.task == "toy/few"]
+    assert sorted(zip(few.seed, few.metric, few.value, few.primary, strict=True)) == [
+        (0, "accuracy@default", 1.0, True),
+        (0, "accuracy@n=6", 1.0, False),
+        (1, "accuracy@default", 1.0, True),
+        (1, "accuracy@n=6", 1.0, False),
+    ]
+    gram = table[table.task == "toy/gram"]
+    assert list(gram.status) == ["skipped", "skipped"]
+    assert gram.value.isna().all()
+    assert set(gram.reason) == {"needs the capability gram, which the model does not offer"}

@@ -1,0 +1,98 @@
+"""Plans: cells, jobs, what they share and what a bad request is told."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from lebench.errors import LebenchError, ParameterError, UnknownNameError
+from lebench.run.plan import make_plan
+
+TOY = Path(__file__).with_name("toy.py")
+MODEL = "toy[diary=/nowhere]"
+
+
+def plan(tasks=("toy/accuracy",), models=(MODEL,), seeds=(0,), **options):
+    return make_plan(tasks, models, seeds, plugins=[TOY], **options)
+
+
+def test_cells_of_a_model_dataset_and_seed_are_a_job_and_seeds_come_first():
+    made = plan(["toy/*"], [MODEL, "toy[diary=/nowhere,on=3]"], [1, 0])
+    assert [(job.seed, job.label) for job in made.jobs] == [
+        (0, "toy[diary=/nowhere]"),
+        (0, "toy[diary=/nowhere,on=3]"),
+        (1, "toy[diary=/nowhere]"),
+        (1, "toy[diary=/nowhere,on=3]"),
+    ]
+    assert {job.fits for job in made.jobs} == {2}
+    assert [cell.cell.task for cell in made.jobs[0].cells] == [
+        "toy/accuracy",
+        "toy/breaks",
+        "toy/few",
+        "toy/missing",
+        "toy/small",
+        "toy/undeclared",
+    ]
+    assert {cell.cell.task for cell in made.skipped} == {"toy/gram"}
+    assert len(made.cells) == 4 * 7
+    assert len({cell.cell.key for cell in made.cells}) == len(made.cells)
+
+
+def test_same_model_written_in_two_ways_is_one():
+    assert len(plan(models=[MODEL, "toy[on=20,diary=/nowhere]"]).jobs) == 1
+
+
+def test_seed_and_parameters_are_part_of_the_identity_and_the_plan_is_reproducible():
+    keys = [cell.cell.key for cell in plan(seeds=[0, 1]).cells]
+    assert keys == [cell.cell.key for cell in plan(seeds=[0, 1]).cells]
+    (other,) = plan(models=["toy[diary=/nowhere,on=3]"]).cells
+    assert len({*keys, other.cell.key}) == 3
+    assert other.cell.params == {"diary": "/nowhere", "deed": "none", "on": 3, "seconds": 0.0}
+    assert (other.cell.backend, other.cell.precision) == ("numpy", "float64")
+
+
+def test_workers_are_told_what_registers_the_planned_objects():
+    made = plan()
+    assert made.plugins == (TOY,)
+    assert made.modules == ()
+
+
+@pytest.mark.parametrize(
+    ("request_", "error", "message"),
+    [
+        ({"seeds": []}, LebenchError, "the number of seeds must be at least 1"),
+        ({"seeds": [2, -1]}, LebenchError, "seed -1 is negative"),
+        ({"tasks": []}, LebenchError, "name at least one task and one model"),
+        ({"tasks": ["toy/acuracy"]}, UnknownNameError, "did you mean 'toy/accuracy'"),
+        ({"models": ["tooy"]}, UnknownNameError, "did you mean 'toy'"),
+        ({"models": ["toy[diary=x,on=41]"]}, ParameterError, "parameter on=41 is not allowed"),
+        ({"models": ["toy"]}, ParameterError, "needs a value for its parameter 'diary'"),
+        ({"backend": "tensorflow"}, UnknownNameError, "unknown backend 'tensorflow'"),
+    ],
+)
+def test_bad_requests(request_, error, message):
+    with pytest.raises(error, match=message):
+        plan(**request_)
+
+
+def test_plug_in_that_is_missing_or_fails(tmp_path):
+    with pytest.raises(LebenchError, match="is not a file"):
+        make_plan(["toy/accuracy"], [MODEL], [0], plugins=[tmp_path / "none.py"])
+    (tmp_path / "bad.py").write_text("import nonexistent_module\n")
+    with pytest.raises(LebenchError, match="fails to import: ModuleNotFoundError"):
+        make_plan(["toy/accuracy"], [MODEL], [0], plugins=[tmp_path / "bad.py"])
+
+
+def test_model_of_the_running_script_is_refused_because_workers_do_not_see_it(tmp_path, monkeypatch):
+    plan()
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from lebench import registry\n"
+        "class Mine:\n    capabilities = frozenset()\n    def __repr__(self): return 'Mine()'\n"
+        "registry.models.register('mine-in-main', Mine)\n"
+    )
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    runpy.run_path(str(script), run_name="__main__")
+    with pytest.raises(LebenchError, match="model 'mine-in-main' is registered in the script that runs"):
+        plan(models=["mine-in-main"])

@@ -1,0 +1,171 @@
+"""A plug-in for the tests: a small dataset, tasks on it, and a model that misbehaves on demand.
+
+The model writes a line into a diary for each fit: process, seed, number of training points.
+"""
+
+import ctypes
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from annotated_types import Ge, Le
+
+from lebench import progress, registry
+from lebench.data.base import Dataset, Variant
+from lebench.metrics import generalization as metrics
+from lebench.tasks.base import Missing, Task
+
+POINTS = 40
+
+
+def _load():
+    y = np.arange(POINTS) % 2
+    x = np.random.default_rng(0).normal(size=(POINTS, 2))
+    x[:, 0] += 10 * y
+    return x, y
+
+
+def _halves(x, y, rng):
+    order = rng.permutation(POINTS)
+    train, test = order[: POINTS // 2], order[POINTS // 2 :]
+    return x[train], y[train], x[test], y[test]
+
+
+registry.datasets.register("toy", Dataset("toy", "Two far blobs", "CC0", "none", 1, (2,), ("a", "b"), _load, _halves))
+
+
+def _accuracies(fits):
+    return {
+        f"accuracy@{name}": metrics.accuracy(fit.fitted.predict(fit.split.x_test), fit.split.y_test)
+        for name, fit in fits.items()
+    }
+
+
+def _one_is_missing(fits):
+    return {"accuracy": float("nan"), "error": Missing("it is not asked for")}
+
+
+def _breaks(fits):
+    raise ZeroDivisionError("the score divides by zero")
+
+
+_WHOLE = (Variant(),)
+
+
+def _task(name, score, metrics, variants=_WHOLE, needs=("predict",)):
+    task = Task(name, "generalization", name, "none", 1, "toy", needs, metrics[0], metrics, score, variants)
+    registry.tasks.register(name, task, tags=("generalization",))
+
+
+_task("toy/accuracy", _accuracies, ("accuracy@default",))
+_task("toy/few", _accuracies, ("accuracy@default", "accuracy@n=6"), (*_WHOLE, Variant("n=6", n_train=6)))
+_task("toy/small", _accuracies, ("accuracy@n=6",), (Variant("n=6", n_train=6),))
+_task("toy/missing", _one_is_missing, ("accuracy", "error"))
+_task("toy/breaks", _breaks, ("accuracy",))
+_task("toy/gram", _accuracies, ("accuracy",), needs=("gram",))
+_task("toy/undeclared", lambda fits: {"accuracy": 1.0, "error": 0.0}, ("accuracy",))
+
+
+def _exit():
+    os._exit(3)
+
+
+def _leave():
+    raise SystemExit(4)
+
+
+def _segfault():
+    print("about to crash", flush=True)
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _hang():
+    time.sleep(600)
+
+
+def _hang_in_c():
+    # PyDLL keeps the interpreter's lock: no other thread of the process runs meanwhile.
+    ctypes.PyDLL(None).sleep(600)
+
+
+def _eat():
+    eaten = []
+    while True:
+        eaten.append(np.ones(2**20))
+        time.sleep(0.001)
+
+
+def _refuse():
+    np.ones(2**55)
+
+
+def _starve():
+    raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+
+def _killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _raises():
+    raise ValueError("no such thing\nas a second line")
+
+
+_DEEDS = {
+    "none": lambda: None,
+    "exit": _exit,
+    "leave": _leave,
+    "segfault": _segfault,
+    "hang": _hang,
+    "hang-in-c": _hang_in_c,
+    "eat": _eat,
+    "refuse": _refuse,
+    "starve": _starve,
+    "killed": _killed,
+    "raise": _raises,
+}
+
+
+@registry.models.register("toy")
+@dataclass(frozen=True)
+class Toy:
+    """Nearest class mean, or what is asked for when it is fitted to `on` points."""
+
+    diary: str
+    deed: Literal[tuple(_DEEDS)] = "none"
+    on: Annotated[int, Ge(1), Le(POINTS)] = POINTS // 2
+    seconds: Annotated[float, Ge(0)] = 0.0
+
+    capabilities: ClassVar[frozenset[str]] = frozenset({"predict"})
+
+    def fit(self, split, seed):
+        with Path(self.diary).open("a") as diary:
+            diary.write(f"{os.getpid()} {seed} {len(split.x_train)}\n")
+        progress.report(epoch=1, loss=0.5)
+        time.sleep(self.seconds)
+        if len(split.x_train) == self.on:
+            _DEEDS[self.deed]()
+        return _Means(np.stack([split.x_train[split.y_train == c].mean(axis=0) for c in range(2)]))
+
+
+class _Means:
+    def __init__(self, means):
+        self.means = means
+
+    def predict(self, x):
+        return -np.linalg.norm(x[:, None] - self.means, axis=2)
+
+
+@registry.models.register("liar")
+@dataclass(frozen=True)
+class Liar:
+    """Says that it predicts."""
+
+    capabilities: ClassVar[frozenset[str]] = frozenset({"predict"})
+
+    def fit(self, split, seed):
+        return object()
