@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lebench.metrics.collapse import *  # noqa: F403
     from lebench.metrics.elasticity import *  # noqa: F403
     from lebench.metrics.generalization import *  # noqa: F403
+    from lebench.metrics.generalized_collapse import *  # noqa: F403
     from lebench.metrics.nc1_nc2 import *  # noqa: F403
     from lebench.metrics.nc3_nc4 import *  # noqa: F403
     from lebench.metrics.sensitivity import *  # noqa: F403
@@ -54,6 +55,16 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "generalization_gap",
         "log_loss",
         "margin",
+    ),
+    "generalized_collapse": (
+        "gnc1",
+        "gnc2_margin",
+        "gnc2_uniformity",
+        "gnc3",
+        "minority_classes",
+        "minority_cosine",
+        "one_vs_rest_distances",
+        "unc3",
     ),
     "nc1_nc2": (
         "cdnv",

@@ -157,7 +157,8 @@ def read_weights(weights: Any, classes: int | None = None, dimension: int | None
     if len(w) < 2:
         raise DataError(f"weights have shape {w.shape}: a row for each of at least two classes is needed")
     if (classes is not None and len(w) != classes) or (dimension is not None and w.shape[1] != dimension):
-        raise DataError(f"weights have shape {w.shape}, but the features need ({classes}, {dimension})")
+        needed = ("C" if classes is None else classes, "p" if dimension is None else dimension)
+        raise DataError(f"weights have shape {w.shape}, but ({needed[0]}, {needed[1]}) is needed")
     return w
 
 

@@ -34,6 +34,18 @@ def simplex_frame(classes: int, p: int, rho: float = 1.0, seed: int = 0) -> Floa
     return np.asarray(rho * corners @ rotation(p, seed)[: classes - 1])
 
 
+def circle(points: int) -> FloatArray:
+    """Return equidistant points on the unit circle, of shape (points, 2)."""
+    angles = 2 * math.pi * np.arange(points) / points
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def cross_polytope(p: int) -> FloatArray:
+    """Return the 2p points plus and minus the axes of R^p, rotated, of shape (2p, p)."""
+    axes = rotation(p)
+    return np.concatenate([axes, -axes])
+
+
 def isotropic_clusters(means: FloatArray, s: float, seed: int = 1) -> tuple[FloatArray, IntArray]:
     """Return 2p points per class whose covariance is s^2 times the identity exactly, in shuffled order.
 
