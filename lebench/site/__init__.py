@@ -1,0 +1,41 @@
+"""The pages of the leaderboard and of the catalogue, as Markdown for mkdocs; generated, never committed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lebench.board import make_board, read_entries, write_board
+
+__all__ = ["build"]
+
+
+def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
+    """Write the leaderboard's pages and the catalogue of tasks, metrics and models.
+
+    Parameters
+    ----------
+    entries_root : Path
+        Folder of the entries.
+    docs : Path, default docs
+        Folder of the documentation's sources. Its subfolders ``leaderboard`` (with ``board.json``) and ``reference``
+        are written anew; what an earlier call wrote there and is no longer made is removed.
+
+    Returns
+    -------
+    list of Path
+        The files written, sorted.
+
+    Raises
+    ------
+    LebenchError
+        If an entry cannot be read or a folder cannot be written.
+    """
+    from lebench.site import leaderboard, reference
+    from lebench.site.pages import write_pages
+
+    board = make_board(read_entries(entries_root))
+    path = docs / "leaderboard" / "board.json"
+    written = write_pages(leaderboard.pages(board), path.parent, keep={path.name})
+    write_board(board, path)
+    written += write_pages(reference.pages(), docs / "reference")
+    return sorted([*written, path])

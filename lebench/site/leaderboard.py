@@ -1,0 +1,154 @@
+"""The board as pages: overview, one page per track, task and entry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lebench.board.board import Board, BoardEntry, BoardMetric, BoardTask, Score
+from lebench.site.pages import render, slug
+from lebench.site.plot import Axis, axis
+from lebench.tasks.base import TRACKS, metric_of
+
+#: What each track asks, in a sentence.
+QUESTIONS = {
+    "generalization": "How well does a model do on data it has not seen, and how much data does it need for that?",
+    "elasticity": "Does a gradient step on one input move the predictions of similar inputs more than of others?",
+    "collapse": "Do the features of a class collapse to its mean, and the class means to a simplex?",
+}
+
+#: Models shown on the home page.
+_TOP = 6
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table: an entry and its score in each column, None where there is none."""
+
+    entry: BoardEntry
+    label: str
+    cells: tuple[Score | None, ...]
+    won: int
+    lost: int
+
+
+@dataclass(frozen=True)
+class Dots:
+    """A dot-and-interval plot: an axis and the scores on it."""
+
+    axis: Axis
+    rows: tuple[tuple[Row, Score], ...]
+
+
+class View:
+    """The board, asked the questions that the pages ask."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.metrics = {metric.name: metric for metric in board.metrics}
+        self.entries = {entry.info.name: entry for entry in board.entries}
+        self._scores = {(score.entry, score.task, score.value): score for score in board.scores}
+        models = [entry.info.model for entry in board.entries]
+        self._labels = {
+            name: entry.info.model if models.count(entry.info.model) == 1 else f"{entry.info.model} ({name})"
+            for name, entry in self.entries.items()
+        }
+
+    @property
+    def tracks(self) -> list[str]:
+        """Tracks that have tasks, in their fixed order."""
+        return [track for track in TRACKS if any(task.track == track for task in self.board.tasks)]
+
+    def tasks(self, track: str | None = None) -> list[BoardTask]:
+        """Return the tasks of a track, or of all tracks in their order."""
+        tracks = self.tracks if track is None else [track]
+        return [task for t in tracks for task in self.board.tasks if task.track == t]
+
+    def metric(self, value: str) -> BoardMetric:
+        """Return the metric of a recorded value."""
+        return self.metrics[metric_of(value)]
+
+    def metrics_of(self, task: BoardTask) -> list[BoardMetric]:
+        """Return the metrics of a task's values, each once."""
+        return list({metric.name: metric for metric in map(self.metric, task.values)}.values())
+
+    def bounded(self, value: str) -> bool:
+        """Return whether both bounds of a value's metric are finite."""
+        return None not in self.metric(value).bounds
+
+    def score(self, entry: str, task: str, value: str) -> Score | None:
+        """Return a score, or None."""
+        return self._scores.get((entry, task, value))
+
+    def why_missing(self, entry: BoardEntry, task: str, value: str) -> str:
+        """Return why an entry has no score."""
+        return entry.missing_values.get(task, {}).get(value) or entry.missing.get(task, "not recorded")
+
+    def rows(self, columns: Sequence[tuple[BoardTask, str]], tracks: Sequence[str]) -> list[Row]:
+        """Return all entries by comparisons won minus lost in some tracks; then those without a score; then controls."""
+        rows = [
+            Row(
+                entry,
+                self._labels[name],
+                tuple(self.score(name, task.name, value) for task, value in columns),
+                sum(entry.wins.get(track, 0) for track in tracks),
+                sum(entry.losses.get(track, 0) for track in tracks),
+            )
+            for name, entry in self.entries.items()
+        ]
+        return sorted(rows, key=lambda row: (row.entry.control, not any(row.cells), row.lost - row.won, row.label))
+
+    def rows_of_task(self, task: BoardTask) -> list[Row]:
+        """Return all entries by their mean on a task, the best first, those without a score last."""
+        columns = [(task, value) for value in task.values]
+        sign = 1 if self.metric(task.primary).direction == "lower" else -1
+
+        def place(row: Row) -> tuple[bool, bool, float, str]:
+            score = self.score(row.entry.info.name, task.name, task.primary)
+            return row.entry.control, score is None, 0.0 if score is None else sign * score.mean, row.label
+
+        return sorted(self.rows(columns, [task.track]), key=place)
+
+    def dots(self, task: BoardTask) -> Dots | None:
+        """Return the plot of a task's primary score, or None if nobody has one."""
+        scored = [(row, self.score(row.entry.info.name, task.name, task.primary)) for row in self.rows_of_task(task)]
+        rows = tuple((row, score) for row, score in scored if score is not None)
+        if not rows:
+            return None
+        # Controls far away would squeeze the models together: they may fall off the axis, and the plot shows that.
+        shown = [score for row, score in rows if not row.entry.control] or [score for _, score in rows]
+        ends = [end for score in shown for end in (score.lower, score.upper) if end is not None]
+        return Dots(axis([value for score in shown for value in score.by_seed.values()], ends), rows)
+
+
+def pages(board: Board) -> dict[str, str]:
+    """Return the text of every page by its path."""
+    view = View(board)
+    primary = [(task, task.primary) for task in view.tasks()]
+    every = view.rows(primary, view.tracks)
+    models = [row for row in every if not row.entry.control]
+    texts = {
+        "index.md": render("overview.md", view=view, columns=primary, rows=every, root="", questions=QUESTIONS),
+        "_top.html": render("top.html", view=view, columns=primary, rows=models[:_TOP], root="leaderboard/"),
+        "SUMMARY.md": render("summary.md", view=view),
+    }
+    for track in view.tracks:
+        columns = [(task, task.primary) for task in view.tasks(track)]
+        rows = view.rows(columns, [track])
+        texts[f"{track}.md"] = render(
+            "track.md", view=view, track=track, columns=columns, rows=rows, root="../", question=QUESTIONS[track]
+        )
+    for task in view.tasks():
+        texts[f"tasks/{slug(task.name)}.md"] = render(
+            "task.md",
+            view=view,
+            task=task,
+            columns=[(task, value) for value in task.values],
+            rows=view.rows_of_task(task),
+            dots=view.dots(task),
+            root="../../",
+        )
+    for entry in board.entries:
+        row = next(row for row in every if row.entry is entry)
+        texts[f"entries/{entry.info.name}.md"] = render("entry.md", view=view, row=row, entry=entry, root="../../")
+    return texts

@@ -1,0 +1,88 @@
+"""How numbers are shown: as many digits as a reader can use, the same number in a column of bounded scores."""
+
+from __future__ import annotations
+
+import math
+
+from markupsafe import Markup
+
+_MINUS = "\N{MINUS SIGN}"
+
+
+def show(value: float, bounded: bool) -> Markup:
+    """Return a value as HTML.
+
+    Parameters
+    ----------
+    value : float
+        Finite.
+    bounded : bool
+        Whether the metric has two finite bounds: three decimals then, otherwise three significant digits.
+
+    Examples
+    --------
+    >>> show(0.98512, True)
+    Markup('0.985')
+    >>> show(-0.00031234, False)
+    Markup('−3.12×10<sup>−4</sup>')
+    """
+    return _fixed(value, *_scale(value, bounded))
+
+
+def interval(half: float, value: float, bounded: bool) -> Markup:
+    """Return half the width of an interval as HTML, to the last digit that is shown of the value.
+
+    Examples
+    --------
+    >>> interval(0.0041, 0.98512, True), interval(0.0001, 0.98512, True)
+    (Markup('±\\u202f0.004'), Markup('±\\u202f&lt;0.001'))
+    >>> interval(0.00009, 0.00031234, False)
+    Markup('±\\u202f0.90×10<sup>−4</sup>')
+    """
+    exponent, decimals = _scale(value, bounded)
+    unit = 10.0 ** (exponent - decimals)
+    less = Markup("&lt;") if 0 < half < unit / 2 else ""
+    return Markup("±\N{NARROW NO-BREAK SPACE}{}{}").format(less, _fixed(unit if less else half, exponent, decimals))
+
+
+def _scale(value: float, bounded: bool) -> tuple[int, int]:
+    """Return the power of ten that is split off, and the number of decimals that are left."""
+    if bounded:
+        return 0, 3
+    exponent = math.floor(math.log10(abs(float(f"{value:.2e}")))) if value else 0
+    return (0, max(2 - exponent, 0)) if -3 <= exponent < 4 else (exponent, 2)
+
+
+def _fixed(value: float, exponent: int, decimals: int) -> Markup:
+    text = f"{value / 10.0**exponent:.{decimals}f}"
+    if float(text) == 0:
+        text = text.removeprefix("-")
+    power = f"×10<sup>{exponent}</sup>" if exponent else ""
+    return Markup((text + power).replace("-", _MINUS))
+
+
+def seconds(value: float) -> str:
+    """Return a duration.
+
+    Examples
+    --------
+    >>> seconds(0.0123), seconds(8.31), seconds(125.0)
+    ('12 ms', '8.3 s', '2 min 5 s')
+    """
+    if value < 0.9995:
+        return f"{1000 * value:.0f} ms" if value >= 0.0005 else "< 1 ms"
+    if value < 99.95:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s"
+
+
+def megabytes(value: float) -> str:
+    """Return a memory size.
+
+    Examples
+    --------
+    >>> megabytes(314_572_800)
+    '315 MB'
+    """
+    return f"{value / 1e6:.0f} MB"

@@ -1,0 +1,93 @@
+"""Templates and files: how a page is rendered and written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from lebench.errors import LebenchError
+from lebench.site import numbers
+
+
+def slug(name: str) -> str:
+    """Return the name of a task's or track's page.
+
+    Examples
+    --------
+    >>> slug("digits/small-n")
+    'digits-small-n'
+    """
+    return name.replace("/", "-")
+
+
+def _on_one_line(value: Any) -> Any:
+    # Text of an entry stands inside HTML, where Markdown is not read; only a line break could end that.
+    return " ".join(value.split()) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("lebench.site"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_on_one_line,
+    )
+    environment.filters.update(slug=slug, seconds=numbers.seconds, megabytes=numbers.megabytes)
+    environment.globals.update(show=numbers.show, interval=numbers.interval)
+    return environment
+
+
+def render(template: str, **values: Any) -> str:
+    """Render a template of this package; everything put into it is escaped."""
+    return _templates().get_template(template).render(**values)
+
+
+def write_pages(pages: Mapping[str, str], folder: Path, keep: Collection[str] = ()) -> list[Path]:
+    """Write pages and remove files in the folder that belong to none of them.
+
+    Parameters
+    ----------
+    pages : mapping of str to str
+        Text by path inside the folder.
+    folder : Path
+        Must be empty, new, or written by an earlier call: a folder with other files in it is left alone.
+    keep : collection of str
+        Paths to leave alone.
+
+    Returns
+    -------
+    list of Path
+        The pages' files.
+
+    Raises
+    ------
+    LebenchError
+        If the folder holds what this function cannot have written, or cannot be written.
+    """
+    mark = folder / ".generated"
+    try:
+        if folder.exists() and any(folder.iterdir()) and not mark.exists():
+            raise LebenchError(f"{folder} holds files that lebench has not written; give another folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        mark.write_text("Written by 'lebench site build'; do not edit.\n", encoding="utf-8")
+        kept = {folder / path for path in pages} | {folder / path for path in keep} | {mark}
+        for old in folder.rglob("*"):
+            if old.is_file() and old not in kept:
+                old.unlink()
+        for path, text in pages.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # An unchanged file keeps its time, so that a page server does not reload for nothing.
+            if not target.exists() or target.read_text(encoding="utf-8") != text:
+                target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LebenchError(f"cannot write pages to {folder}: {error.strerror}") from error
+    return [folder / path for path in pages]

@@ -1,0 +1,33 @@
+"""The catalogue as pages: tasks, metrics and models, as the registry knows them."""
+
+from __future__ import annotations
+
+import math
+
+from lebench import registry
+from lebench.metrics.base import Metric
+from lebench.models.spec import parameters
+from lebench.site.pages import render
+from lebench.tasks.base import TRACKS, metric_of
+
+
+def pages() -> dict[str, str]:
+    """Return the text of every page by its path."""
+    tasks = [registry.tasks.get(name) for name in registry.tasks.names()]
+    metrics = [registry.metrics.get(name) for name in registry.metrics.names()]
+    used = {metric.name: [t for t in tasks if metric.name in map(metric_of, t.metrics)] for metric in metrics}
+    models = [(item, parameters(item.name).values()) for item in registry.models.items()]
+    return {
+        "tasks.md": render("tasks.md", tracks=TRACKS, tasks=tasks),
+        "metrics.md": render("metrics.md", metrics=metrics, used=used, bounds=_bounds),
+        "models.md": render("models.md", models=models),
+        "SUMMARY.md": "* [Tasks](tasks.md)\n* [Metrics](metrics.md)\n* [Models](models.md)\n",
+    }
+
+
+def _bounds(metric: Metric) -> str:
+    """Return bounds as an interval in TeX, open where it has no end."""
+    low, high = metric.bounds
+    left = r"(-\infty" if low == -math.inf else f"[{low:g}"
+    right = r"\infty)" if high == math.inf else f"{high:g}]"
+    return f"{left},\\, {right}"
