@@ -1,0 +1,323 @@
+"""How one real step of gradient descent on a point changes the scores elsewhere, exactly, in float64.
+
+The change is what local elasticity is made of (He & Su 2020). A loop that updates a copy of the network and subtracts
+two forward passes works for every module, at the price of a copy and a full evaluation for each source, and with the
+rounding error of a difference of two large numbers. A step on one point changes each layer of a dense ReLU network by
+a matrix of rank one, which can be propagated as a *difference*: cheaper, and exact to the last digits for any step.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lebench.backends.torch_layers import check_module, forward
+from lebench.errors import LebenchError
+
+Loss = Literal["cross_entropy", "mse"]
+
+#: Elements of an intermediate table; larger ones fall out of the processor's cache or fill the memory.
+_CACHE_ELEMENTS = 2**20
+_TABLE_ELEMENTS = 2**22
+
+#: Inputs evaluated at once in the loop over sources.
+_LOOP_BATCH = 512
+
+#: Share of (target, unit) pairs that may change sign from which propagating all units is cheaper.
+_MANY_CANDIDATES = 0.1
+
+
+def loss_gradient(scores: Tensor, labels: Tensor, loss: Loss) -> Tensor:
+    """Return the gradient of the loss of each sample in its scores, (n, C).
+
+    Parameters
+    ----------
+    scores : Tensor of shape (n, C)
+    labels : Tensor
+        Integers (n,) from 0 to C-1 for ``"cross_entropy"``; encoded targets (n, C) for ``"mse"``, which is
+        half of the squared distance.
+    loss : {"cross_entropy", "mse"}
+
+    Raises
+    ------
+    LebenchError
+        If the labels do not fit the scores and the loss.
+    """
+    n, outputs = scores.shape
+    if loss == "mse":
+        if labels.shape != scores.shape or not labels.is_floating_point():
+            raise LebenchError(
+                f"the loss 'mse' needs encoded targets as floating-point numbers of shape ({n}, {outputs}), got "
+                f"{labels.dtype} of shape {tuple(labels.shape)}"
+            )
+        return scores - labels.to(scores)
+    if loss != "cross_entropy":
+        raise LebenchError(f"the loss must be 'cross_entropy' or 'mse', got {loss!r}")
+    if outputs < 2:
+        raise LebenchError("the loss 'cross_entropy' needs at least two scores; use 'mse' for one")
+    if labels.shape != (n,) or labels.is_floating_point() or bool(((labels < 0) | (labels >= outputs)).any()):
+        raise LebenchError(
+            f"the loss 'cross_entropy' needs {n} integer labels from 0 to {outputs - 1}, got {labels.dtype} of shape "
+            f"{tuple(labels.shape)}"
+        )
+    return scores.softmax(1) - F.one_hot(labels.to(scores.device, torch.int64), outputs).to(scores)
+
+
+def step_changes(
+    module: nn.Module, sources: Tensor, labels: Tensor, loss: Loss, targets: Tensor, step: float
+) -> tuple[Tensor, Tensor]:
+    """Compute how a step of gradient descent on each source changes the scores at the targets and at the source.
+
+    ``D[i, j] = f(x'_j; w - step * grad_w L(x_i, y_i)) - f(x'_j; w)`` in float64, with w the parameters that require
+    gradients (He & Su 2020, section 2; science page 4.1). Exact in every case: dense ReLU networks by propagated
+    differences, anything else by a loop over sources.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Maps inputs (n, ...) to scores (n, C) or (n,); in evaluation mode, of any dtype; left unchanged.
+    sources : Tensor of shape (n, ...)
+        The points on which the steps are taken, one at a time.
+    labels : Tensor
+        Integers (n,) from 0 to C-1 for ``"cross_entropy"``; encoded targets (n, C) for ``"mse"``.
+    loss : {"cross_entropy", "mse"}
+        ``"mse"`` is half of the squared distance.
+    targets : Tensor of shape (m, ...)
+    step : float
+        Size of the step.
+
+    Returns
+    -------
+    at_targets : Tensor of shape (n, m, C), float64
+    at_sources : Tensor of shape (n, C), float64
+        The change at source i of the step on source i.
+
+    Raises
+    ------
+    LebenchError
+        If the module is in training mode, couples the inputs of a batch, or does not return scores; if the labels do
+        not fit the scores and the loss.
+    """
+    check_module(module)
+    exact = copy.deepcopy(module).double()
+    device = next(exact.parameters(), sources).device
+    at_sources, at_targets = (
+        x.detach().to(device, torch.float64 if x.is_floating_point() else x.dtype) for x in (sources, targets)
+    )
+    layers = relu_layers(exact)
+    with torch.no_grad():
+        if layers is None or not _computes(exact, layers, at_sources[:2]):
+            return _loop(exact, at_sources, labels, loss, at_targets, step)
+        source = _Trace.of(layers, at_sources.flatten(1))
+        source.backward(layers, loss_gradient(source.z[-1], labels, loss))
+        target = _Trace.of(layers, at_targets.flatten(1))
+        changes = _one_hidden_layer(layers, source, target, step) if len(layers) == 2 else None
+        if changes is None:
+            changes = _all_units(layers, source, target, step)
+        return changes, _at_sources(layers, source, step)
+
+
+def relu_layers(module: nn.Module) -> list[nn.Linear] | None:
+    """Return the dense layers of ``[Flatten] Linear (ReLU Linear)*`` with all parameters trainable, or None.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A ``Sequential``, or a module that holds one as ``layers`` and nothing else.
+    """
+    chain = module
+    if not isinstance(module, nn.Sequential):
+        children = list(module.children())
+        if len(children) != 1 or getattr(module, "layers", None) is not children[0] or module._parameters:
+            return None
+        chain = children[0]
+    # A subclass may do anything in its forward method.
+    if type(chain) is not nn.Sequential or not all(p.requires_grad for p in module.parameters()):
+        return None
+    parts = list(chain)
+    if parts and _flattens(parts[0]):
+        parts = parts[1:]
+    dense, activations = parts[::2], parts[1::2]
+    plain = all(type(part) is nn.Linear for part in dense) and all(type(part) is nn.ReLU for part in activations)
+    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+    # A layer used twice changes twice, so its difference is not of rank one.
+    if not plain or hooked or len(dense) != len(activations) + 1 or len(set(map(id, dense))) != len(dense):
+        return None
+    layers = [part for part in dense if isinstance(part, nn.Linear)]
+    weights = [p for layer in layers for p in layer.parameters()]
+    direct = all(set(dict(layer.named_parameters())) <= {"weight", "bias"} for layer in layers)
+    return layers if direct and len({id(p) for p in weights}) == len(weights) else None
+
+
+def _computes(module: nn.Module, layers: list[nn.Linear], x: Tensor) -> bool:
+    """Return whether the module does with inputs what its layers in a row do: its forward method may do more."""
+    scores, chain = forward(module, x), _Trace.of(layers, x.flatten(1)).z[-1]
+    return scores.shape == chain.shape and torch.allclose(scores, chain, rtol=1e-12, atol=1e-13)
+
+
+def _flattens(part: nn.Module) -> bool:
+    if type(part) is nn.Flatten:
+        return part.start_dim == 1 and part.end_dim == -1
+    return type(part).__name__ == "Flatten" and not part._parameters
+
+
+@dataclass
+class _Trace:
+    """Inputs a[l] and preactivations z[l] of every layer, and for sources the gradients g[l] of the loss in z[l]."""
+
+    a: list[Tensor]
+    z: list[Tensor]
+    g: list[Tensor]
+
+    @classmethod
+    def of(cls, layers: list[nn.Linear], x: Tensor) -> _Trace:
+        a, z = [x], [layers[0](x)]
+        for layer in layers[1:]:
+            a.append(z[-1].relu())
+            z.append(layer(a[-1]))
+        return cls(a, z, [])
+
+    def backward(self, layers: list[nn.Linear], gradient: Tensor) -> None:
+        self.g = [gradient]
+        for layer, z in zip(reversed(layers[1:]), reversed(self.z[:-1]), strict=True):
+            self.g.insert(0, (self.g[0] @ layer.weight) * (z > 0))
+
+
+def _slices(total: int, size: int) -> Iterator[slice]:
+    for start in range(0, total, max(1, size)):
+        yield slice(start, min(start + max(1, size), total))
+
+
+def _bias(layer: nn.Linear) -> float:
+    """Return what a bias adds to the inner products of the layer's inputs: it is the weight of a constant input 1."""
+    return 0.0 if layer.bias is None else 1.0
+
+
+def _propagated(
+    layers: list[nn.Linear], source: _Trace, rows: slice, z: list[Tensor], products: list[Tensor], step: float
+) -> Tensor:
+    """Propagate the differences that a step on each source makes, through all units of all layers.
+
+    Layer l changes by the outer product of ``-step g[l]`` and ``a[l]`` of the source, so a target whose input to the
+    layer differs by dh has ``dz = W dh - step (a . a' + a . dh + 1) g``.
+
+    Parameters
+    ----------
+    rows : slice
+        The sources, r of them.
+    z : list of Tensor
+        Preactivations at the targets, (1, m, H) or (r, m, H) for each layer.
+    products : list of Tensor
+        Inner products (r, m) of the inputs of each layer at sources and targets.
+
+    Returns
+    -------
+    Tensor of shape (r, m, C)
+    """
+    dh: Tensor | None = None
+    for index, layer in enumerate(layers):
+        a, g = source.a[index][rows], source.g[index][rows]
+        strength = products[index] + _bias(layer)
+        if dh is not None:
+            strength = strength + torch.bmm(dh, a[:, :, None])[:, :, 0]
+        dz = (-step * strength)[:, :, None] * g[:, None]
+        if dh is not None:
+            dz += F.linear(dh, layer.weight)
+        if index < len(layers) - 1:
+            # relu(z + dz) - relu(z) without subtracting: dz itself wherever both signs are positive.
+            dh = torch.maximum(dz.add_(z[index].clamp(max=0)), -z[index].relu())
+    return dz
+
+
+def _at_sources(layers: list[nn.Linear], source: _Trace, step: float) -> Tensor:
+    """Return the change (n, C) that a step on each source makes at that source."""
+    products = [a.square().sum(1, keepdim=True) for a in source.a]
+    return _propagated(layers, source, slice(None), [z[:, None] for z in source.z], products, step)[:, 0]
+
+
+def _all_units(layers: list[nn.Linear], source: _Trace, target: _Trace, step: float) -> Tensor:
+    """Return the changes (n, m, C) in a dense network of any depth."""
+    n, m, outputs = len(source.z[-1]), len(target.z[-1]), layers[-1].out_features
+    width = max(layer.out_features for layer in layers)
+    products = [a @ b.T for a, b in zip(source.a, target.a, strict=True)]
+    changes = source.z[-1].new_empty((n, m, outputs))
+    for columns in _slices(m, _CACHE_ELEMENTS // width):
+        z = [z[None, columns] for z in target.z]
+        for rows in _slices(n, _CACHE_ELEMENTS // (width * (columns.stop - columns.start))):
+            block = [product[rows, columns] for product in products]
+            changes[rows, columns] = _propagated(layers, source, rows, z, block, step)
+    return changes
+
+
+def _one_hidden_layer(layers: list[nn.Linear], source: _Trace, target: _Trace, step: float) -> Tensor | None:
+    """Return the changes (n, m, C) in a network with one hidden layer, or None if too many units may change sign.
+
+    The step moves the preactivations of target j by ``t_ij g_i``. As long as no unit changes sign the change of the
+    scores is a sum over units that matrix products compute for all pairs; then the few units that do change sign are
+    corrected one by one. A unit whose preactivation is larger than any possible movement needs no look.
+    """
+    first, last = layers
+    weight = last.weight
+    g, e, a, z = source.g[0], source.g[1], source.a[1], target.z[0]
+    n, m, outputs = len(e), len(z), len(weight)
+    # Targets come first here, so that the corrections below add up whole rows of scores.
+    t = -step * (target.a[0] @ source.a[0].T + _bias(first))
+
+    size = e.norm(dim=1)
+    furthest = (t.abs() * size).amax(1)
+    per_size = torch.where(size[:, None] > 0, g.abs() / size[:, None], 0.0).amax(0)
+    candidates = z.abs() <= furthest[:, None] * per_size
+    if int(candidates.sum()) > _MANY_CANDIDATES * z.numel():
+        return None
+
+    active = (z > 0).to(z)
+    second = target.a[1] @ a.T + _bias(last) + t * (active @ (a * g).T)
+    changes = z.new_empty((m, n, outputs))
+    for rows in _slices(n, _TABLE_ELEMENTS // (outputs * max(m, z.shape[1]))):
+        linear = active @ (g[rows, None] * weight).flatten(0, 1).T
+        torch.mul(linear.view(m, -1, outputs), t[:, rows, None], out=changes[:, rows])
+        changes[:, rows] -= step * second[:, rows, None] * e[rows]
+
+    flat = changes.view(m * n, outputs)
+    for chunk in candidates.nonzero().split(max(1, _TABLE_ELEMENTS // n)):
+        j, h = chunk.unbind(1)
+        before = z[j, h]
+        after = torch.addcmul(before[:, None], t[j], g.T[h])
+        k, i = ((after > 0) != (before > 0)[:, None]).nonzero().unbind(1)
+        # Whichever way the sign changes, the linear sum is short of |z + dz| at this unit.
+        missed = after[k, i].abs()[:, None] * (weight.T[h[k]] - step * e[i] * a[i, h[k]][:, None])
+        flat.index_add_(0, j[k] * n + i, missed)
+    return changes.transpose(0, 1).contiguous()
+
+
+def _loop(
+    module: nn.Module, sources: Tensor, labels: Tensor, loss: Loss, targets: Tensor, step: float
+) -> tuple[Tensor, Tensor]:
+    """Return the changes at targets and sources by updating the parameters once for each source."""
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+
+    def scores_at(values: dict[str, Tensor], x: Tensor) -> Tensor:
+        scores = [torch.func.functional_call(module, values, (x[part],)) for part in _slices(len(x), _LOOP_BATCH)]
+        return torch.cat([s[:, None] if s.ndim == 1 else s for s in scores])
+
+    before = scores_at(dict(parameters), targets)
+    gradients = loss_gradient(scores_at(dict(parameters), sources), labels, loss)
+    at_targets = before.new_empty((len(sources), *before.shape))
+    at_sources = before.new_empty((len(sources), before.shape[1]))
+    for index, gradient in enumerate(gradients):
+        x = sources[index : index + 1]
+        with torch.enable_grad():
+            own = forward(module, x)
+            moves = torch.autograd.grad(
+                own, list(parameters.values()), gradient[None], allow_unused=True, materialize_grads=True
+            )
+        stepped = {name: p - step * g for (name, p), g in zip(parameters.items(), moves, strict=True)}
+        at_targets[index] = scores_at(stepped, targets) - before
+        at_sources[index] = (scores_at(stepped, x) - own)[0]
+    return at_targets, at_sources
