@@ -1,0 +1,59 @@
+"""CPU time of functions, measured so that a busy machine disturbs all contestants alike.
+
+Call :func:`single_thread` before numpy, torch or jax is imported, then :func:`interleaved`.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+
+def single_thread() -> None:
+    """Set one thread for the linear algebra of this process; in vain for libraries that are already imported."""
+    late = {"numpy", "torch", "jax"} & set(sys.modules)
+    if late:
+        raise RuntimeError(f"{', '.join(sorted(late))} is imported already: call single_thread() first")
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = "1"
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+
+
+def interleaved(functions: Mapping[str, Callable[[], Any]], rounds: int = 5) -> dict[str, list[float]]:
+    """Time functions in turn, round by round, in CPU seconds of this process.
+
+    Parameters
+    ----------
+    functions : mapping of str to callable
+        The contestants, without arguments. Each is called once beforehand, untimed.
+    rounds : int
+        Rounds, at least 5 for a figure one quotes.
+
+    Returns
+    -------
+    dict
+        CPU seconds of every round, by name.
+    """
+    for function in functions.values():
+        function()
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            start = time.process_time()
+            function()
+            seconds[name].append(time.process_time() - start)
+    return seconds
+
+
+def ratios(seconds: Mapping[str, Sequence[float]], slow: str, fast: str) -> list[float]:
+    """Return how many times as long one contestant took as another, round by round."""
+    return [a / b for a, b in zip(seconds[slow], seconds[fast], strict=True)]
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return ``median [smallest, largest]``."""
+    return f"{statistics.median(values):.3g} [{min(values):.3g}, {max(values):.3g}]"
