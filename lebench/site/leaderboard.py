@@ -85,7 +85,7 @@ class View:
         return entry.missing_values.get(task, {}).get(value) or entry.missing.get(task, "not recorded")
 
     def rows(self, columns: Sequence[tuple[BoardTask, str]], tracks: Sequence[str]) -> list[Row]:
-        """Return all entries by comparisons won minus lost in some tracks; then those without a score; then controls."""
+        """Return all entries by comparisons won minus lost in some tracks; without a score, and controls, last."""
         rows = [
             Row(
                 entry,

@@ -30,18 +30,18 @@ def show(value: float, bounded: bool) -> Markup:
 
 
 def interval(half: float, value: float, bounded: bool) -> Markup:
-    """Return half the width of an interval as HTML, to the last digit that is shown of the value.
+    r"""Return half the width of an interval as HTML, to the last digit that is shown of the value.
 
     Examples
     --------
     >>> interval(0.0041, 0.98512, True), interval(0.0001, 0.98512, True)
-    (Markup('±\\u202f0.004'), Markup('±\\u202f&lt;0.001'))
+    (Markup('±\u202f0.004'), Markup('±\u202f&lt;\u202f0.001'))
     >>> interval(0.00009, 0.00031234, False)
-    Markup('±\\u202f0.90×10<sup>−4</sup>')
+    Markup('±\u202f0.90×10<sup>−4</sup>')
     """
     exponent, decimals = _scale(value, bounded)
     unit = 10.0 ** (exponent - decimals)
-    less = Markup("&lt;") if 0 < half < unit / 2 else ""
+    less = Markup("&lt;\N{NARROW NO-BREAK SPACE}") if 0 < half < unit / 2 else ""
     return Markup("±\N{NARROW NO-BREAK SPACE}{}{}").format(less, _fixed(unit if less else half, exponent, decimals))
 
 

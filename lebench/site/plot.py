@@ -48,7 +48,7 @@ class Axis:
             exponents = range(math.ceil(self.low), math.floor(self.high) + 1)
             stride = max(1, math.ceil(len(exponents) / 5))
             return [(self.at(10.0**e), f"{10.0**e:g}") for e in exponents[::stride]]
-        step = _round_step((self.high - self.low) / 4)
+        step = _round_step((self.high - self.low) / 5)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         decimals = max(0, -math.floor(math.log10(step) + 1e-9))
         labels = ((self.at(k * step), f"{k * step:.{decimals}f}") for k in range(first, last + 1))
@@ -78,4 +78,4 @@ def axis(points: Sequence[float], ends: Sequence[float]) -> Axis:
 
 def _round_step(step: float) -> float:
     magnitude = 10.0 ** math.floor(math.log10(step))
-    return float(next(m * magnitude for m in (1.0, 2.0, 5.0, 10.0) if m * magnitude >= step * 0.999))
+    return min((m * magnitude for m in (1.0, 2.0, 5.0, 10.0)), key=lambda near: abs(math.log(near / step)))

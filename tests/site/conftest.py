@@ -1,0 +1,61 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lebench.board import EntryInfo, write_entry
+from lebench.site import build
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def entries(tmp_path, make_record):
+    """A folder with four entries of the small catalogue; one tries to bring its own HTML and Markdown."""
+    folder = tmp_path / "entries"
+    hostile = '<script>alert(1)</script>\n\n# Heading\n\n```\n--8<-- "/etc/passwd"'
+    scores = {"mlp": [0.95, 0.96, 0.97], "cnn": [0.96, 0.95, 0.97], "linear": [0.90, 0.91, 0.92], "constant": [0.1] * 3}
+    for name, values in scores.items():
+        records = [make_record("toy/accuracy", name, seed, {"accuracy": v}) for seed, v in enumerate(values)]
+        if name == "constant":
+            records.append(make_record("toy/collapse", name, status="skipped", reason="needs <features>"))
+        else:
+            records += [
+                make_record("toy/collapse", name, seed, {"spread": 2.0 * (1 - v)}, missing={"spread@test": "no & yes"})
+                for seed, v in enumerate(values)
+            ]
+        info = EntryInfo(
+            name=name,
+            model=name,
+            summary=hostile if name == "linear" else "",
+            authors=["A. <b>Author</b>"],
+            links=["https://example.org/a?b=1&c=2"],
+            lebench="0.1.0",
+            command=f"lebench run --model {name}",
+        )
+        write_entry(folder, name, records, info)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The whole site as 'make site' builds it: the real pages and entries of this checkout."""
+    pytest.importorskip("material", reason="mkdocs-material is not installed (extra 'site')")
+    work = tmp_path_factory.mktemp("site")
+    shutil.copytree(ROOT / "docs", work / "docs", ignore=shutil.ignore_patterns("leaderboard", "reference"))
+    shutil.copy(ROOT / "mkdocs.yml", work)
+    (work / "lebench").symlink_to(ROOT / "lebench")
+    build(ROOT / "leaderboard" / "entries", work / "docs")
+    quiet = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"],
+        cwd=work,
+        env=quiet,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return work / "site"

@@ -1,0 +1,179 @@
+"""The built site in a real browser: what a reader sees, without any other server."""
+
+import functools
+import http.server
+import re
+import shutil
+import threading
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed"),
+    # One worker builds the site and starts the browser, not each of them.
+    pytest.mark.xdist_group("browser"),
+]
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PAGES = [
+    "",
+    "getting-started/",
+    "concepts/",
+    "api/",
+    "reference/tasks/",
+    "reference/metrics/",
+    "reference/models/",
+]
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=site))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra 'dev')")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """A function that opens a page and collects errors and requests to other servers in ``problems``."""
+    contexts, problems = [], []
+
+    def report(request):
+        if not request.url.startswith((address, "data:")):
+            problems.append(f"asks {request.url}")
+
+    def open_at(path, width=1400, scheme="light", scripts=True):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=scripts
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", report)
+        page.on("console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("response", lambda r: problems.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+        page.goto(address + path)
+        return page
+
+    open_at.problems = problems
+    yield open_at
+    for context in contexts:
+        context.close()
+
+
+def _one_of_each_kind(site):
+    kinds = ("leaderboard", "leaderboard/collapse", "leaderboard/tasks/*", "leaderboard/entries/*")
+    return [str(next(iter(sorted(site.glob(f"{kind}/index.html")))).parent.relative_to(site)) + "/" for kind in kinds]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
+def test_pages_load_cleanly_and_fits_the_screen(open_page, site, width, scheme):
+    page = open_page("", width, scheme)
+    base = page.url
+    for path in PAGES + _one_of_each_kind(site):
+        page.goto(base + path)
+        assert page.locator("h1").count() == 1, path
+        inside = page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert inside, f"{path} is wider than {width} pixels"
+    page.wait_for_load_state("networkidle")
+    assert open_page.problems == []
+
+
+def test_no_link_of_the_site_is_broken(site):
+    broken = []
+    for file in site.rglob("*.html"):
+        if file.name == "404.html":
+            continue
+        for target in re.findall(r'(?:href|src)="([^"#?]+)', file.read_text(encoding="utf-8")):
+            if re.match(r"[a-z]+:", target):
+                continue
+            path = (file.parent / target).resolve()
+            if not (path.is_file() or (path / "index.html").is_file()):
+                broken.append(f"{file.relative_to(site)}: {target}")
+    assert broken == []
+
+
+def test_the_table_is_there_without_scripts(open_page):
+    page = open_page("leaderboard/", scripts=False)
+    assert page.locator("table.le-board thead .le-track").all_inner_texts() == [
+        "generalization",
+        "elasticity",
+        "collapse",
+    ]
+    rows = page.locator("table.le-board tbody tr")
+    assert rows.count() >= 1
+    assert rows.first.locator("td").first.is_visible()
+    assert re.match(r"[\d.]+", rows.first.locator("td").first.inner_text())
+
+
+def test_the_first_column_stays_while_a_phone_scrolls_the_table(open_page):
+    page = open_page("leaderboard/", width=390)
+    scroll = page.locator(".le-scroll").first
+    head = page.locator("table.le-board tbody th").first
+    before = head.bounding_box()["x"]
+    scrolled = scroll.evaluate("element => { element.scrollLeft = 250; return element.scrollLeft }")
+    assert scrolled == 250
+    assert head.bounding_box()["x"] == pytest.approx(before, abs=2)
+
+
+def test_the_scheme_follows_the_system_and_the_toggle(open_page):
+    page = open_page("leaderboard/", scheme="dark")
+    scheme = "document.body.getAttribute('data-md-color-scheme')"
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(scheme) == "slate"
+    dark = page.evaluate(ground)
+    page.locator("label[title='Use the light scheme']").click()
+    page.wait_for_function(f"{scheme} === 'default'")
+    light = page.evaluate(ground)
+    assert _brightness(dark) < 60 < 200 < _brightness(light)
+    page.locator("label[title='Use the dark scheme']").click()
+    page.wait_for_function(f"{scheme} === 'slate'")
+
+
+def _brightness(color):
+    red, green, blue = map(int, re.findall(r"\d+", color)[:3])
+    return (red + green + blue) / 3
+
+
+def test_equations_are_set(open_page):
+    page = open_page("reference/metrics/")
+    page.wait_for_selector(".katex-display")
+    assert page.locator(".katex-error").count() == 0
+    assert page.locator(".katex").count() >= page.locator("h2").count()
+    assert open_page.problems == []
+
+
+def test_search_finds_a_page(open_page):
+    page = open_page("")
+    page.wait_for_timeout(1500)
+    page.locator("input.md-search__input").click()
+    page.keyboard.type("collapse")
+    page.wait_for_selector(".md-search-result__item a")
+    assert "collapse" in page.locator(".md-search-result__list").inner_text().lower()

@@ -1,0 +1,168 @@
+import json
+import re
+
+import pytest
+from markupsafe import Markup
+
+from lebench.board import EntryError
+from lebench.errors import LebenchError
+from lebench.site import build, leaderboard
+from lebench.site.numbers import interval, megabytes, seconds, show
+from lebench.site.pages import write_pages
+from lebench.site.plot import axis
+
+
+@pytest.fixture
+def built(entries, tmp_path, monkeypatch):
+    # The catalogue of this test has no models that could be described.
+    monkeypatch.setattr("lebench.site.reference.pages", dict)
+    build(entries, tmp_path / "docs")
+    return tmp_path / "docs" / "leaderboard"
+
+
+def _cells(text):
+    return re.findall(r"<td.*?</td>|<th scope=\"row\".*?</th>", text)
+
+
+def test_every_track_task_and_entry_has_a_page(built):
+    paths = {str(path.relative_to(built)) for path in built.rglob("*") if path.is_file()}
+    assert paths == {
+        ".generated",
+        "SUMMARY.md",
+        "_top.html",
+        "board.json",
+        "collapse.md",
+        "entries/cnn.md",
+        "entries/constant.md",
+        "entries/linear.md",
+        "entries/mlp.md",
+        "generalization.md",
+        "index.md",
+        "tasks/toy-accuracy.md",
+        "tasks/toy-collapse.md",
+    }
+
+
+def test_overview_sorts_marks_and_names_what_is_missing(built):
+    text = (built / "index.md").read_text()
+    rows = re.findall(r"entries/(\w+)/\">", text)
+    # mlp and cnn each beat linear on two tasks; the control stands last although it loses to nobody on collapse.
+    assert rows == ["cnn", "mlp", "linear", "constant"]
+    assert text.count('class="le-best"') - text.count('le-key le-best"') <= 2
+    assert re.search(r'<td class="le-missing" title="skipped: needs &lt;features&gt;">—', text)
+    assert '<span class="le-control">control</span>' in text
+    assert "0.960" in text
+    top = (built / "_top.html").read_text()
+    assert 'href="leaderboard/entries/mlp/"' in top
+    assert "constant" not in top
+
+
+def test_best_and_tie_are_marked_and_a_control_never(built):
+    text = (built / "tasks" / "toy-accuracy.md").read_text()
+    marked = dict(
+        re.findall(r'entries/(\w+)/">\w+</a>(?: <span[^>]*>control</span>)?</th>\s*<td( class="[\w-]+")?>', text)
+    )
+    assert {marked["mlp"], marked["cnn"]} == {' class="le-best"', ' class="le-tied"'}
+    assert marked["linear"] == marked["constant"] == ""
+
+
+def test_what_an_entry_says_is_text_on_one_line(built):
+    text = (built / "entries" / "linear.md").read_text()
+    assert "<script>" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; # Heading ``` --8&lt;-- &#34;/etc/passwd&#34;</p>" in text
+    assert "A. &lt;b&gt;Author&lt;/b&gt;" in text
+    assert "no &amp; yes" in text
+
+
+def test_an_entry_page_has_cost_environment_and_command(built):
+    text = (built / "entries" / "mlp.md").read_text()
+    assert "<code>lebench run --model mlp</code>" in text
+    assert "<td>2.0 s</td><td>100 ms</td><td>2.2 s</td><td>300 MB</td>" in text
+    assert "Python 3.11.7, numpy 2.4.6, torch 2.13.0" in text
+    assert "<code>000000000000</code>" in text
+
+
+def test_the_board_is_there_as_json(built):
+    board = json.loads((built / "board.json").read_text())
+    assert {entry["info"]["name"] for entry in board["entries"]} == {"mlp", "cnn", "linear", "constant"}
+
+
+def test_building_again_changes_nothing_and_removes_what_is_gone(entries, built):
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in built.rglob("*.md")}
+    (built / "entries" / "old.md").write_text("gone")
+    build(entries, built.parent)
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in built.rglob("*.md")} == before
+
+
+def test_no_entries_make_a_page_that_says_so(tmp_path):
+    (tmp_path / "none").mkdir()
+    pages = leaderboard.pages(leaderboard.Board(schema=1, level=0.95, tasks=[], metrics=[], entries=[], scores=[]))
+    assert "There are no entries yet" in pages["index.md"]
+    assert pages["_top.html"].strip() == ""
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path, entries):
+    mine = tmp_path / "docs" / "leaderboard"
+    mine.mkdir(parents=True)
+    (mine / "thesis.md").write_text("mine")
+    with pytest.raises(LebenchError, match="holds files that lebench has not written"):
+        build(entries, tmp_path / "docs")
+    assert (mine / "thesis.md").read_text() == "mine"
+    with pytest.raises(LebenchError, match=r"cannot write pages to .*thesis\.md: "):
+        write_pages({"a.md": ""}, mine / "thesis.md")
+    with pytest.raises(EntryError, match="no folder"):
+        build(tmp_path / "nowhere", tmp_path / "docs")
+
+
+@pytest.mark.parametrize(
+    ("value", "bounded", "text"),
+    [
+        (0.5, True, "0.500"),
+        (-0.0001, True, "0.000"),
+        (-0.25, True, "−0.250"),
+        (0.0, False, "0.00"),
+        (9.996, False, "10.0"),
+        (1234.5, False, "1234"),
+        (0.00123, False, "0.00123"),
+        (12345.0, False, "1.23×10<sup>4</sup>"),
+        (9.999e-4, False, "0.00100"),
+        (-2.5e-7, False, "−2.50×10<sup>−7</sup>"),
+    ],
+)
+def test_numbers_have_the_digits_a_reader_can_use(value, bounded, text):
+    assert show(value, bounded) == Markup(text)
+
+
+def test_half_widths_end_where_their_value_ends():
+    assert interval(0.0123, 0.9, True) == "±\u202f0.012"
+    assert interval(0.0, 0.1, True) == "±\u202f0.000"
+    assert interval(0.0004, 0.9, True) == "±\u202f&lt;\u202f0.001"
+    assert interval(1.234, 6.851, False) == "±\u202f1.23"
+    assert interval(3e-6, 2.5e-5, False) == "±\u202f0.30×10<sup>−5</sup>"
+
+
+def test_durations_and_sizes():
+    assert [seconds(s) for s in (0.0001, 0.9996, 99.96, 3600)] == ["< 1 ms", "1.0 s", "1 min 40 s", "60 min 0 s"]
+    assert megabytes(1e9) == "1000 MB"
+
+
+def test_an_axis_shows_all_points_between_round_ticks():
+    line = axis([0.72, 0.98], [0.71, 0.99])
+    assert not line.log
+    assert 0 < line.at(0.71) < line.at(0.72) < line.at(0.98) < line.at(0.99) < 100
+    assert line.at(0.5 * (line.low + line.high)) == 50
+    assert (line.side(0.1), line.side(0.9), line.side(1.5)) == (-1, 0, 1)
+    assert [label for _, label in line.ticks()] == ["0.70", "0.75", "0.80", "0.85", "0.90", "0.95", "1.00"]
+
+
+def test_values_over_orders_of_magnitude_get_a_logarithmic_axis():
+    line = axis([0.001, 10.0], [-0.001, 12.0])
+    assert line.log
+    assert line.at(0.1) == pytest.approx((line.at(0.01) + line.at(1.0)) / 2, abs=0.02)
+    assert [label for _, label in line.ticks()] == ["0.001", "0.01", "0.1", "1", "10"]
+    assert (line.at(-1.0), line.side(-1.0)) == (0.0, -1)
+
+
+def test_one_value_alone_has_an_axis():
+    assert axis([0.0], []).at(0.0) == 50
+    assert axis([0.3, 0.3], [0.3]).at(0.3) == 50

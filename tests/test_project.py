@@ -1,0 +1,173 @@
+"""What the project promises about itself: its layers, its recipes, its pins and its vendored files."""
+
+import ast
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lebench import registry
+from lebench.registry import Registry, load_plugin
+from lebench.tasks.base import Fit
+
+ROOT = Path(__file__).parents[1]
+FRAMEWORKS = {"torch", "jax", "jaxlib", "neural_tangents"}
+
+
+def _blocks(file, language="python"):
+    return re.findall(rf"```{language}[^\n]*\n(.*?)```", (ROOT / file).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def _imports(node):
+    if isinstance(node, ast.Import):
+        return {alias.name.split(".")[0] for alias in node.names}
+    if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+        return {node.module.split(".")[0]}
+    return set()
+
+
+def _at_import(tree):
+    """Return what runs when a module is imported: everything outside functions and TYPE_CHECKING blocks."""
+    for node in ast.iter_child_nodes(tree):
+        lazy = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if not lazy and not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)):
+            yield node
+            yield from _at_import(node)
+
+
+def test_only_backends_import_a_framework_when_imported():
+    found = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "lebench").rglob("*.py")
+        for node in _at_import(ast.parse(path.read_text(encoding="utf-8")))
+        if _imports(node) & FRAMEWORKS
+    }
+    assert found
+    assert {path for path in found if not path.startswith("lebench/backends/")} == set()
+
+
+def test_one_file_at_most_knows_neural_tangents():
+    users = [
+        path.name
+        for path in (ROOT / "lebench").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if "neural_tangents" in _imports(node)
+    ]
+    assert len(set(users)) <= 1
+
+
+def test_nothing_below_the_command_line_prints():
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in (ROOT / "lebench").rglob("*.py")
+        if "cli" not in path.parts
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert found == []
+
+
+def test_the_layers_hold():
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture
+def own_registries(monkeypatch):
+    for kind in ("models", "metrics", "tasks"):
+        known = getattr(registry, kind)
+        copy = Registry(known.kind, index={})
+        copy._items, copy._objects = dict(known._items), dict(known._objects)
+        monkeypatch.setattr(registry, kind, copy)
+
+
+def _plugin(tmp_path, text):
+    file = tmp_path / f"recipe_{hashlib.sha256(text.encode()).hexdigest()[:8]}.py"
+    file.write_text(text, encoding="utf-8")
+    load_plugin(file)
+
+
+def _fits(model, task, seed=0):
+    split = registry.datasets.get(task.dataset).split(seed)
+    parts = {variant.name: variant.apply(split, seed) for variant in task.variants}
+    return {name: Fit(part, model.fit(part, seed), seed) for name, part in parts.items()}
+
+
+def test_the_recipes_of_contributing_work_together(tmp_path, own_registries):
+    model, metric, task = _blocks("CONTRIBUTING.md")
+    for recipe in (model, metric, task):
+        _plugin(tmp_path, recipe)
+    few = registry.tasks.get("digits/few")
+    fits = _fits(registry.models.get("nearest-mean-of-pixels")(every=2), few)
+    values = few.score(fits)
+    # A tenth is chance; nearest means of one and two digits per class do far better.
+    assert set(values) == set(few.metrics)
+    assert 0.3 < values["accuracy@n=10"] < values["accuracy@n=20"] < 1.0
+    mean = registry.metrics.get("mean_true_score")
+    (answer,) = mean.known_answers
+    assert mean(**answer.inputs()) == answer.expected
+
+
+def test_the_model_of_the_readme_is_the_one_of_the_docs_and_equals_scikit_learns(tmp_path, own_registries):
+    (example,) = (block for block in _blocks("README.md") if "nearest-mean" in block)
+    documented = (ROOT / "docs/assets/examples/nearest_mean.py").read_text(encoding="utf-8")
+    assert example.split("\n", 1)[1].strip() == documented.split('"""\n', 1)[1].strip()
+    _plugin(tmp_path, example)
+
+    from sklearn.neighbors import NearestCentroid
+
+    split = registry.datasets.get("digits").split(0)
+    predicted = registry.models.get("nearest-mean")().fit(split, 0).predict(split.x_test).argmax(axis=1)
+    x_train, x_test = (x.reshape(len(x), -1) for x in (split.x_train, split.x_test))
+    np.testing.assert_array_equal(predicted, NearestCentroid().fit(x_train, split.y_train).predict(x_test))
+
+
+def test_vendored_files_are_the_listed_ones():
+    (listing,) = _blocks("docs/assets/README.md", "")
+    listed = {name: digest for digest, name in (line.split() for line in listing.splitlines())}
+    folder = ROOT / "docs/assets"
+    present = {str(path.relative_to(folder)) for path in (folder / "katex").rglob("*") if path.is_file()}
+    assert present == set(listed)
+    for name, digest in listed.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
+
+
+def test_constraints_pin_every_dependency_once_and_exactly():
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    pins = dict(line.split("==") for line in lines)
+    assert len(pins) == len(lines)
+    assert pins["torch"] == "2.13.0"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = chain(project["dependencies"], *project["optional-dependencies"].values())
+    names = {re.split(r"[\[<>=]", requirement)[0] for requirement in wanted} - {"lebench"}
+    assert names - set(pins) == set()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_sets_up_once(tmp_path):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+
+    def plan(target):
+        done = subprocess.run(["make", "-n", target], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    for target in ("run", "test"):
+        assert "constraints.txt" in plan(target)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / ".ready").touch()
+    assert plan("run").strip() == ".venv/bin/lebench run --model resnet --seeds 3"
+    assert "pip" not in plan("test")
