@@ -30,6 +30,9 @@ _MATRIX_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _AFFINE_LAYERS = (*_BATCH_NORMS, nn.GroupNorm, nn.LayerNorm)
 
+#: Rows from which a symmetric product is worth cutting into blocks.
+_SYMMETRIC_BLOCK = 64
+
 
 class Irregular(Exception):
     """Parameters that are not used the way their layer's structure says; they need explicit gradients."""
@@ -146,6 +149,42 @@ def forward(module: nn.Module, x: Tensor) -> Tensor:
         got = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
         raise LebenchError(f"the module must return scores of shape (n, C) or (n,) for n = {len(x)} inputs; got {got}")
     return scores[:, None] if scores.ndim == 1 else scores
+
+
+def prepared(module: nn.Module, x: Tensor) -> Tensor:
+    """Return inputs in the dtype and on the device of the module's parameters.
+
+    Raises
+    ------
+    LebenchError
+        If there are no parameters or no inputs.
+    """
+    parameter = next(module.parameters(), None)
+    if parameter is None:
+        raise LebenchError("the module has no parameters, so nothing in it can be trained")
+    if len(x) == 0:
+        raise LebenchError("there are no inputs")
+    # Integer inputs are indices into an embedding and keep their type.
+    return x.detach().to(parameter) if x.is_floating_point() else x.detach().to(parameter.device)
+
+
+def product(rows1: Tensor, rows2: Tensor | None) -> Tensor:
+    """Return ``rows1 @ rows2.T``; without `rows2` the symmetric ``rows1 @ rows1.T``, its lower blocks copied."""
+    n = len(rows1)
+    if rows2 is not None or n < 2 * _SYMMETRIC_BLOCK:
+        return rows1 @ (rows1 if rows2 is None else rows2).T
+    result = rows1.new_empty((n, n))
+    for block in slices(n, -(-n // min(4, n // _SYMMETRIC_BLOCK))):
+        result[block, block.start :] = rows1[block] @ rows1[block.start :].T
+        result[block.stop :, block] = result[block, block.stop :].T
+    return result
+
+
+def slices(total: int, size: int) -> Iterator[slice]:
+    """Cut ``range(total)`` into slices of at most `size`, which counts as 1 if it is less."""
+    size = max(1, size)
+    for start in range(0, total, size):
+        yield slice(start, min(start + size, total))
 
 
 @dataclass

@@ -7,14 +7,24 @@ convolution). Per layer the cheaper of two forms is taken: this one, or the inne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from lebench.backends.torch_layers import Factor, Irregular, Layout, Tape, check_module, layout
+from lebench.backends.torch_layers import (
+    Factor,
+    Irregular,
+    Layout,
+    Tape,
+    check_module,
+    layout,
+    prepared,
+    product,
+    slices,
+)
 from lebench.errors import LebenchError
 
 Contraction = Literal["trace", "full"]
@@ -28,9 +38,6 @@ _TABLE_ELEMENTS = 2**23
 
 #: Cost of one elementwise operation on a table of position pairs, in multiply-adds of a matrix product.
 _ELEMENTWISE_COST = 16
-
-#: Rows from which a symmetric product is worth cutting into blocks.
-_SYMMETRIC_BLOCK = 64
 
 
 def empirical_ntk(
@@ -81,8 +88,8 @@ def empirical_ntk(
     if contraction not in ("trace", "full"):
         raise LebenchError(f"contraction must be 'trace' or 'full', got {contraction!r}")
     symmetric = x2 is None
-    inputs1 = _prepared(module, x1)
-    inputs2 = inputs1 if x2 is None else _prepared(module, x2)
+    inputs1 = prepared(module, x1)
+    inputs2 = inputs1 if x2 is None else prepared(module, x2)
 
     def compute(plan: Layout, probe: Tape) -> Tensor:
         outputs = probe.scores.shape[1]
@@ -90,15 +97,15 @@ def empirical_ntk(
         sizes = _chunking(probe, n if symmetric else n + m, contraction == "trace", chunk)
         unit = torch.eye(outputs, dtype=probe.scores.dtype, device=probe.scores.device)[:, None]
         result = probe.scores.new_zeros((n, m) if contraction == "trace" else (n, m, outputs, outputs))
-        for rows in _slices(n, sizes.samples):
+        for rows in slices(n, sizes.samples):
             tape1 = Tape(module, inputs1[rows], plan)
-            for columns in _slices(m, sizes.samples):
+            for columns in slices(m, sizes.samples):
                 if symmetric and columns.start < rows.start:
                     continue
                 same = symmetric and columns.start == rows.start
                 tape2 = tape1 if same else Tape(module, inputs2[columns], plan)
                 block = result[rows, columns]
-                for classes in _slices(outputs, sizes.classes):
+                for classes in slices(outputs, sizes.classes):
                     kernel = _inner(tape1, unit[classes], tape2, unit[classes], contraction == "trace")
                     block += kernel
                 if symmetric and not same:
@@ -135,7 +142,7 @@ def tangent_products(module: nn.Module, sources: Tensor, cotangents: Tensor, tar
         If the module is in training mode, couples the inputs of a batch, or does not return scores; if `cotangents`
         does not have one row per source and one column per score.
     """
-    at_sources, at_targets = _prepared(module, sources), _prepared(module, targets)
+    at_sources, at_targets = prepared(module, sources), prepared(module, targets)
 
     def compute(plan: Layout, probe: Tape) -> Tensor:
         outputs = probe.scores.shape[1]
@@ -146,25 +153,14 @@ def tangent_products(module: nn.Module, sources: Tensor, cotangents: Tensor, tar
         samples = _chunking(probe, n + m, False, None).samples
         unit = torch.eye(outputs, dtype=probe.scores.dtype, device=probe.scores.device)[:, None]
         result = probe.scores.new_empty((n, m, outputs))
-        for columns in _slices(m, samples):
+        for columns in slices(m, samples):
             tape2 = Tape(module, at_targets[columns], plan)
-            for rows in _slices(n, samples):
+            for rows in slices(n, samples):
                 tape1 = Tape(module, at_sources[rows], plan)
                 result[rows, columns] = _inner(tape1, weights[None, rows], tape2, unit, False)[:, :, 0]
         return result
 
     return _with_layout(module, at_sources, compute)
-
-
-def _prepared(module: nn.Module, x: Tensor) -> Tensor:
-    """Return the inputs in the dtype and on the device of the module's parameters."""
-    parameter = next(module.parameters(), None)
-    if parameter is None:
-        raise LebenchError("the module has no parameters, so it has no tangent kernel")
-    if len(x) == 0:
-        raise LebenchError("there are no inputs")
-    # Integer inputs are indices into an embedding and keep their type.
-    return x.detach().to(parameter) if x.is_floating_point() else x.detach().to(parameter.device)
 
 
 def _with_layout(module: nn.Module, x: Tensor, compute: Callable[[Layout, Tape], R]) -> R:
@@ -227,11 +223,6 @@ def _chunking(probe: Tape, total: int, separable: bool, chunk: int | None) -> _C
     return _Chunks(max(1, pair // (fixed + outputs * per_class)), outputs)
 
 
-def _slices(total: int, size: int) -> Iterator[slice]:
-    for start in range(0, total, size):
-        yield slice(start, min(start + size, total))
-
-
 def _inner(tape1: Tape, cotangents1: Tensor, tape2: Tape, cotangents2: Tensor, trace: bool) -> Tensor:
     """Return inner products of gradients: (n, m) summed over paired scores, or (n, m, k1, k2) for all pairs.
 
@@ -277,22 +268,9 @@ def _rows_product(rows1: Tensor, rows2: Tensor, trace: bool) -> Tensor:
     n, k1 = rows1.shape[:2]
     m, k2 = rows2.shape[:2]
     if trace:
-        return _product(rows1.flatten(1), rows2.flatten(1), rows1 is rows2)
-    product = _product(rows1.flatten(0, 1), rows2.flatten(0, 1), rows1 is rows2)
-    return product.view(n, k1, m, k2).transpose(1, 2)
-
-
-def _product(rows1: Tensor, rows2: Tensor, symmetric: bool) -> Tensor:
-    """Return rows1 @ rows2.T; of a symmetric product only the blocks on and above the diagonal are computed."""
-    n = len(rows1)
-    if not symmetric or n < 2 * _SYMMETRIC_BLOCK:
-        return rows1 @ rows2.T
-    result = rows1.new_empty((n, n))
-    size = -(-n // min(4, n // _SYMMETRIC_BLOCK))
-    for block in _slices(n, size):
-        result[block, block.start :] = rows1[block] @ rows1[block.start :].T
-        result[block.stop :, block] = result[block, block.stop :].T
-    return result
+        return product(rows1.flatten(1), None if rows1 is rows2 else rows2.flatten(1))
+    pairs = product(rows1.flatten(0, 1), None if rows1 is rows2 else rows2.flatten(0, 1))
+    return pairs.view(n, k1, m, k2).transpose(1, 2)
 
 
 def _tables_product(left: Factor, right: Factor, trace: bool) -> Tensor:
@@ -309,15 +287,15 @@ def _tables_product(left: Factor, right: Factor, trace: bool) -> Tensor:
         patches1, patches2 = left.patches[:, group], right.patches[:, group]
         signals1, signals2 = left.signals[:, :, group], right.signals[:, :, group]
         if t1 == t2 == 1:
-            similar = _product(patches1[..., 0], patches1[..., 0] if same else patches2[..., 0], same)
+            similar = product(patches1[..., 0], None if same else patches2[..., 0])
             rows1, rows2 = signals1[..., 0], signals2[..., 0]
             aligned = _rows_product(rows1, rows1 if same else rows2, trace)
             total += similar * aligned if trace else similar[:, :, None, None] * aligned
             continue
         per_pair = t1 * t2 * (1 if trace else k1 * k2)
         side = max(1, int((_TABLE_ELEMENTS / per_pair) ** 0.5))
-        for rows in _slices(n, side):
-            for columns in _slices(m, side):
+        for rows in slices(n, side):
+            for columns in slices(m, side):
                 if same and columns.start < rows.start:
                     continue
                 block = _table(patches1[rows], signals1[rows], patches2[columns], signals2[columns], trace)
