@@ -44,7 +44,7 @@ _ORIGIN = {
 }
 _MODULES = ("architectures", "metrics")
 
-__all__ = [*_ORIGIN, *_MODULES]  # noqa: PLE0604
+__all__ = [*_ORIGIN, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

@@ -61,17 +61,17 @@ class HasSimilarity(Protocol):
 
         Parameters
         ----------
-        sources : ndarray of shape (n, \\*input_shape)
+        sources : ndarray of shape (n, *input_shape)
             Points on which the step is taken, one at a time.
         labels : ndarray of shape (n,), int64
             Their labels.
-        targets : ndarray of shape (m, \\*input_shape)
+        targets : ndarray of shape (m, *input_shape)
             Points at which the change is measured.
         kind : {"relative", "signed", "kernel"}
             With f+ the scores after the step and g the gradient of the loss in the scores at the source:
-            ``relative`` is \\|f+(x') - f(x')\\| / \\|f+(x) - f(x)\\| (He & Su 2020);
-            ``signed`` is <f+(x') - f(x'), f+(x) - f(x)> / \\|f+(x) - f(x)\\|^2, the ratio with its sign;
-            ``kernel`` is <f(x') - f+(x'), g> / (step \\|g\\|^2), which tends to the empirical NTK.
+            ``relative`` is |f+(x') - f(x')| / |f+(x) - f(x)| (He & Su 2020);
+            ``signed`` is <f+(x') - f(x'), f+(x) - f(x)> / |f+(x) - f(x)|^2, the ratio with its sign;
+            ``kernel`` is <f(x') - f+(x'), g> / (step |g|^2), which tends to the empirical NTK.
         step : float or None
             Step size of a real step, taken in float64; None for the first-order limit.
         """

@@ -102,7 +102,9 @@ class Registry(Generic[T]):
         return f"lebench.{self.kind}s"
 
     @overload
-    def register(self, name: str, obj: None = None, *, summary: str = "", tags: Iterable[str] = ()) -> Callable[[F], F]: ...
+    def register(
+        self, name: str, obj: None = None, *, summary: str = "", tags: Iterable[str] = ()
+    ) -> Callable[[F], F]: ...
     @overload
     def register(self, name: str, obj: F, *, summary: str = "", tags: Iterable[str] = ()) -> F: ...
     def register(self, name: str, obj: Any = None, *, summary: str = "", tags: Iterable[str] = ()) -> Any:

@@ -1,6 +1,7 @@
 """A small catalogue of tasks, metrics and models, and records of them, for tests of what reads results."""
 
 import hashlib
+import os
 
 import pytest
 
@@ -9,6 +10,9 @@ from lebench.metrics.base import Metric
 from lebench.records import Cell, Cost, Environment, Record, RunInfo, Source
 from lebench.registry import Registry
 from lebench.tasks.base import Task
+
+# Several test processes on few cores: threads that wait for each other would cost more than they save.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 MACHINE = Environment(
     lebench="0.1.0",

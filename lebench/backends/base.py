@@ -11,6 +11,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from lebench.architectures import Architecture
 from lebench.arrays import FloatArray, IntArray
 
+Loss = Literal["cross_entropy", "mse"]
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -23,7 +25,7 @@ class Recipe:
     lr, momentum, weight_decay, batch_size, optimizer
         As usual. Weight decay acts on all parameters; with ``adam`` it is decoupled (AdamW).
     loss : {"cross_entropy", "mse"}
-        ``mse`` is (1/2)\\|f - y\\|^2 on one-hot targets minus 1/C, summed over outputs, averaged over points.
+        ``mse`` is (1/2)|f - y|^2 on one-hot targets minus 1/C, summed over outputs, averaged over points.
     schedule : {"step", "constant", "cosine"}
         ``step`` divides the learning rate by 10 after 1/3 and 2/3 of the epochs (Papyan, Han & Donoho 2020).
     min_steps : int
@@ -37,7 +39,7 @@ class Recipe:
     weight_decay: Annotated[float, Ge(0)] = 5e-4
     batch_size: Annotated[int, Ge(1)] = 64
     optimizer: Literal["sgd", "adam"] = "sgd"
-    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    loss: Loss = "cross_entropy"
     schedule: Literal["step", "constant", "cosine"] = "step"
     min_steps: Annotated[int, Ge(0)] = 500
 
@@ -78,7 +80,7 @@ class Backend(Protocol):
             A description, or a function that builds a module of the framework.
         recipe : Recipe
             How to train.
-        x : ndarray of shape (n, \\*input_shape), float64
+        x : ndarray of shape (n, *input_shape), float64
             Training inputs.
         y : ndarray of shape (n,), int64
             Labels 0 to `classes` - 1.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,9 @@ from torch.nn import functional
 from lebench import registry
 from lebench.architectures import Architecture
 from lebench.arrays import FloatArray, IntArray
-from lebench.backends.base import Builder, Recipe
+from lebench.backends.base import Builder, Loss, Recipe
 from lebench.backends.torch_build import build
+from lebench.backends.torch_steps import step_changes
 from lebench.backends.torch_tangents import empirical_ntk, tangent_products
 from lebench.capabilities import SimilarityKind, Trajectory
 from lebench.errors import DataError, LebenchError, TrainingError
@@ -82,7 +85,7 @@ def encode(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
     return functional.one_hot(labels, classes).to(dtype) - 1.0 / classes
 
 
-def _loss(scores: Tensor, labels: Tensor, classes: int, loss: str) -> Tensor:
+def _loss(scores: Tensor, labels: Tensor, classes: int, loss: Loss) -> Tensor:
     if loss == "cross_entropy":
         return functional.cross_entropy(scores, labels)
     return 0.5 * (scores - encode(labels, classes, scores.dtype)).square().sum(dim=1).mean()
@@ -148,7 +151,21 @@ def _train(
 def _evaluate(module: nn.Module, x: Tensor) -> Tensor:
     module.eval()
     with torch.no_grad():
-        return torch.cat([module(part) for part in x.split(_BATCH)])
+        return torch.cat([module(part) for part in torch.split(x, _BATCH)])
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """What one step on each of n sources does, one at a time.
+
+    ``at_targets`` (n, m, C) and ``at_source`` (n, C) are the changes of the scores; ``direction`` (n, C) is the unit
+    loss gradient in the scores of the source; ``length`` (n,) is the step times the gradient's norm, 1 at first order.
+    """
+
+    at_targets: Tensor
+    at_source: Tensor
+    direction: Tensor
+    length: Tensor
 
 
 class FittedNetwork:
@@ -160,14 +177,13 @@ class FittedNetwork:
         The network, in float64.
     """
 
-    def __init__(
-        self, module: nn.Module, head: nn.Linear | None, loss: str, classes: int, course: Trajectory
-    ) -> None:
+    def __init__(self, module: nn.Module, head: nn.Linear | None, loss: Loss, classes: int, course: Trajectory) -> None:
         self.module = module
         self._last = head
-        self._loss_name = loss
+        self._loss_name: Loss = loss
         self._classes = classes
         self._course = course
+        self._last_moved: tuple[tuple[object, ...], _Moved] | None = None
 
     def predict(self, x: FloatArray) -> FloatArray:
         """Return scores (n, C): logits for cross-entropy."""
@@ -202,34 +218,15 @@ class FittedNetwork:
         DataError
             If a step on some source leaves its own scores where they are, so that there is nothing to divide by.
         """
-        x, x_to = _as_input(sources), _as_input(targets)
-        gradient = self._loss_gradient(x, torch.from_numpy(labels))
-        norm = gradient.norm(dim=1, keepdim=True)
-        self._refuse_zero(norm[:, 0], "the loss gradient")
-        direction = gradient / norm
-        if step is None:
-            # First order, per unit step along the unit gradient: every kind is a ratio, so the scale drops out.
-            both = torch.cat([x_to, x])
-            change = -tangent_products(self.module, x, direction, both)
-            at_targets = change[:, : len(x_to)]
-            at_source = change[range(len(x)), range(len(x_to), len(both))]
-            scale = torch.ones(len(x), dtype=torch.float64)
-        else:
-            target_values: Tensor = torch.from_numpy(labels)
-            if self._loss_name == "mse":
-                target_values = encode(target_values, self._classes, torch.float64)
-            from lebench.backends.torch_steps import step_changes
-
-            at_targets, at_source = step_changes(self.module, x, target_values, self._loss_name, x_to, step)
-            scale = step * norm[:, 0]
+        moved = self._moved(sources, labels, targets, step)
         if kind == "kernel":
-            return _numpy(-torch.einsum("nmc,nc->nm", at_targets, direction) / scale[:, None])
-        moved = at_source.norm(dim=1)
-        self._refuse_zero(moved, "the change of its own scores")
+            return _numpy(-torch.einsum("nmc,nc->nm", moved.at_targets, moved.direction) / moved.length[:, None])
+        norm = moved.at_source.norm(dim=1)
+        _refuse_zero(norm, "the change of its own scores")
         if kind == "relative":
-            return _numpy(at_targets.norm(dim=2) / moved[:, None])
+            return _numpy(moved.at_targets.norm(dim=2) / norm[:, None])
         if kind == "signed":
-            return _numpy(torch.einsum("nmc,nc->nm", at_targets, at_source) / moved[:, None] ** 2)
+            return _numpy(torch.einsum("nmc,nc->nm", moved.at_targets, moved.at_source) / norm[:, None] ** 2)
         raise DataError(f"unknown kind of similarity {kind!r}; choose 'relative', 'signed' or 'kernel'")
 
     def gram(self, x1: FloatArray, x2: FloatArray) -> FloatArray:
@@ -241,15 +238,48 @@ class FittedNetwork:
         """Return loss, error and scores of probe points over the epochs."""
         return self._course
 
-    def _loss_gradient(self, x: Tensor, labels: Tensor) -> Tensor:
+    def _moved(self, sources: FloatArray, labels: IntArray, targets: FloatArray, step: float | None) -> _Moved:
+        # The kinds of similarity share all that is expensive, and are asked for one after the other.
+        key = (_digest(sources), _digest(labels), _digest(targets), step)
+        if self._last_moved is None or self._last_moved[0] != key:
+            self._last_moved = (key, self._move(sources, labels, targets, step))
+        return self._last_moved[1]
+
+    def _move(self, sources: FloatArray, labels: IntArray, targets: FloatArray, step: float | None) -> _Moved:
+        x, x_to, y = _as_input(sources), _as_input(targets), torch.from_numpy(labels)
+        direction, length = self._loss_gradient(x, y)
+        if step is not None:
+            wanted = y if self._loss_name == "cross_entropy" else encode(y, self._classes, torch.float64)
+            at_targets, at_source = step_changes(self.module, x, wanted, self._loss_name, x_to, step)
+            return _Moved(at_targets, at_source, direction, step * length)
+        # First order, per unit step along the unit gradient: every kind is a ratio, so the length drops out.
+        rows = torch.arange(len(x))
+        if len(x) == len(x_to) and torch.equal(x, x_to):
+            change = -tangent_products(self.module, x, direction, x)
+            return _Moved(change, change[rows, rows], direction, torch.ones(len(x), dtype=torch.float64))
+        change = -tangent_products(self.module, x, direction, torch.cat([x_to, x]))
+        at_source = change[rows, len(x_to) + rows]
+        return _Moved(change[:, : len(x_to)], at_source, direction, torch.ones(len(x), dtype=torch.float64))
+
+    def _loss_gradient(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return direction (n, C) and length (n,) of the loss gradient in the scores.
+
+        For cross-entropy it is p - onehot, which cancels and underflows when the network is sure. Relative to the
+        largest of the other probabilities, and with minus their sum at the label, the direction keeps its digits.
+        """
         scores = _evaluate(self.module, x)
         if self._loss_name == "mse":
-            return scores - encode(labels, self._classes, scores.dtype)
-        # p - onehot cancels when the network is sure; minus the sum of the others keeps the digits.
-        gradient = scores.softmax(dim=1)
-        gradient[range(len(x)), labels] = 0.0
-        gradient[range(len(x)), labels] = -gradient.sum(dim=1)
-        return gradient
+            gradient, scale = scores - encode(labels, self._classes, scores.dtype), torch.ones(len(x)).double()
+        else:
+            rows = torch.arange(len(x))
+            others = scores.log_softmax(dim=1)
+            others[rows, labels] = -torch.inf
+            largest = others.amax(dim=1, keepdim=True)
+            gradient, scale = (others - largest).exp(), largest[:, 0].exp()
+            gradient[rows, labels] = -gradient.sum(dim=1)
+        norm = gradient.norm(dim=1)
+        _refuse_zero(norm, "the loss gradient")
+        return gradient / norm[:, None], scale * norm
 
     def _head(self) -> nn.Linear:
         if self._last is None or self._last.out_features != self._classes:
@@ -258,13 +288,6 @@ class FittedNetwork:
                 "let its forward() return the output of such a layer"
             )
         return self._last
-
-    @staticmethod
-    def _refuse_zero(values: Tensor, what: str) -> None:
-        zero = torch.nonzero(values == 0).flatten().tolist()
-        if zero:
-            shown = ", ".join(map(str, zero[:5])) + (", ..." if len(zero) > 5 else "")
-            raise DataError(f"similarity is undefined for source {shown}: {what} is zero")
 
 
 class FittedClassifier(FittedNetwork):
@@ -291,5 +314,17 @@ def _linear_layers(module: nn.Module) -> list[nn.Linear]:
     return [m for m in module.modules() if isinstance(m, nn.Linear)]
 
 
-def _numpy(tensor: Tensor) -> Any:
-    return np.ascontiguousarray(tensor.detach().double().numpy())
+def _refuse_zero(values: Tensor, what: str) -> None:
+    zero = torch.nonzero(values == 0).flatten().tolist()
+    if zero:
+        shown = ", ".join(map(str, zero[:5])) + (", ..." if len(zero) > 5 else "")
+        raise DataError(f"similarity is undefined for source {shown}: {what} is zero")
+
+
+def _digest(array: np.ndarray[Any, Any]) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(array).tobytes()).digest()
+
+
+def _numpy(tensor: Tensor) -> FloatArray:
+    array: FloatArray = np.ascontiguousarray(tensor.detach().double().numpy())
+    return array

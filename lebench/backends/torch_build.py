@@ -156,9 +156,7 @@ class _Builder:
             raise LebenchError(f"{arch.describe(layer)} leaves nothing of an input of shape {shape}; use fewer of them")
 
 
-def build(
-    architecture: arch.Architecture, input_shape: tuple[int, ...], outputs: int, rng: torch.Generator
-) -> Network:
+def build(architecture: arch.Architecture, input_shape: tuple[int, ...], outputs: int, rng: torch.Generator) -> Network:
     """Return the network of an architecture with freshly drawn weights.
 
     Parameters

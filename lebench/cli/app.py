@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +23,7 @@ site_app = typer.Typer(help="The documentation site and its leaderboard pages.",
 app.add_typer(site_app, name="site")
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """What can be listed."""
 
     tasks = "tasks"

@@ -96,10 +96,10 @@ def _model(name: str) -> dict[str, Any]:
     if not any(p.required for p in declared.values()):
         built = build_model(name)
         details |= {"backend": built.backend, "capabilities": sorted(built.model.capabilities)}
-        network = getattr(built.model, "network", None)
-        if hasattr(network, "layers"):
-            from lebench.architectures import describe
+        from lebench.architectures import Architecture, describe
 
+        network = getattr(built.model, "network", None)
+        if isinstance(network, Architecture):
             details["layers"] = [describe(layer) for layer in network.layers]
     return details
 

@@ -22,6 +22,7 @@ from lebench.run.plan import Job
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 
 @contextmanager
@@ -61,7 +62,9 @@ class _Plain:
             case CellDone(record, _) if record.status != "skipped":
                 self._done += 1
                 width = len(str(self._total))
-                self._console.print(f"[{self._done:{width}}/{self._total}] {_outcome(record)}", highlight=False, markup=False)
+                self._console.print(
+                    f"[{self._done:{width}}/{self._total}] {_outcome(record)}", highlight=False, markup=False
+                )
             case _:
                 pass
 
@@ -69,14 +72,11 @@ class _Plain:
 class _Live:
     """A bar for the run and one for each worker, and a line above them for each record."""
 
-    def __init__(self, console: Console, progress: object) -> None:
-        from rich.progress import Progress
-
-        assert isinstance(progress, Progress)
+    def __init__(self, console: Console, progress: Progress) -> None:
         self._console = console
         self._progress = progress
         self._run = progress.add_task("run", total=None, note="")
-        self._bars: dict[tuple[object, ...], int] = {}
+        self._bars: dict[tuple[object, ...], TaskID] = {}
         self._part: dict[tuple[object, ...], float] = {}
         self._cells = 0
         self._done = 0
@@ -108,7 +108,7 @@ class _Live:
                 self._advance()
             case JobEnded(job):
                 self._part.pop(_key(job), None)
-                self._progress.remove_task(self._bars.pop(_key(job)))  # type: ignore[arg-type]
+                self._progress.remove_task(self._bars.pop(_key(job)))
 
     def _show_fit(self, job: Job, values: dict[str, float]) -> None:
         epoch, epochs = values.get("epoch"), values.get("epochs")

@@ -111,7 +111,7 @@ def compare(
     console = make_console()
     console.print(shown)
     console.print(
-        "Differences are paired: the same seed gives both models the same split. The interval is Student's t over seeds.",
+        "Differences are paired: a seed gives both models the same split. The interval is Student's t over seeds.",
         style="dim",
         highlight=False,
     )
@@ -119,7 +119,7 @@ def compare(
 
 def report(labels: Sequence[str], results: Path, entries: Path | None, console: Console) -> None:
     """Print, at the end of a run, the scores of its models and where they stand among the baselines."""
-    own, table = _collect(results, entries, True)
+    _, table = _collect(results, entries, True)
     labels = [label for label in labels if label in set(table["model"])]
     rivals = table[~table["model"].map(board.is_control) | table["model"].isin(labels)]
     others = sorted(set(rivals["model"]) - set(labels))
@@ -132,7 +132,7 @@ def report(labels: Sequence[str], results: Path, entries: Path | None, console: 
                     rows.append((label, place))
         if not rows:
             continue
-        columns = ("task", "metric", "model", "score", "95% interval", "rank", "best on the board")
+        columns = ("task", "metric", "model", "score", "95% interval", "rank", "best other")
         shown = make_table(track.capitalize(), columns)
         for label, place in sorted(rows, key=lambda row: (row[1].task, row[0])):
             best, value = _best(rivals[rivals["model"].isin(others)], place.task, place.metric)
@@ -289,12 +289,13 @@ def _best(table: pd.DataFrame, task: str, metric: str) -> tuple[str | None, floa
 
 
 def make_table(title: str, columns: Sequence[str]) -> Table:
+    """Return an empty table in the style of all tables of the command line."""
     from rich import box
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(columns):
-        text = number == 0 or name in ("metric", "model", "verdict", "task", "best on the board")
+        text = number == 0 or name in ("metric", "model", "verdict", "task", "best other")
         table.add_column(name, justify="left" if text else "right", no_wrap=number == 0)
     return table
 

@@ -100,6 +100,7 @@ def baselines(*, jobs: int | None, results: Path, entries: Path | None) -> int:
     for label in BASELINES:
         records = [by_key[cell.cell.key] for cell in plan.cells if cell.label == label]
         meta = board.EntryInfo(
+            schema=1,
             name=board.entry_name(label),
             model=label,
             summary=registry.models.item(label).summary,

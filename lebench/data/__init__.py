@@ -1,0 +1,1 @@
+"""Datasets: named arrays with provenance, splits and variants."""

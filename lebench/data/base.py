@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,20 +13,21 @@ from lebench.arrays import FloatArray, IntArray
 from lebench.errors import DataError
 from lebench.seeds import generator, stream
 
+
 @dataclass(frozen=True)
 class Split:
     """Training and test arrays of one dataset and seed.
 
     Attributes
     ----------
-    x_train, x_test : ndarray of shape (n, \\*input_shape), float64
+    x_train, x_test : ndarray of shape (n, *input_shape), float64
         Inputs, standardized with training statistics. Images are (height, width, channels).
     y_train, y_test : ndarray of shape (n,), int64
         Labels 0 to C-1.
     class_names : tuple of str
         C names.
-    fine_train, fine_test : ndarray of shape (n,), int64
-        The labels before a variant merged classes; the same as `y_train`, `y_test` otherwise.
+    fine_train, fine_test : ndarray of shape (n,), int64, or None
+        The labels before a variant merged classes; None if none were merged.
     """
 
     x_train: FloatArray
@@ -34,14 +35,8 @@ class Split:
     x_test: FloatArray
     y_test: IntArray
     class_names: tuple[str, ...]
-    fine_train: IntArray = field(default=None)  # type: ignore[assignment]
-    fine_test: IntArray = field(default=None)  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        if self.fine_train is None:
-            object.__setattr__(self, "fine_train", self.y_train)
-        if self.fine_test is None:
-            object.__setattr__(self, "fine_test", self.y_test)
+    fine_train: IntArray | None = None
+    fine_test: IntArray | None = None
 
     @property
     def classes(self) -> int:
@@ -69,7 +64,7 @@ class Dataset:
     class_names : tuple of str
         Names of the classes.
     load : callable
-        Without arguments; returns ``(x, y)``: float64 (n, \\*input_shape) raw inputs and int64 (n,) labels.
+        Without arguments; returns ``(x, y)``: float64 (n, *input_shape) raw inputs and int64 (n,) labels.
     splitter : callable
         ``(x, y, rng)`` to raw ``(x_train, y_train, x_test, y_test)``.
     """
@@ -86,7 +81,7 @@ class Dataset:
 
     @cached_property
     def arrays(self) -> tuple[FloatArray, IntArray]:
-        """Raw inputs (n, \\*input_shape) and labels (n,)."""
+        """Raw inputs (n, *input_shape) and labels (n,)."""
         x, y = self.load()
         if x.shape[1:] != self.input_shape or len(x) != len(y):
             raise DataError(f"dataset {self.name!r}: got arrays of shapes {x.shape} and {y.shape}")
@@ -159,9 +154,8 @@ class Variant:
             split = _merge(split, self.groups)
         if self.n_train is not None:
             keep = balanced_subset(split.y_train, self.n_train, split.classes, rng)
-            split = replace(
-                split, x_train=split.x_train[keep], y_train=split.y_train[keep], fine_train=split.fine_train[keep]
-            )
+            fine = None if split.fine_train is None else split.fine_train[keep]
+            split = replace(split, x_train=split.x_train[keep], y_train=split.y_train[keep], fine_train=fine)
         if self.permute_labels:
             split = replace(split, y_train=rng.permutation(split.y_train))
         return split
@@ -180,8 +174,8 @@ def _merge(split: Split, groups: tuple[tuple[int, ...], ...]) -> Split:
         split.x_test[held],
         test[held],
         names,
-        split.fine_train[kept],
-        split.fine_test[held],
+        split.y_train[kept],
+        split.y_test[held],
     )
 
 

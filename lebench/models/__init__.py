@@ -1,0 +1,1 @@
+"""Models: anything that can be fitted to a split."""

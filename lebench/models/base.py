@@ -17,7 +17,9 @@ class Model(Protocol):
     #: Capabilities that what :meth:`fit` returns will offer; known before fitting, so that a task whose needs
     #: cannot be met is skipped at once.
     @property
-    def capabilities(self) -> frozenset[str]: ...
+    def capabilities(self) -> frozenset[str]:
+        """Names of capabilities, keys of :data:`lebench.capabilities.CAPABILITIES`."""
+        ...
 
     def fit(self, split: Split, seed: int) -> object:
         """Return the fitted model. Deterministic for a split and a seed on one machine."""

@@ -16,7 +16,7 @@ from lebench.errors import DataError
 
 
 def flat(x: FloatArray) -> FloatArray:
-    """Return inputs (n, \\*shape) as rows (n, d)."""
+    """Return inputs (n, *shape) as rows (n, d)."""
     return x.reshape(len(x), -1)
 
 
@@ -150,7 +150,9 @@ def kernel_similarity(kernel: FloatArray, diagonal: FloatArray, kind: Similarity
     if kind == "kernel":
         return kernel
     if np.any(diagonal == 0):
-        raise DataError(f"similarity is undefined for source {int(np.argmin(diagonal))}: its kernel with itself is zero")
+        raise DataError(
+            f"similarity is undefined for source {int(np.argmin(diagonal))}: its kernel with itself is zero"
+        )
     signed: FloatArray = kernel / diagonal[:, None]
     return np.abs(signed) if kind == "relative" else signed
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Le
 
-from lebench import architectures, registry
+from lebench import registry
 from lebench.arrays import FloatArray, IntArray
-from lebench.backends.base import Backend, Recipe
 from lebench.capabilities import SimilarityKind
 from lebench.data.base import Split
 from lebench.models.classical import LinearClassifier, flat
+from lebench.models.network import Network
 from lebench.seeds import generator, stream
 
 
@@ -60,9 +60,7 @@ class RandomFeatures:
     """
 
     width: Annotated[int, Ge(1), Le(100_000)] = 256
-    capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"predict", "predict_proba", "features", "similarity", "gram"}
-    )
+    capabilities: ClassVar[frozenset[str]] = frozenset({"predict", "predict_proba", "features", "similarity", "gram"})
 
     def fit(self, split: Split, seed: int) -> object:
         """Fit a ridge classifier on the noise."""
@@ -70,7 +68,7 @@ class RandomFeatures:
         features = noise(split.x_train)
         targets = np.eye(split.classes)[split.y_train] - 1.0 / split.classes
         ridge = features.T @ features + np.eye(self.width)
-        weights = np.linalg.solve(ridge, features.T @ targets).T
+        weights = np.linalg.solve(ridge, features.T @ targets).T.astype(np.float64)
         return _OnNoise(noise, LinearClassifier(weights, np.full(split.classes, 1.0 / split.classes)))
 
 
@@ -125,17 +123,18 @@ class _OnNoise:
 class PermutedLabels:
     """Control: the default multilayer perceptron, trained on a random permutation of the training labels."""
 
+    mlp: Network = field(default_factory=lambda: registry.models.get("mlp")(), init=False)
     backend: str = "torch"
-    backends: ClassVar[tuple[str, ...]] = ("torch",)
-    precision: ClassVar[str] = "float32"
-    capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"predict", "predict_proba", "features", "similarity", "gram", "trajectory"}
-    )
+
+    backends: ClassVar[tuple[str, ...]] = Network.backends
+    precision: ClassVar[str] = Network.precision
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Those of the network."""
+        return self.mlp.capabilities
 
     def fit(self, split: Split, seed: int) -> object:
         """Permute the labels, then train as usual."""
         permuted = replace(split, y_train=generator(seed, "init").permutation(split.y_train))
-        backend: Backend = registry.backends.get(self.backend)()
-        return backend.fit(
-            architectures.mlp(), Recipe(), permuted.x_train, permuted.y_train, permuted.classes, seed
-        )
+        return replace(self.mlp, backend=self.backend).fit(permuted, seed)

@@ -1,0 +1,1 @@
+"""Tasks: standardized questions."""

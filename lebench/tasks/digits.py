@@ -146,6 +146,7 @@ _PAIRS: dict[str, tuple[tuple[int, ...], tuple[int, int]]] = {
 
 def _primary_points(split: Split, seed: int) -> tuple[Any, Any, Any]:
     """Return inputs, training labels (all 1) and hidden digits (0 or 1) of points of the primary class."""
+    assert split.fine_train is not None, "the variants of this task merge digits"
     primary = np.flatnonzero(split.y_train == 1)
     _, hidden = np.unique(split.fine_train[primary], return_inverse=True)
     chosen = balanced_subset(hidden.astype(np.int64), 2 * _CLUSTER_POINTS, 2, generator(seed, "probe"))
