@@ -1,6 +1,6 @@
 """Running: plan, worker processes, records.
 
-Importing this package imports nothing heavy; :func:`run` and :func:`load` import what they need when called.
+Importing this package imports nothing heavy; :func:`run` imports what it needs when it is called.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from lebench.run.events import Event
     from lebench.run.execution import Summary
 
@@ -24,7 +22,7 @@ def run(
     tasks: str | Iterable[str] = "*",
     seeds: int | Sequence[int] = 1,
     *,
-    out: str | Path = RESULTS,
+    results: str | Path = RESULTS,
     backend: str | None = None,
     plugins: Iterable[str | Path] = (),
     jobs: int | None = None,
@@ -33,7 +31,7 @@ def run(
     memory_limit: int | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> Summary:
-    """Score models on tasks; what the folder `out` has already is not done again.
+    """Score models on tasks; what the folder `results` has already is not done again.
 
     Parameters
     ----------
@@ -43,7 +41,7 @@ def run(
         Names, globs or tracks; by default all.
     seeds : int or sequence of int
         Number of repetitions, or their root seeds.
-    out : path
+    results : path
         Folder of the records.
     backend, plugins
         See :func:`lebench.run.plan.make_plan`.
@@ -73,37 +71,10 @@ def run(
     )
     return execute(
         plan,
-        Store(out),
+        Store(results),
         jobs,
         force,
         TIME_LIMIT if time_limit is None else time_limit,
         memory_limit,
         on_event or (lambda event: None),
     )
-
-
-def load(path: str | Path = RESULTS) -> pd.DataFrame:
-    """Read the records of a folder as a table.
-
-    Parameters
-    ----------
-    path : path
-        Folder of the records.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row for each metric of each cell, and one without a metric for a cell that has none. Columns: ``task``,
-        ``track``, ``model`` (with parameters), ``backend``, ``seed``, ``metric``, ``value`` (NaN if there is none),
-        ``primary`` (whether the metric ranks the task; NA if the task is not registered), ``status``, ``reason``,
-        ``fit_s``, ``score_s``, ``cpu_s``, ``peak_memory_bytes``, ``finished``, ``key``.
-
-    Raises
-    ------
-    LebenchError
-        If there is no such folder or it has another schema version.
-    """
-    from lebench.run.frame import frame
-    from lebench.run.store import Store
-
-    return frame(Store(path).load())

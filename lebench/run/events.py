@@ -55,12 +55,13 @@ class FitProgress:
 
 @dataclass(frozen=True)
 class FitDone:
-    """A fit is made; it took so many seconds."""
+    """A fit is made; it took so many seconds of wall and of CPU time."""
 
     job: Job
     cell: PlannedCell
     variant: str
-    seconds: float
+    wall_s: float
+    cpu_s: float
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class LocalExecutor:
     time_limit : float
         Seconds a cell may take, its fits included.
     memory_limit : int
-        Resident bytes a worker may have.
+        Resident bytes a worker may have (what processes of its own use is not counted).
     """
 
     def __init__(self, workers: int, time_limit: float, memory_limit: int) -> None:
@@ -156,7 +156,7 @@ class LocalExecutor:
         elif isinstance(message, worker.Progressed):
             yield FitProgress(each.job, message.values)
         elif isinstance(message, worker.FitMade):
-            yield FitDone(each.job, _current(each), str(each.fitting), message.seconds)
+            yield FitDone(each.job, _current(each), str(each.fitting), message.wall_s, message.cpu_s)
             each.fitting = each.fit_key = None
         elif isinstance(message, worker.Scored):
             outcome = Outcome("ok", "", message.metrics, message.missing, message.cost)
@@ -257,11 +257,10 @@ def _family(pid: int | None) -> Iterable[psutil.Process]:
 
 
 def _resident(pid: int | None) -> int:
-    total = 0
-    for process in _family(pid):
-        with suppress(psutil.NoSuchProcess):
-            total += process.memory_info().rss
-    return total
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def _kill(each: _Worker) -> None:

@@ -13,7 +13,14 @@ from lebench.errors import LebenchError
 from lebench.models.spec import NUMPY, Configured, build_model, expand
 from lebench.records import Cell
 from lebench.run.fingerprint import model_fingerprint, task_fingerprint
-from lebench.tasks.base import Task
+from lebench.tasks.base import Task, metric_of
+
+#: What is imported only when a fit or a score first needs it, at the price of up to a second in every worker: parts
+#: of scikit-learn, and what an optimizer of torch asks for at its first step.
+_LAZY = {
+    NUMPY: ("sklearn.cluster", "sklearn.datasets", "sklearn.model_selection"),
+    "torch": ("torch._dynamo",),
+}
 
 
 @dataclass(frozen=True)
@@ -93,10 +100,11 @@ class Plan:
 
     @property
     def preload(self) -> tuple[str, ...]:
-        """Modules of lebench that are worth importing once for all workers; JAX does not survive a fork."""
+        """Modules that are worth importing once for all workers; JAX does not survive a fork."""
         backends = {job.backend for job in self.jobs} - {NUMPY, "jax"}
         targets = {registry.backends.item(name).target.split(":")[0] for name in backends if name in registry.backends}
-        return tuple(sorted(name for name in (*self.modules, *targets) if name.startswith("lebench.")))
+        own = [name for name in (*self.modules, *sorted(targets)) if name.startswith("lebench.")]
+        return (*own, *(module for name in sorted({NUMPY, *backends}) for module in _LAZY.get(name, ())))
 
     @property
     def cells(self) -> tuple[PlannedCell, ...]:
@@ -200,6 +208,7 @@ def _providers(
     wanted = [(registry.models, model.name) for model in models]
     for task in tasks:
         wanted += [(registry.tasks, task.name), (registry.datasets, task.dataset)]
+        wanted += [(registry.metrics, metric_of(name)) for name in task.metrics]
     modules: set[str] = set()
     paths = dict.fromkeys(files)
     for kind, name in wanted:

@@ -59,7 +59,8 @@ class Progressed:
 class FitMade:
     """The fit is made."""
 
-    seconds: float
+    wall_s: float
+    cpu_s: float
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ class _Fits:
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             self._made[variant.key] = Fit(split, fitted, self._seed), wall, cpu
             self.broken.discard(variant.key)
-            self._channel.send(FitMade(wall))
+            self._channel.send(FitMade(wall, cpu))
         return self._made[variant.key]
 
     def release(self, remaining: Iterable[PlannedCell]) -> None:

@@ -199,7 +199,8 @@ def test_model_that_holds_an_object_without_a_repr_is_refused():
 
 def test_fingerprints_are_the_same_in_every_process():
     code = (
-        "from lebench.data.digits import digits; from lebench.models import network; from lebench.tasks.base import Task;"
+        "from lebench.data.digits import digits; from lebench.models import network;"
+        "from lebench.tasks.base import Task;"
         "from lebench.metrics import generalization; from lebench.models.spec import build_model;"
         "from lebench.run.fingerprint import model_fingerprint, task_fingerprint;"
         "task = Task('t', 'collapse', '', '', 1, 'digits', (), 'log_loss', ('log_loss',), generalization.accuracy);"
