@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export NO_MKDOCS_2_WARNING := 1
 export DISABLE_MKDOCS_2_WARNING := true
 
-.PHONY: run test test-all lint bench site serve baselines index clean
+.PHONY: run test test-all lint bench bench-history site serve baselines index clean
 .DEFAULT_GOAL := run
 
 run: $(READY)  ## score a ResNet on every task on digits, three seeds
@@ -28,7 +28,10 @@ lint: $(READY)  ## format, lint, types, layers
 	$(BIN)/lint-imports
 
 bench: $(READY)  ## the speed that is promised, as ratios of CPU seconds
-	$(BIN)/pytest benchmarks --benchmark-only --benchmark-disable-gc -m ""
+	@set -e; for script in benchmarks/*_bench.py; do echo "$$script"; $(BIN)/python $$script; done
+
+bench-history: $(READY)  ## what a user waits for without a model, kept by commit under .asv
+	cd benchmarks && ../$(BIN)/asv machine --yes && ../$(BIN)/asv run --python=same --set-commit-hash $$(git rev-parse HEAD)
 
 site: $(READY)  ## the documentation and the leaderboard, under site/
 	$(BIN)/lebench site build

@@ -124,7 +124,7 @@ class BoardEntry(Document):
 class Board(Document):
     """Everything that the pages show: the content of ``board.json``."""
 
-    schema_version: Literal[1] = Field(1, alias="schema")
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     level: float
     tasks: list[BoardTask]
     metrics: list[BoardMetric]
@@ -158,7 +158,6 @@ def make_board(entries: Iterable[Entry], level: float = LEVEL) -> Board:
     controls = {entry.name for entry in entries if is_control(entry.info.model)}
     metrics = {metric_of(value): registry.metrics.get(metric_of(value)) for task in tasks for value in task.metrics}
     return Board(
-        schema=1,
         level=level,
         tasks=[_task(task) for task in tasks],
         metrics=[_metric(metrics[name]) for name in sorted(metrics)],

@@ -59,7 +59,7 @@ class EntryInfo(Document):
         Command that makes them again.
     """
 
-    schema_version: Literal[1] = Field(1, alias="schema")
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     name: Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
     model: Annotated[str, StringConstraints(min_length=1)]
     summary: str = ""
