@@ -98,9 +98,13 @@ class View:
         ]
         return sorted(rows, key=lambda row: (row.entry.control, not any(row.cells), row.lost - row.won, row.label))
 
+    def columns(self, task: BoardTask) -> list[tuple[BoardTask, str]]:
+        """Return the values of a task as columns, the one that ranks first."""
+        return [(task, value) for value in sorted(task.values, key=lambda value: value != task.primary)]
+
     def rows_of_task(self, task: BoardTask) -> list[Row]:
         """Return all entries by their mean on a task, the best first, those without a score last."""
-        columns = [(task, value) for value in task.values]
+        columns = self.columns(task)
         sign = 1 if self.metric(task.primary).direction == "lower" else -1
 
         def place(row: Row) -> tuple[bool, bool, float, str]:
@@ -143,7 +147,7 @@ def pages(board: Board) -> dict[str, str]:
             "task.md",
             view=view,
             task=task,
-            columns=[(task, value) for value in task.values],
+            columns=view.columns(task),
             rows=view.rows_of_task(task),
             dots=view.dots(task),
             root="../../",
