@@ -11,6 +11,10 @@ class LebenchError(Exception):
     """
 
 
+class LebenchWarning(UserWarning):
+    """Something was left out or ignored, and the rest goes on; the command line prints it as one line."""
+
+
 class UnknownNameError(LebenchError):
     """A name that is in no registry; the message suggests the nearest ones."""
 

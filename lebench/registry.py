@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
-from lebench.errors import LebenchError, UnknownNameError
+from lebench.errors import LebenchError, LebenchWarning, UnknownNameError
 
 T = TypeVar("T")
 F = TypeVar("F")
@@ -32,7 +32,7 @@ _INDEX_FILE = Path(__file__).with_name("index.json")
 _BUILTIN_PACKAGES = ("lebench.data", "lebench.metrics", "lebench.backends", "lebench.models", "lebench.tasks")
 
 
-class PluginWarning(UserWarning):
+class PluginWarning(LebenchWarning):
     """A plug-in could not be loaded; the rest works."""
 
 

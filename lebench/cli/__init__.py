@@ -6,33 +6,36 @@ import sys
 import warnings
 from typing import Any
 
-from lebench.errors import LebenchError
+from lebench.errors import LebenchError, LebenchWarning
 
 
 def main() -> None:
     """Run ``lebench``; an error of the user's is one line on stderr and exit code 2."""
-    import click
+    import typer
 
     from lebench.cli.app import app
 
-    warnings.showwarning = _one_line
-    try:
-        code = app(standalone_mode=False)
-    except LebenchError as error:
-        _fail(str(error))
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())  # noqa: T201
-        sys.exit(2)
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        hint = f"; see '{context.command_path} --help'" if context is not None else ""
-        _fail(error.format_message().rstrip(".") + hint)
-    except click.exceptions.Abort:
-        _fail("interrupted", 130)
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) has left: nothing is wrong.
-        sys.stderr.close()
-        sys.exit(0)
+    # typer brings its own copy of click or uses the installed one, depending on its version.
+    (usage_error,) = (c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+    with warnings.catch_warnings():
+        # Warnings of libraries are for engineers, who run Python with -W.
+        warnings.simplefilter("default" if sys.warnoptions else "ignore")
+        warnings.simplefilter("always", LebenchWarning)
+        warnings.showwarning = _one_line
+        try:
+            code = app(standalone_mode=False)
+        except LebenchError as error:
+            _fail(str(error))
+        except usage_error as error:
+            message = error.format_message().removeprefix("Value error, ").rstrip(".")
+            context = getattr(error, "ctx", None)
+            _fail(f"{message}; see '{context.command_path if context else 'lebench'} --help'")
+        except typer.Abort:
+            _fail("interrupted", 130)
+        except BrokenPipeError:
+            # The reader of a pipe (head, less) has left: nothing is wrong.
+            sys.stderr.close()
+            sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -42,6 +45,5 @@ def _fail(message: str, code: int = 2) -> None:
 
 
 def _one_line(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    # Warnings meant for users are lebench's own; those of libraries are for engineers, who run Python with -W.
-    if category.__module__.startswith("lebench"):
-        print(f"lebench: warning: {message}", file=sys.stderr)  # noqa: T201
+    name = "" if issubclass(category, LebenchWarning) else f"{category.__name__}: "
+    print(f"lebench: warning: {name}{message}", file=sys.stderr)  # noqa: T201

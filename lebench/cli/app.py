@@ -13,13 +13,12 @@ from lebench import registry
 app = typer.Typer(
     name="lebench",
     help="Benchmark generalization, local elasticity and neural collapse of networks and kernels.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-site_app = typer.Typer(help="The documentation site and its leaderboard pages.", no_args_is_help=True)
+site_app = typer.Typer(help="The documentation site and its leaderboard pages.")
 app.add_typer(site_app, name="site")
 
 
@@ -57,12 +56,16 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-) -> None: ...
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
 
 
 @app.command("list")

@@ -64,9 +64,11 @@ def run(
     if dry_run:
         _print_plan(plan, store, force, console)
         return 0
-    _explain_skipped(plan, console)
     if not plan.jobs:
-        raise LebenchError("nothing is left to run: the models lack what every chosen task needs")
+        first, *others = plan.skipped
+        more = f" (and {len(others)} more cells like it)" if others else ""
+        raise LebenchError(f"nothing is left to run: {first.label} on {first.cell.task} {first.unmet}{more}")
+    _explain_skipped(plan, console)
     memory = None if memory_limit is None else round(memory_limit * 1e9)
     with display(console) as on_event:
         summary = execute(plan, store, jobs, force, time_limit, memory, on_event)

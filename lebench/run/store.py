@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from lebench.errors import LebenchError
+from lebench.errors import LebenchError, LebenchWarning
 from lebench.records import SCHEMA, Cell, Record
 from lebench.run.environment import lebench_version
 
@@ -21,7 +21,7 @@ MARKER = "lebench.json"
 _LABEL_LENGTH = 80
 
 
-class RecordWarning(UserWarning):
+class RecordWarning(LebenchWarning):
     """A record's file cannot be used and is ignored."""
 
 

@@ -1,0 +1,102 @@
+"""What the package offers to Python code beside its types: run, load and register."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lebench import board, registry
+from lebench.run.execution import TIME_LIMIT, execute
+from lebench.run.plan import make_plan
+from lebench.run.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lebench.run.events import Event
+
+register_task = registry.tasks.register
+register_model = registry.models.register
+register_dataset = registry.datasets.register
+register_backend = registry.backends.register
+
+
+def run(
+    models: str | Iterable[str],
+    tasks: str | Iterable[str] = "digits/*",
+    seeds: int | Sequence[int] = 3,
+    *,
+    results: str | Path = "results",
+    backend: str | None = None,
+    plugins: Iterable[str | Path] = (),
+    jobs: int | None = None,
+    force: bool = False,
+    time_limit: float = TIME_LIMIT,
+    memory_limit: int | None = None,
+    on_event: Callable[[Event], None] = lambda event: None,
+) -> pd.DataFrame:
+    """Score models on tasks and return the values; what the folder has already is not computed again.
+
+    Parameters
+    ----------
+    models : str or iterable of str
+        Specifications (``"mlp[width=4096]"``), names, globs or tags.
+    tasks : str or iterable of str
+        Names, globs or tracks; by default the suite on digits.
+    seeds : int or sequence of int
+        Number of repetitions, or their root seeds.
+    results : path
+        Folder of the records.
+    backend, plugins
+        See :func:`lebench.run.plan.make_plan`.
+    jobs, force, time_limit, memory_limit, on_event
+        See :func:`lebench.run.execution.execute`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The values of the cells that were asked for, as :func:`load` returns them. A cell that failed has a row with
+        its status and reason.
+
+    Raises
+    ------
+    LebenchError
+        For bad input; nothing has been computed then.
+    KeyboardInterrupt
+        If the run was interrupted; the records of finished cells are kept.
+    """
+    plan = make_plan(
+        [tasks] if isinstance(tasks, str) else tasks,
+        [models] if isinstance(models, str) else models,
+        range(seeds) if isinstance(seeds, int) else seeds,
+        backend,
+        plugins,
+    )
+    store = Store(results)
+    summary = execute(plan, store, jobs, force, time_limit, memory_limit, on_event)
+    if summary.interrupted:
+        raise KeyboardInterrupt
+    wanted = {cell.cell.key for cell in plan.cells}
+    return board.frame(record for record in store.load() if record.cell.key in wanted)
+
+
+def load(results: str | Path = "results") -> pd.DataFrame:
+    """Return the values in a folder of records: a row for each metric of each cell.
+
+    Parameters
+    ----------
+    results : path
+        Folder of the records.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns: see :func:`lebench.board.frame`.
+
+    Raises
+    ------
+    LebenchError
+        If there is no such folder or it has another schema version.
+    """
+    return board.frame(board.newest(Store(results).load()))

@@ -1,0 +1,245 @@
+"""The command line as a user meets it: what it prints, and one line with exit code 2 for bad input."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from lebench import registry
+from lebench.cli import main
+
+
+@pytest.fixture
+def lebench(capsys, monkeypatch):
+    """Run the command line in this process; return exit code, output and errors."""
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["lebench", *map(str, args)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err
+
+    return run
+
+
+def test_help_and_list_import_no_framework_and_no_numpy():
+    for command in (["--help"], ["list", "tasks"], ["list", "metrics"]):
+        code = (
+            f"import sys; sys.argv = ['lebench', *{command!r}]\n"
+            "from lebench.cli import main\n"
+            "try: main()\n"
+            "except SystemExit as e: assert not e.code\n"
+            "heavy = {'torch', 'jax', 'numpy', 'pandas', 'sklearn'} & set(sys.modules)\n"
+            "assert not heavy, heavy"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip()
+
+
+def test_importing_the_package_imports_no_framework():
+    code = "import lebench, sys; assert not {'torch', 'jax', 'numpy', 'pydantic'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("kind", ["tasks", "models", "metrics", "datasets", "backends"])
+def test_everything_that_is_listed_has_a_description(kind, lebench):
+    code, out, _ = lebench("list", kind, "--json")
+    assert code == 0
+    listed = json.loads(out)
+    assert listed
+    for item in listed:
+        assert item["summary"], item
+    # One of them in full, as text and as JSON.
+    name = listed[0]["name"]
+    assert lebench("info", name)[1].startswith(f"{name} (")
+    described = json.loads(lebench("info", name, "--json")[1])
+    assert described["name"] == name
+
+
+def test_info_of_a_metric_shows_definition_and_known_answers(lebench):
+    out = lebench("info", "nc1_pinv_over_C")[1]
+    for word in ("equation", "Papyan", "lower is better", "known answers", "0.072"):
+        assert word in out
+
+
+def test_info_of_a_model_shows_its_parameters_with_defaults(lebench):
+    out = lebench("info", "mlp")[1]
+    assert "width" in out
+    assert "default 512" in out
+    assert "Dense(units=512)" in out
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["run", "--model", "resnett"], ["unknown model 'resnett'", "did you mean 'resnet'"]),
+        (["run", "--model", "knn", "--task", "digits/acuracy"], ["unknown task", "did you mean 'digits/accuracy'"]),
+        (["run", "--model", "knn[q=3]"], ["no parameter 'q'", "k"]),
+        (["run", "--model", "knn[k=many]"], ["k=many", "integer"]),
+        (["run", "--model", "knn[k=0]"], ["k=0", "greater than or equal to 1"]),
+        (["run", "--model", "knn[k"], ["knn[k", "name[parameter=value"]),
+        (["run", "--model", "knn", "--seeds", "0"], ["--seeds must be at least 1"]),
+        (["run", "--model", "mlp", "--backend", "tensorflow"], ["unknown backend 'tensorflow'", "lebench list backends"]),
+        (["run", "--model", "knn", "--jobs", "0"], ["jobs must be at least 1"]),
+        (["run", "--model", "knn", "--plugin", "nowhere.py"], ["plug-in 'nowhere.py' is not a file"]),
+        (["run", "--model", "constant", "--task", "collapse"], ["nothing is left to run: constant on digits/collapse needs the capability features or gram"]),
+        (["run"], ["Missing", "model", "lebench run --help"]),
+        (["run", "--model", "knn", "--sedes", "3"], ["No such option", "--sedes"]),
+        (["info", "nc1"], ["nothing is registered under 'nc1'"]),
+        (["list", "tsks"], ["tsks"]),
+        (["fly"], ["fly"]),
+        (["show", "--results", "nowhere", "--no-baselines"], ["nowhere", "lebench run"]),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(args, words, lebench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = lebench(*args)
+    assert code == 2
+    line = err.strip().splitlines()[-1]
+    assert len(err.strip().splitlines()) == 1
+    assert line.startswith("lebench: ")
+    for word in words:
+        assert word in line
+    assert "Traceback" not in out + err
+
+
+def test_a_results_folder_that_cannot_be_written_to(lebench, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    code, _, err = lebench("run", "--model", "constant", "--results", blocked / "results")
+    assert code == 2
+    assert "cannot write to the results folder" in err
+
+
+def test_a_plugin_that_raises_is_named(lebench, tmp_path):
+    plugin = tmp_path / "broken.py"
+    plugin.write_text("1 / 0\n")
+    code, _, err = lebench("run", "--model", "knn", "--plugin", plugin)
+    assert code == 2
+    assert "broken.py' fails to import: ZeroDivisionError" in err
+    assert "Traceback" not in err
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A results folder of two quick models."""
+    folder = tmp_path_factory.mktemp("run") / "results"
+    command = [sys.executable, "-c", "from lebench.cli import main; main()", "run", "-m", "knn", "-m", "constant"]
+    done = subprocess.run(
+        [*command, "-t", "digits/accuracy", "--seeds", "2", "-o", folder], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_a_run_prints_a_line_per_cell_and_a_table(finished):
+    _, out = finished
+    assert "4 cells to compute" in out
+    assert "[4/4]" in out
+    assert "digits/accuracy" in out
+    assert "95% interval" in out
+
+
+def test_a_second_run_computes_nothing(finished, lebench):
+    folder, _ = finished
+    code, out, _ = lebench("run", "-m", "knn", "-t", "digits/accuracy", "--seeds", "2", "-o", folder)
+    assert code == 0
+    assert "0 cells computed, 2 known from before" in out
+
+
+def test_a_dry_run_prints_the_plan_and_computes_nothing(lebench, tmp_path):
+    code, out, _ = lebench("run", "-m", "knn", "--seeds", "1", "--dry-run", "-o", tmp_path / "results")
+    assert code == 0
+    assert "knn on numpy, digits, seed 0: 5 fits" in out
+    assert "skipped: knn on digits/elasticity: needs the capability similarity" in out
+    assert not (tmp_path / "results").exists()
+
+
+def test_show_and_compare_print_tables_json_and_csv(finished, lebench):
+    folder = finished[0]
+    code, out, _ = lebench("show", "-o", folder, "--no-baselines")
+    assert code == 0
+    assert "knn" in out
+    assert "constant (control)" in out
+
+    rows = json.loads(lebench("show", "knn", "-o", folder, "--no-baselines", "--json")[1])
+    accuracy = next(row for row in rows if row["metric"] == "accuracy")
+    assert accuracy["seeds"] == 2
+    assert accuracy["lower"] <= accuracy["mean"] <= accuracy["upper"]
+
+    header, *lines = lebench("show", "knn", "-o", folder, "--no-baselines", "--csv")[1].splitlines()
+    assert header.split(",")[:4] == ["track", "task", "model", "metric"]
+    assert len(lines) == len(rows)
+
+    (row,) = json.loads(lebench("compare", "knn", "constant", "-o", folder, "--no-baselines", "--json")[1])
+    assert row["difference"] == pytest.approx(row["a"] - row["b"])
+    assert row["verdict"] == "knn is better"
+    assert "every" not in lebench("compare", "knn", "constant", "-o", folder, "--no-baselines")[2]
+
+
+def test_compare_names_a_model_without_results(finished, lebench):
+    code, _, err = lebench("compare", "knm", "constant", "-o", finished[0], "--no-baselines")
+    assert code == 2
+    assert "did you mean 'knn'" in err
+
+
+def test_an_edited_record_is_named_and_computed_again(finished, lebench, tmp_path):
+    import shutil
+
+    folder = tmp_path / "results"
+    shutil.copytree(finished[0], folder)
+    edited = next(folder.rglob("constant@numpy/seed-0-*.json"))
+    edited.write_text(edited.read_text().replace('"accuracy":0.', '"accuracy":0.9'))
+    code, out, err = lebench("run", "-m", "constant", "-t", "digits/accuracy", "--seeds", "2", "-o", folder)
+    assert code == 0
+    assert str(edited) in err
+    assert "edited" in err
+    assert "1 cells computed, 1 known from before" in out
+
+
+def test_a_model_from_a_plugin_file_runs(lebench, tmp_path):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(PLUGIN)
+    code, out, err = lebench(
+        "run", "--plugin", plugin, "-m", "centroid", "-t", "digits/accuracy", "--seeds", "1", "-o", tmp_path / "r"
+    )
+    assert code == 0, err
+    assert "1 cells computed" in out
+    # The registry outlives this test; its name must not be in the way of others.
+    assert "centroid" in registry.models
+
+
+PLUGIN = '''
+"""Nearest class mean, in about twenty lines."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+import lebench
+
+
+@lebench.register_model("centroid")
+@dataclass(frozen=True)
+class NearestMean:
+    """The class whose mean is nearest."""
+
+    shrink: float = 0.0
+    capabilities = frozenset({"predict"})
+
+    def fit(self, split, seed):
+        means = np.stack([split.x_train[split.y_train == c].mean(axis=0).ravel() for c in range(split.classes)])
+        return Fitted((1 - self.shrink) * means + self.shrink * means.mean(axis=0))
+
+
+class Fitted:
+    def __init__(self, means):
+        self.means = means
+
+    def predict(self, x):
+        return -np.linalg.norm(x.reshape(len(x), 1, -1) - self.means, axis=2)
+'''
