@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lebench.backends.torch_chains import Trace, computes, relu_layers
 from lebench.errors import LebenchError
 
 _MATRIX_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
@@ -53,10 +54,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Layout:
-    """The layers whose gradients are products, and the names of the parameters that need explicit gradients."""
+    """The layers whose gradients are products, and the names of the parameters that need explicit gradients.
+
+    The layers of a dense ReLU network are in `chain`, too.
+    """
 
     layers: tuple[nn.Module, ...]
     explicit: tuple[str, ...]
+    chain: tuple[nn.Linear, ...] = ()
 
 
 def check_module(module: nn.Module) -> None:
@@ -80,8 +85,20 @@ def check_module(module: nn.Module) -> None:
             )
 
 
-def layout(module: nn.Module, irregular: Sequence[nn.Module] = ()) -> Layout:
-    """Return which trainable layers have product structure, leaving out those known to be irregular."""
+def layout(module: nn.Module, x: Tensor, irregular: Sequence[nn.Module] = ()) -> Layout:
+    """Return which trainable layers have product structure, leaving out those known to be irregular.
+
+    Parameters
+    ----------
+    module : nn.Module
+    x : Tensor of shape (n, ...)
+        A few inputs.
+    irregular : sequence of nn.Module
+        What :class:`Irregular` named before.
+    """
+    chain = relu_layers(module)
+    if chain is not None and computes(module, chain, x):
+        return Layout(tuple(chain), (), tuple(chain))
     owners: Counter[int] = Counter(
         id(p) for part in module.modules() for p in part.parameters(recurse=False) if p.requires_grad
     )
@@ -233,6 +250,12 @@ class Tape:
     def __init__(self, module: nn.Module, x: Tensor, plan: Layout) -> None:
         self.module, self.x, self.plan = module, x, plan
         self.calls: dict[int, list[Call]] = {id(layer): [] for layer in plan.layers}
+        if plan.chain:
+            self.trace = Trace.of(list(plan.chain), x)
+            self.scores = self.trace.z[-1]
+            for layer, a, z in zip(plan.chain, self.trace.a, self.trace.z, strict=True):
+                self.calls[id(layer)].append(Call(a, z.shape, None))
+            return
         with torch.enable_grad(), _recording(plan.layers, self.calls):
             self.scores = forward(module, x)
         uses = _uses(self.scores)
@@ -262,6 +285,9 @@ class Tape:
         dict
             By ``id(layer)``, for each call a tensor (n, k, ...).
         """
+        if self.plan.chain:
+            gradients = self.trace.backward(list(self.plan.chain), cotangents.transpose(0, 1))
+            return {id(layer): [gradient] for layer, gradient in zip(self.plan.chain, gradients, strict=True)}
         calls = [call for layer in self.plan.layers for call in self.calls[id(layer)]]
         if not calls:
             return {id(layer): [] for layer in self.plan.layers}

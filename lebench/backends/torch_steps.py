@@ -9,13 +9,13 @@ a matrix of rank one, which can be propagated as a *difference*: cheaper, and ex
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lebench.backends.torch_chains import Trace, computes, relu_layers
 from lebench.backends.torch_layers import check_module, forward, prepared, product, slices
 from lebench.errors import LebenchError
 
@@ -117,91 +117,25 @@ def step_changes(
     network = copy.deepcopy(module).to(dtype)
     layers = relu_layers(network)
     with torch.no_grad():
-        if layers is None or not _computes(network, layers, prepared(network, sources[:2])):
+        if layers is None or not computes(network, layers, prepared(network, sources[:2])):
             network = copy.deepcopy(module).double()
             at_targets, at_sources = _loop(
                 network, prepared(network, sources), labels, loss, prepared(network, targets), step
             )
             return at_targets.to(dtype), at_sources.to(dtype)
-        source = _Trace.of(layers, prepared(network, sources).flatten(1))
-        source.backward(layers, loss_gradient(source.z[-1], labels, loss))
+        source = Trace.of(layers, prepared(network, sources))
+        cotangents = loss_gradient(source.z[-1], labels, loss)
+        g = [gradient[:, 0] for gradient in source.backward(layers, cotangents[:, None])]
         x = prepared(network, targets).flatten(1)
         # Most often the sources are the targets; then there is only one pass, and inner products are symmetric.
-        target = source if torch.equal(source.a[0], x) else _Trace.of(layers, x)
-        changes = _one_hidden_layer(layers, source, target, step) if len(layers) == 2 else None
+        target = source if torch.equal(source.a[0], x) else Trace.of(layers, x)
+        changes = _one_hidden_layer(layers, source, g, target, step) if len(layers) == 2 else None
         if changes is None:
-            changes = _all_units(layers, source, target, step)
-        return changes, _at_sources(layers, source, step)
+            changes = _all_units(layers, source, g, target, step)
+        return changes, _at_sources(layers, source, g, step)
 
 
-def relu_layers(module: nn.Module) -> list[nn.Linear] | None:
-    """Return the dense layers of ``[Flatten] Linear (ReLU Linear)*`` with all parameters trainable, or None.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        A ``Sequential``, or a module that holds one as ``layers`` and nothing else.
-    """
-    chain = module
-    if not isinstance(module, nn.Sequential):
-        children = list(module.children())
-        if len(children) != 1 or getattr(module, "layers", None) is not children[0] or module._parameters:
-            return None
-        chain = children[0]
-    # A subclass may do anything in its forward method.
-    if type(chain) is not nn.Sequential or not all(p.requires_grad for p in module.parameters()):
-        return None
-    parts = list(chain)
-    if parts and _flattens(parts[0]):
-        parts = parts[1:]
-    dense, activations = parts[::2], parts[1::2]
-    plain = all(type(part) is nn.Linear for part in dense) and all(type(part) is nn.ReLU for part in activations)
-    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
-    # A layer used twice changes twice, so its difference is not of rank one.
-    if not plain or hooked or len(dense) != len(activations) + 1 or len(set(map(id, dense))) != len(dense):
-        return None
-    layers = [part for part in dense if isinstance(part, nn.Linear)]
-    weights = [p for layer in layers for p in layer.parameters()]
-    direct = all(set(dict(layer.named_parameters())) <= {"weight", "bias"} for layer in layers)
-    return layers if direct and len({id(p) for p in weights}) == len(weights) else None
-
-
-def _computes(module: nn.Module, layers: list[nn.Linear], x: Tensor) -> bool:
-    """Return whether the module does with inputs what its layers in a row do: its forward method may do more."""
-    scores, chain = forward(module, x), _Trace.of(layers, x.flatten(1)).z[-1]
-    tolerance = 1e3 * torch.finfo(scores.dtype).eps
-    return scores.shape == chain.shape and torch.allclose(scores, chain, rtol=tolerance, atol=tolerance)
-
-
-def _flattens(part: nn.Module) -> bool:
-    if type(part) is nn.Flatten:
-        return part.start_dim == 1 and part.end_dim == -1
-    return type(part).__name__ == "Flatten" and not part._parameters
-
-
-@dataclass
-class _Trace:
-    """Inputs a[l] and preactivations z[l] of every layer, and for sources the gradients g[l] of the loss in z[l]."""
-
-    a: list[Tensor]
-    z: list[Tensor]
-    g: list[Tensor]
-
-    @classmethod
-    def of(cls, layers: list[nn.Linear], x: Tensor) -> _Trace:
-        a, z = [x], [layers[0](x)]
-        for layer in layers[1:]:
-            a.append(z[-1].relu())
-            z.append(layer(a[-1]))
-        return cls(a, z, [])
-
-    def backward(self, layers: list[nn.Linear], gradient: Tensor) -> None:
-        self.g = [gradient]
-        for layer, z in zip(reversed(layers[1:]), reversed(self.z[:-1]), strict=True):
-            self.g.insert(0, (self.g[0] @ layer.weight) * (z > 0))
-
-
-def _products(left: _Trace, right: _Trace, index: int) -> Tensor:
+def _products(left: Trace, right: Trace, index: int) -> Tensor:
     """Return the inner products of the inputs of one layer."""
     return product(left.a[index], None if left is right else right.a[index])
 
@@ -212,7 +146,13 @@ def _bias(layer: nn.Linear) -> float:
 
 
 def _propagated(
-    layers: list[nn.Linear], source: _Trace, rows: slice, z: list[Tensor], products: list[Tensor], step: float
+    layers: list[nn.Linear],
+    source: Trace,
+    g: list[Tensor],
+    rows: slice,
+    z: list[Tensor],
+    products: list[Tensor],
+    step: float,
 ) -> Tensor:
     """Propagate the differences that a step on each source makes, through all units of all layers.
 
@@ -234,11 +174,11 @@ def _propagated(
     """
     dh: Tensor | None = None
     for index, layer in enumerate(layers):
-        a, g = source.a[index][rows], source.g[index][rows]
+        a, at_layer = source.a[index][rows], g[index][rows]
         strength = products[index] + _bias(layer)
         if dh is not None:
             strength = strength + torch.bmm(dh, a[:, :, None])[:, :, 0]
-        dz = (-step * strength)[:, :, None] * g[:, None]
+        dz = (-step * strength)[:, :, None] * at_layer[:, None]
         if dh is not None:
             dz += F.linear(dh, layer.weight)
         if index < len(layers) - 1:
@@ -247,13 +187,13 @@ def _propagated(
     return dz
 
 
-def _at_sources(layers: list[nn.Linear], source: _Trace, step: float) -> Tensor:
+def _at_sources(layers: list[nn.Linear], source: Trace, g: list[Tensor], step: float) -> Tensor:
     """Return the change (n, C) that a step on each source makes at that source."""
     products = [a.square().sum(1, keepdim=True) for a in source.a]
-    return _propagated(layers, source, slice(None), [z[:, None] for z in source.z], products, step)[:, 0]
+    return _propagated(layers, source, g, slice(None), [z[:, None] for z in source.z], products, step)[:, 0]
 
 
-def _all_units(layers: list[nn.Linear], source: _Trace, target: _Trace, step: float) -> Tensor:
+def _all_units(layers: list[nn.Linear], source: Trace, g: list[Tensor], target: Trace, step: float) -> Tensor:
     """Return the changes (n, m, C) in a dense network of any depth."""
     n, m, outputs = len(source.z[-1]), len(target.z[-1]), layers[-1].out_features
     width = max(layer.out_features for layer in layers)
@@ -263,11 +203,13 @@ def _all_units(layers: list[nn.Linear], source: _Trace, target: _Trace, step: fl
         z = [z[None, columns] for z in target.z]
         for rows in slices(n, _CACHE_ELEMENTS // (width * (columns.stop - columns.start))):
             block = [product[rows, columns] for product in products]
-            changes[rows, columns] = _propagated(layers, source, rows, z, block, step)
+            changes[rows, columns] = _propagated(layers, source, g, rows, z, block, step)
     return changes
 
 
-def _one_hidden_layer(layers: list[nn.Linear], source: _Trace, target: _Trace, step: float) -> Tensor | None:
+def _one_hidden_layer(
+    layers: list[nn.Linear], source: Trace, g: list[Tensor], target: Trace, step: float
+) -> Tensor | None:
     """Return the changes (n, m, C) in a network with one hidden layer, or None if too many units may change sign.
 
     The step moves the preactivations of target j by ``t_ij g_i``. As long as no unit changes sign the change of the
@@ -276,23 +218,23 @@ def _one_hidden_layer(layers: list[nn.Linear], source: _Trace, target: _Trace, s
     """
     first, last = layers
     weight = last.weight
-    g, e, a, z = source.g[0], source.g[1], source.a[1], target.z[0]
+    hidden, e, a, z = g[0], g[1], source.a[1], target.z[0]
     n, m, outputs = len(e), len(z), len(weight)
     # Targets come first here, so that the corrections below add up whole rows of scores.
     t = -step * (_products(target, source, 0) + _bias(first))
 
     size = e.norm(dim=1)
     furthest = (t.abs() * size).amax(1)
-    per_size = torch.where(size[:, None] > 0, g.abs() / size[:, None], 0.0).amax(0)
+    per_size = torch.where(size[:, None] > 0, hidden.abs() / size[:, None], 0.0).amax(0)
     candidates = z.abs() <= furthest[:, None] * per_size
     if int(candidates.sum()) > _MANY_CANDIDATES * z.numel():
         return None
 
     active = (z > 0).to(z)
-    second = _products(target, source, 1) + _bias(last) + t * (active @ (a * g).T)
+    second = _products(target, source, 1) + _bias(last) + t * (active @ (a * hidden).T)
     changes = z.new_empty((m, n, outputs))
     for rows in slices(n, _TABLE_ELEMENTS // (outputs * max(m, z.shape[1]))):
-        linear = active @ (g[rows, None] * weight).flatten(0, 1).T
+        linear = active @ (hidden[rows, None] * weight).flatten(0, 1).T
         torch.mul(linear.view(m, -1, outputs), t[:, rows, None], out=changes[:, rows])
         changes[:, rows] -= step * second[:, rows, None] * e[rows]
 
@@ -300,7 +242,7 @@ def _one_hidden_layer(layers: list[nn.Linear], source: _Trace, target: _Trace, s
     for chunk in candidates.nonzero().split(max(1, _TABLE_ELEMENTS // n)):
         j, h = chunk.unbind(1)
         before = z[j, h]
-        after = torch.addcmul(before[:, None], t[j], g.T[h])
+        after = torch.addcmul(before[:, None], t[j], hidden.T[h])
         k, i = ((after > 0) != (before > 0)[:, None]).nonzero().unbind(1)
         # Whichever way the sign changes, the linear sum is short of |z + dz| at this unit.
         missed = after[k, i].abs()[:, None] * (weight.T[h[k]] - step * e[i] * a[i, h[k]][:, None])

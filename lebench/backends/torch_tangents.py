@@ -168,10 +168,11 @@ def _with_layout(module: nn.Module, x: Tensor, compute: Callable[[Layout, Tape],
     check_module(module)
     irregular: list[nn.Module] = []
     while True:
-        plan = layout(module, irregular)
+        # Two sizes of batch, this one and the real one, tell the batch dimension from any other.
+        few = x[:1].expand(3 if len(x) == 2 else 2, *x.shape[1:])
+        plan = layout(module, few, irregular)
         try:
-            # Two sizes of batch, this one and the real one, tell the batch dimension from any other.
-            probe = Tape(module, x[:1].expand(3 if len(x) == 2 else 2, *x.shape[1:]), plan)
+            probe = Tape(module, few, plan)
             return compute(plan, probe)
         except Irregular as found:
             irregular += found.layers

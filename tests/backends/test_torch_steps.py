@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lebench.backends import torch_steps
-from lebench.backends.torch_steps import loss_gradient, relu_layers, step_changes
+from lebench.backends.torch_chains import Trace, relu_layers
+from lebench.backends.torch_steps import loss_gradient, step_changes
 from lebench.backends.torch_tangents import tangent_products
 from lebench.errors import LebenchError
 
@@ -103,14 +104,12 @@ def test_corrected_sum_equals_propagation_where_units_change_sign(outputs: int, 
     layers = relu_layers(module)
     assert layers is not None
     with torch.no_grad():
-        source, target = torch_steps._Trace.of(layers, x), torch_steps._Trace.of(layers, x)
-        source.backward(layers, loss_gradient(source.z[-1], y, "mse"))
-        signs = (target.z[0] > 0)[None] != (
-            target.z[0][None] - step * (x @ x.T + 1)[:, :, None] * source.g[0][:, None] > 0
-        )
-        assert signs.sum() >= 5
-        corrected = torch_steps._one_hidden_layer(layers, source, target, step)
-        propagated = torch_steps._all_units(layers, source, target, step)
+        trace = Trace.of(layers, x)
+        g = [gradient[:, 0] for gradient in trace.backward(layers, loss_gradient(trace.z[-1], y, "mse")[:, None])]
+        moved = trace.z[0][None] - step * (x @ x.T + 1)[:, :, None] * g[0][:, None]
+        assert ((trace.z[0] > 0)[None] != (moved > 0)).sum() >= 5
+        corrected = torch_steps._one_hidden_layer(layers, trace, g, trace, step)
+        propagated = torch_steps._all_units(layers, trace, g, trace, step)
     assert corrected is not None
     torch.testing.assert_close(corrected, propagated, rtol=1e-11, atol=1e-15)
 

@@ -145,7 +145,7 @@ def weight_frozen(module: nn.Sequential) -> nn.Module:
 IMAGE, VECTOR = (3, 8, 8), (6,)
 MODULES = {
     "dense": (lambda: nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 7), nn.ReLU(), nn.Linear(7, 3)), VECTOR),
-    "in-place activation": (lambda: nn.Sequential(nn.Linear(6, 9), nn.ReLU(inplace=True), nn.Linear(9, 3)), VECTOR),
+    "in-place activation": (lambda: nn.Sequential(nn.Linear(6, 9), nn.ELU(inplace=True), nn.Linear(9, 3)), VECTOR),
     "frozen layer": (lambda: frozen_first(nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3))), VECTOR),
     "frozen weight": (lambda: weight_frozen(nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3))), VECTOR),
     "scalar": (Scalar, VECTOR),
