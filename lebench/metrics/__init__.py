@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lebench.metrics.nc1_nc2 import *  # noqa: F403
     from lebench.metrics.nc3_nc4 import *  # noqa: F403
     from lebench.metrics.sensitivity import *  # noqa: F403
+    from lebench.metrics.streaming import *  # noqa: F403
 
 _MODULES: dict[str, tuple[str, ...]] = {
     "clustering": (
@@ -89,6 +90,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "class_sensitivity_loss",
         "class_sensitivity_matrix",
     ),
+    "streaming": ("CollapseAccumulator",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

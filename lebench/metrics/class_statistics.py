@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from lebench.errors import DataError
 from lebench.metrics.arrays import FloatArray, IntArray, as_floats, as_labels, as_symmetric, class_counts, read_floats
 
-#: Numbers of one block of features that is worked on at a time (float64: 1 MB), so that it stays in the cache.
-_BLOCK = 1 << 17
+#: Numbers in a block of features that is worked on at a time (1 MB in float32), so that it stays in the cache.
+_BLOCK = 1 << 18
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -87,33 +87,28 @@ class ClassStatistics:
 
 
 @dataclass(frozen=True)
-class Grouped:
-    """Checked features together with the order that groups them by class."""
+class Labelled:
+    """Checked features, labels and class counts."""
 
     features: NDArray[Any]
     labels: IntArray
     counts: IntArray
-    order: NDArray[np.intp]
 
-    def blocks(self) -> Iterator[tuple[int, FloatArray]]:
-        """Yield ``(class, block)`` with float64 blocks of rows of one class; a block is overwritten by the next."""
-        p = self.features.shape[1]
-        rows = max(_BLOCK // p, 16)
-        raw = np.empty((rows, p), dtype=self.features.dtype)
-        block = np.empty((rows, p))
-        start = 0
-        for label, count in enumerate(self.counts):
-            for first in range(start, start + int(count), rows):
-                chosen = self.order[first : min(first + rows, start + int(count))]
-                # "clip" lets NumPy write straight into the buffer; the indices are in range.
-                np.take(self.features, chosen, axis=0, out=raw[: len(chosen)], mode="clip")
-                block[: len(chosen)] = raw[: len(chosen)]
-                yield label, block[: len(chosen)]
-            start += int(count)
+    def blocks(self) -> Iterator[tuple[IntArray, NDArray[Any]]]:
+        """Yield ``(labels, rows)``, a few hundred rows at a time, in the features' own dtype and without copying."""
+        n, p = self.features.shape
+        rows = block_rows(p)
+        for start in range(0, n, rows):
+            yield self.labels[start : start + rows], self.features[start : start + rows]
 
 
-def group_by_class(features: Any, labels: Any, classes: int | None = None, *, complete: bool = True) -> Grouped:
-    """Check features and labels, and group them by class.
+def block_rows(p: int) -> int:
+    """Return how many rows of p float64 numbers to work on at a time."""
+    return max(_BLOCK // p, 16)
+
+
+def read_labelled(features: Any, labels: Any, classes: int | None = None, *, complete: bool = True) -> Labelled:
+    """Check features and labels.
 
     Parameters
     ----------
@@ -134,12 +129,15 @@ def group_by_class(features: Any, labels: Any, classes: int | None = None, *, co
     values = read_floats("features", features, 2, finite=False)
     y = as_labels("labels", labels, len(values), classes)
     counts = class_counts("labels", y, classes) if complete else np.bincount(y, minlength=classes or 0)
-    # A sort of small integers is a radix sort, and takes no time beside the sums.
-    narrow = y.astype(np.uint16) if len(counts) <= 1 << 16 else y
-    return Grouped(values, y, counts, np.argsort(narrow, kind="stable"))
+    return Labelled(values, y, counts)
 
 
-def means_of(data: Grouped) -> ClassStatistics:
+def membership(labels: IntArray, classes: int) -> FloatArray:
+    """Return the (C, n) matrix that sums rows by class."""
+    return np.take(np.eye(classes), labels, axis=1)
+
+
+def means_of(data: Labelled) -> ClassStatistics:
     """Return what the class means alone tell.
 
     Raises
@@ -147,24 +145,30 @@ def means_of(data: Grouped) -> ClassStatistics:
     DataError
         If the features contain NaN or infinity.
     """
-    sums = np.zeros((len(data.counts), data.features.shape[1]))
-    for label, block in data.blocks():
-        sums[label] += np.ones(len(block)) @ block
+    classes = len(data.counts)
+    p = data.features.shape[1]
+    sums, buffer = np.zeros((classes, p)), np.empty((block_rows(p), p))
+    # Infinity minus infinity is refused below, in one line.
+    with np.errstate(invalid="ignore", over="ignore"):
+        for labels, block in data.blocks():
+            rows = buffer[: len(block)]
+            np.copyto(rows, block)
+            sums += membership(labels, classes) @ rows
     return from_means(sums / data.counts[:, None], data.counts)
 
 
 def means_of_classes(features: Any, labels: Any, classes: int | None = None) -> ClassStatistics:
-    """Return what the class means alone tell, of features as a caller gives them (see :func:`group_by_class`)."""
-    return means_of(group_by_class(features, labels, classes))
+    """Return what the class means alone tell, of features as a caller gives them (see :func:`read_labelled`)."""
+    return means_of(read_labelled(features, labels, classes))
 
 
-def about_centres(features: Any, labels: Any, means: Any, classes: int | None) -> tuple[Grouped, ClassStatistics]:
+def about_centres(features: Any, labels: Any, means: Any, classes: int | None) -> tuple[Labelled, ClassStatistics]:
     """Return the points, and statistics that hold the class centres: `means` if given, else those of the points.
 
     Parameters
     ----------
     features, labels, classes
-        As in :func:`group_by_class`; with `means`, classes may be absent.
+        As in :func:`read_labelled`; with `means`, classes may be absent.
     means : array of shape (C, p) or None
         Class centres of other points.
 
@@ -174,12 +178,12 @@ def about_centres(features: Any, labels: Any, means: Any, classes: int | None) -
         If the arrays do not fit, or a class is missing and no means are given.
     """
     if means is None:
-        data = group_by_class(features, labels, classes)
+        data = read_labelled(features, labels, classes)
         return data, means_of(data)
     centres = as_floats("means", means, 2)
     if len(centres) < 2:
         raise DataError(f"means have shape {centres.shape}: a row for each of at least two classes is needed")
-    data = group_by_class(features, labels, len(centres), complete=False)
+    data = read_labelled(features, labels, len(centres), complete=False)
     if centres.shape[1] != data.features.shape[1]:
         raise DataError(f"means have shape {centres.shape}, but the features have {data.features.shape[1]} dimensions")
     return data, from_means(centres, data.counts)
@@ -201,15 +205,18 @@ def from_means(means: FloatArray, counts: IntArray) -> ClassStatistics:
 
 
 def look_again(
-    data: Grouped, statistics: ClassStatistics, head: tuple[FloatArray, FloatArray] | None = None
+    data: Labelled, statistics: ClassStatistics, head: tuple[FloatArray, FloatArray] | None = None
 ) -> ClassStatistics:
     """Return the statistics completed by a second pass over the points.
 
-    One product of the features with [M; W] gives the scatter, the nearest centre and the classifier's choice.
+    One product of the deviations h - mu_y with [M; W] gives the scatter, the nearest centre and the classifier's
+    choice.
+    Deviations of float32 features are taken in float32 about the rounded means, which costs no more than the rounding
+    of the features did; what the rounding of the means left is put back in float64, and all sums are float64.
 
     Parameters
     ----------
-    data : Grouped
+    data : Labelled
         The points.
     statistics : ClassStatistics
         With class means: of the same points; or of others, and then only `nearest` and `disagreement` have a meaning.
@@ -224,28 +231,41 @@ def look_again(
     assert statistics.means is not None
     classes, centred = statistics.classes, statistics.centred
     directions = np.ascontiguousarray(np.concatenate([centred] if head is None else [centred, head[0]]).T)
+    dtype = data.features.dtype
+    rounded, rounded_directions = statistics.means.astype(dtype), directions.astype(dtype)
+    left = statistics.means - rounded
+    left_products = left @ directions
     # Inner products with h - mu_y are completed by those with mu_y, one row per class.
-    to_centres = centred @ centred.T - 0.5 * np.einsum("ij,ij->i", centred, centred)
-    to_head = None if head is None else statistics.means @ head[0].T + head[1]
-    variances, scatter = np.zeros(classes), np.zeros((classes, classes))
+    completions = centred @ centred.T - 0.5 * np.einsum("ij,ij->i", centred, centred)
+    if head is not None:
+        completions = np.concatenate([completions, statistics.means @ head[0].T + head[1]], axis=1)
+    completions -= left_products
+    squares, scatter = np.zeros(classes), np.zeros((classes, classes))
     near = differ = 0
-    for label, block in data.blocks():
-        block -= statistics.means[label]
-        variances[label] += np.vdot(block, block)
-        products = block @ directions
-        within = products[:, :classes]
-        scatter += within.T @ within
-        nearest = unique_argmax(within + to_centres[label])
-        near += int(np.count_nonzero(nearest == label))
-        if to_head is not None:
-            chosen = unique_argmax(products[:, classes:] + to_head[label])
-            differ += int(np.count_nonzero((nearest != chosen) | (nearest < 0)))
-    if not np.isfinite(variances).all():
+    buffer = np.empty((block_rows(len(directions)), len(directions)), dtype=dtype)
+    for labels, block in data.blocks():
+        deviations = buffer[: len(labels)]
+        # "clip" lets NumPy write straight into the buffer; the labels are in range.
+        np.take(rounded, labels, axis=0, out=deviations, mode="clip")
+        np.subtract(block, deviations, out=deviations)
+        squares += np.bincount(labels, weights=np.einsum("ij,ij->i", deviations, deviations), minlength=classes)
+        products = (deviations @ rounded_directions).astype(np.float64, copy=False)
+        scatter += products[:, :classes].T @ products[:, :classes]
+        products += np.take(completions, labels, axis=0)
+        nearest = unique_argmax(products[:, :classes])
+        near += int(np.count_nonzero(nearest == labels))
+        if head is not None:
+            differ += int(np.count_nonzero((nearest != unique_argmax(products[:, classes:])) | (nearest < 0)))
+    if not np.isfinite(squares).all():
         raise DataError("features contain NaN or infinity")
+    # The deviations of a class sum to its count times what the rounding left; the points' own means leave none.
+    squares = np.maximum(squares - data.counts * np.einsum("ij,ij->i", left, left), 0)
+    left_within = left_products[:, :classes]
+    scatter -= left_within.T @ (data.counts[:, None] * left_within)
     n = len(data.labels)
     return replace(
         statistics,
-        variances=variances / np.maximum(data.counts, 1),
+        variances=squares / np.maximum(data.counts, 1),
         scatter=scatter / n,
         nearest=near / n,
         disagreement=None if head is None else differ / n,
@@ -254,10 +274,9 @@ def look_again(
 
 def unique_argmax(scores: FloatArray) -> IntArray:
     """Return the column of the largest score of each row, or -1 where it is tied."""
-    best = np.argmax(scores, axis=1)
-    top = scores[np.arange(len(scores)), best]
-    tied = np.count_nonzero(scores == top[:, None], axis=1) > 1
-    return np.where(tied, -1, best)
+    first = np.argmax(scores, axis=1)
+    last = scores.shape[1] - 1 - np.argmax(scores[:, ::-1], axis=1)
+    return np.where(first == last, first, -1)
 
 
 def from_gram(gram: Any, labels: Any, classes: int | None = None, dimension: int | None = None) -> ClassStatistics:
@@ -282,7 +301,7 @@ def from_gram(gram: Any, labels: Any, classes: int | None = None, dimension: int
     kernel = as_symmetric("kernel entries", gram)
     y = as_labels("labels", labels, len(kernel), classes)
     counts = class_counts("labels", y, classes)
-    average = np.equal.outer(np.arange(len(counts)), y) / counts[:, None]
+    average = membership(y, len(counts)) / counts[:, None]
     with_means = average @ kernel
     means = with_means @ average.T
     means = (means + means.T) / 2

@@ -63,7 +63,7 @@ def collapse(
     data, statistics = class_statistics.about_centres(features, labels, None, classes)
     head = None
     if weights is not None:
-        head = formula.read_head(weights, bias, statistics)
+        head = formula.read_head(weights, bias, statistics.classes, statistics.dimension)
     statistics = class_statistics.look_again(data, statistics, head)
     values = formula.values_of(statistics, *(head or ()))
     if means is not None:

@@ -151,7 +151,7 @@ def read_weights(weights: Any, classes: int | None = None, dimension: int | None
     Raises
     ------
     DataError
-        If they are not finite or of another shape than the features need.
+        If they are not finite or of another shape than (`classes`, `dimension`), where these are given.
     """
     w = as_floats("weights", weights, 2)
     if len(w) < 2:
@@ -162,7 +162,9 @@ def read_weights(weights: Any, classes: int | None = None, dimension: int | None
     return w
 
 
-def read_head(weights: Any, bias: Any | None, statistics: ClassStatistics) -> tuple[FloatArray, FloatArray]:
+def read_head(
+    weights: Any, bias: Any | None, classes: int, dimension: int | None = None
+) -> tuple[FloatArray, FloatArray]:
     """Return checked weights (C, p) and bias (C,), float64; without a bias it is zero.
 
     Raises
@@ -170,7 +172,7 @@ def read_head(weights: Any, bias: Any | None, statistics: ClassStatistics) -> tu
     DataError
         If they are not finite or of another shape than the features need.
     """
-    w = read_weights(weights, statistics.classes, statistics.dimension)
+    w = read_weights(weights, classes, dimension)
     if bias is None:
         return w, np.zeros(len(w))
     b = as_floats("bias", bias, 1)

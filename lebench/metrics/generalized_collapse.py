@@ -137,7 +137,7 @@ def gnc1(features: Any, labels: Any, classes: int | None = None) -> float:
     DataError
         If a feature is zero, or as :func:`~lebench.metrics.nc1_pinv_over_C`.
     """
-    data = class_statistics.group_by_class(_unit_features(features), labels, classes)
+    data = class_statistics.read_labelled(_unit_features(features), labels, classes)
     statistics = class_statistics.look_again(data, class_statistics.means_of(data))
     return formula.nc1_trace(statistics) / statistics.classes
 

@@ -26,7 +26,7 @@ _ANGLES = KnownAnswer("cosines -1 and 0", planted.rhombus, 4 / 9, "4 of 12 pairs
 
 
 def _of_points(features: Any, labels: Any, classes: int | None) -> ClassStatistics:
-    data = class_statistics.group_by_class(features, labels, classes)
+    data = class_statistics.read_labelled(features, labels, classes)
     return class_statistics.look_again(data, class_statistics.means_of(data))
 
 

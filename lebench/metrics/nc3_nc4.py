@@ -115,7 +115,7 @@ def nc3_bias(features: Any, labels: Any, weights: Any, bias: Any, classes: int |
         If the shapes do not fit or a class is missing.
     """
     statistics = class_statistics.means_of_classes(features, labels, classes)
-    return formula.bias_norm(statistics, *formula.read_head(weights, bias, statistics))
+    return formula.bias_norm(statistics, *formula.read_head(weights, bias, statistics.classes, statistics.dimension))
 
 
 @metric(
@@ -158,7 +158,9 @@ def nc4(
         If the shapes do not fit, or a class is missing and no `means` are given.
     """
     data, centres = class_statistics.about_centres(features, labels, means, classes)
-    seen = class_statistics.look_again(data, centres, formula.read_head(weights, bias, centres))
+    seen = class_statistics.look_again(
+        data, centres, formula.read_head(weights, bias, centres.classes, centres.dimension)
+    )
     assert seen.disagreement is not None
     return seen.disagreement
 
