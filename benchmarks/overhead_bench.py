@@ -23,8 +23,10 @@ LIMIT = 0.10
 
 def work(model, seeds, jobs, folder):
     """Run the suite in this process and print the CPU seconds of all fits, each once, and of all scores."""
-    from lebench.run import run
     from lebench.run.events import CellDone, FitDone
+    from lebench.run.execution import execute
+    from lebench.run.plan import make_plan
+    from lebench.run.store import Store
 
     fits = {}
     scores = 0.0
@@ -36,19 +38,14 @@ def work(model, seeds, jobs, folder):
             fits[event.job.label, event.job.dataset, event.job.seed, key] = event.cpu_s
         elif isinstance(event, CellDone) and event.record.status == "ok":
             cell = event.record.cell
-            used = variants[cell.task]
             # A record counts its fits in full; what is left of its CPU time is the score's.
             scores += event.record.cost.cpu_s - sum(
-                fits[event.record.label, cell.dataset, cell.seed, key] for key in used
+                fits[event.record.label, cell.dataset, cell.seed, key] for key in used[cell.task]
             )
 
-    from lebench import registry
-
-    variants = {
-        name: {variant.key for variant in registry.tasks.get(name).variants}
-        for name in registry.tasks.select(["digits/*"])
-    }
-    summary = run(model, "digits/*", seeds, results=folder, jobs=jobs, on_event=listen)
+    plan = make_plan(["digits/*"], [model], range(seeds))
+    used = {cell.cell.task: cell.fit_keys for cell in plan.cells}
+    summary = execute(plan, Store(folder), jobs, on_event=listen)
     if summary.failures:
         raise SystemExit(f"{summary.failures[0].label}: {summary.failures[0].reason}")
     print(json.dumps({"fits": sum(fits.values()), "scores": scores, "cells": len(summary.records)}))

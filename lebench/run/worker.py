@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
@@ -108,13 +109,12 @@ def main(channel: Connection, job: Job, plugins: Iterable[Path], modules: Iterab
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     faulthandler.enable()
-    try:
+    with suppress(BrokenPipeError, ConnectionResetError):  # nobody listens any more
         _work(channel, job, plugins, modules)
-    except (BrokenPipeError, ConnectionResetError):
-        # Nobody listens any more.
-        os._exit(1)
-    finally:
-        channel.close()
+    channel.close()
+    sys.stdout.flush()
+    # A thread that a model has left running must not keep the process.
+    os._exit(0)
 
 
 def _die_with_parent() -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-import lebench.run as lebench_run
 from lebench.errors import LebenchError
 from lebench.run.events import CellDone, FitDone, FitProgress, FitStarted, JobEnded, JobStarted, RunStarted
 from lebench.run.execution import execute, pending
@@ -103,6 +102,12 @@ def test_time_limit(workshop, deed):
     results = outcome(execute(plan, workshop.store, time_limit=2))
     assert results["toy/accuracy"] == ("timeout", "stopped after the time limit of 2 s in the fit 'default'")
     assert results["toy/small"] == ("ok", "")
+
+
+def test_thread_that_a_model_leaves_running_does_not_keep_the_run(workshop):
+    summary = execute(workshop.plan(deed="linger"), workshop.store, time_limit=30)
+    assert outcome(summary) == {"toy/accuracy": ("ok", "")}
+    assert not any(alive(pid) for pid, _, _ in workshop.fits())
 
 
 def test_memory_limit(workshop):
@@ -234,8 +239,8 @@ def test_display_that_fails_leaves_no_worker_behind(workshop):
 
 SCRIPT = """
 import sys
-from lebench.run import run
-run(sys.argv[1], "toy/accuracy", seeds=8, results=sys.argv[2], plugins=[sys.argv[3]], jobs=2)
+import lebench
+lebench.run(sys.argv[1], "toy/accuracy", seeds=8, results=sys.argv[2], plugins=[sys.argv[3]], jobs=2)
 """
 
 
@@ -298,12 +303,10 @@ def test_two_runs_on_one_folder(workshop):
     assert not [path for path in workshop.folder.rglob("*") if path.suffix == ".tmp"]
 
 
-def test_run_from_python(workshop):
-    summary = lebench_run.run(workshop.spec(), ["toy/few", "toy/gram"], 2, results=workshop.folder, plugins=[TOY])
-    assert (summary.done, summary.skipped) == (2, 2)
-    assert sorted((r.cell.task, r.cell.seed, r.status) for r in workshop.store.load()) == [
-        ("toy/few", 0, "ok"),
-        ("toy/few", 1, "ok"),
-        ("toy/gram", 0, "skipped"),
-        ("toy/gram", 1, "skipped"),
-    ]
+def test_run_is_a_function_of_the_package_whatever_was_imported_before():
+    import lebench
+
+    for _ in range(2):
+        with pytest.raises(LebenchError, match="unknown model 'nothing-of-this-name'"):
+            lebench.run("nothing-of-this-name")
+    assert lebench.run.execution.execute is execute

@@ -6,6 +6,7 @@ The model writes a line into a diary for each fit: process, seed, number of trai
 import ctypes
 import os
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,10 @@ def _hang_in_c():
     ctypes.PyDLL(None).sleep(600)
 
 
+def _linger():
+    threading.Thread(target=time.sleep, args=(600,)).start()
+
+
 def _eat():
     eaten = []
     while True:
@@ -122,6 +127,7 @@ _DEEDS = {
     "segfault": _segfault,
     "hang": _hang,
     "hang-in-c": _hang_in_c,
+    "linger": _linger,
     "eat": _eat,
     "refuse": _refuse,
     "starve": _starve,
