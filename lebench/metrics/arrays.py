@@ -8,10 +8,8 @@ import numpy as np
 from array_api_compat import is_torch_array
 from numpy.typing import NDArray
 
+from lebench.arrays import FloatArray, IntArray
 from lebench.errors import DataError
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 def to_numpy(array: Any) -> NDArray[Any]:

@@ -51,8 +51,8 @@ class KnownAnswer:
     inputs: Callable[[], Mapping[str, Any]]
     expected: float
     source: str
-    rtol: float = 1e-12
-    atol: float = 1e-13
+    rtol: float = 1e-13
+    atol: float = 1e-14
     rtol32: float | None = None
 
 

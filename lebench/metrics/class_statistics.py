@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lebench.arrays import FloatArray, IntArray
 from lebench.errors import DataError
-from lebench.metrics.arrays import FloatArray, IntArray, as_floats, as_labels, as_symmetric, class_counts, read_floats
+from lebench.metrics.arrays import as_floats, as_labels, as_symmetric, class_counts, read_floats
 
 #: Numbers in a block of features that is worked on at a time (1 MB in float32), so that it stays in the cache.
 _BLOCK = 1 << 18

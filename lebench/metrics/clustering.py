@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import hypergeom
 
+from lebench.arrays import IntArray
 from lebench.errors import DataError
-from lebench.metrics.arrays import IntArray, as_floats, as_labels, as_symmetric
+from lebench.metrics.arrays import as_floats, as_labels, as_symmetric
 from lebench.metrics.base import KnownAnswer, metric
 
 _TAGS = ("elasticity", "clustering")

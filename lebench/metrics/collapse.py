@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from lebench.arrays import FloatArray
 from lebench.errors import DataError
 from lebench.metrics import class_statistics
 from lebench.metrics import collapse_values as formula
-from lebench.metrics.arrays import FloatArray
 from lebench.metrics.base import Missing
 
 

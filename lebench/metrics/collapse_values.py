@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from lebench.arrays import FloatArray
 from lebench.errors import DataError
-from lebench.metrics.arrays import FloatArray, as_floats
+from lebench.metrics.arrays import as_floats
 from lebench.metrics.base import Missing
 from lebench.metrics.class_statistics import ClassStatistics
 

@@ -9,14 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from lebench.arrays import FloatArray
 from lebench.errors import DataError
-from lebench.metrics.arrays import (
-    FloatArray,
-    as_floats,
-    as_labels,
-    as_square,
-    as_symmetric,
-)
+from lebench.metrics.arrays import as_floats, as_labels, as_square, as_symmetric
 from lebench.metrics.base import KnownAnswer, metric
 from lebench.metrics.planted import block_similarity
 

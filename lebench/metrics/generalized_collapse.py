@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
+from lebench.arrays import FloatArray, IntArray
 from lebench.errors import DataError
 from lebench.metrics import class_statistics, planted
 from lebench.metrics import collapse_values as formula
-from lebench.metrics.arrays import FloatArray, IntArray, read_floats, to_numpy
+from lebench.metrics.arrays import read_floats, to_numpy
 from lebench.metrics.base import KnownAnswer, metric
 
 _TAGS = ("collapse",)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lebench.metrics.arrays import FloatArray, IntArray
+from lebench.arrays import FloatArray, IntArray
 
 
 def rotation(p: int, seed: int = 0) -> FloatArray:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from lebench.arrays import FloatArray, IntArray
 from lebench.errors import DataError
-from lebench.metrics.arrays import FloatArray, IntArray, as_floats, as_labels, class_counts
+from lebench.metrics.arrays import as_floats, as_labels, class_counts
 from lebench.metrics.base import KnownAnswer, metric
 
 _TAGS = ("elasticity", "stability")

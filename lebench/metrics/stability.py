@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, cg
 
+from lebench.arrays import FloatArray
 from lebench.errors import DataError
-from lebench.metrics.arrays import FloatArray, as_floats, as_labels, as_square, as_symmetric
+from lebench.metrics.arrays import as_floats, as_labels, as_square, as_symmetric
 from lebench.metrics.base import KnownAnswer, metric
 
 _TAGS = ("elasticity", "stability")

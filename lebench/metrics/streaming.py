@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from lebench.arrays import FloatArray, IntArray
 from lebench.errors import DataError
 from lebench.metrics import collapse_values as formula
-from lebench.metrics.arrays import FloatArray, IntArray, as_floats, as_labels, class_counts, read_floats
+from lebench.metrics.arrays import as_floats, as_labels, class_counts, read_floats
 from lebench.metrics.base import Missing
 from lebench.metrics.class_statistics import block_rows, from_means, membership, unique_argmax
 
