@@ -170,6 +170,12 @@ def test_equations_are_set(open_page):
     assert open_page.problems == []
 
 
+def test_docstrings_show_no_markup(site):
+    text = (site / "api" / "index.html").read_text(encoding="utf-8")
+    assert "make_plan" in text
+    assert re.findall(r":(?:func|class|data|mod|meth):", text) == []
+
+
 def test_search_finds_a_page(open_page):
     page = open_page("")
     page.wait_for_timeout(1500)
