@@ -23,10 +23,10 @@ LIMIT = 0.10
 
 def work(model, seeds, jobs, folder):
     """Run the suite in this process and print the CPU seconds of all fits, each once, and of all scores."""
-    from lebench.run.events import CellDone, FitDone
-    from lebench.run.execution import execute
-    from lebench.run.plan import make_plan
-    from lebench.run.store import Store
+    from lebench.runner.events import CellDone, FitDone
+    from lebench.runner.execution import execute
+    from lebench.runner.plan import make_plan
+    from lebench.runner.store import Store
 
     fits = {}
     scores = 0.0

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lebench import board, registry
-from lebench.run.execution import TIME_LIMIT, execute
-from lebench.run.plan import make_plan
-from lebench.run.store import Store
+from lebench.runner.execution import TIME_LIMIT, execute
+from lebench.runner.plan import make_plan
+from lebench.runner.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lebench.run.events import Event
+    from lebench.runner.events import Event
 
 register_task = registry.tasks.register
 register_model = registry.models.register
@@ -49,9 +49,9 @@ def run(
     results : path
         Folder of the records.
     backend, plugins
-        See :func:`lebench.run.plan.make_plan`.
+        See :func:`lebench.runner.plan.make_plan`.
     jobs, force, time_limit, memory_limit, on_event
-        See :func:`lebench.run.execution.execute`.
+        See :func:`lebench.runner.execution.execute`.
 
     Returns
     -------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lebench import registry
 from lebench.records import Record
-from lebench.run.events import (
+from lebench.runner.events import (
     CellDone,
     Event,
     FitDone,
@@ -18,7 +18,7 @@ from lebench.run.events import (
     JobStarted,
     RunStarted,
 )
-from lebench.run.plan import Job
+from lebench.runner.plan import Job
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -14,7 +14,7 @@ from lebench import board, registry
 from lebench.board.ranking import by_seed
 from lebench.errors import LebenchError, UnknownNameError
 from lebench.records import Record
-from lebench.run.store import Store
+from lebench.runner.store import Store
 from lebench.tasks.base import TRACKS
 
 if TYPE_CHECKING:

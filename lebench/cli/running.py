@@ -11,9 +11,9 @@ from lebench import board, registry
 from lebench.cli import reading
 from lebench.cli.progress import display
 from lebench.errors import LebenchError
-from lebench.run.execution import Summary, execute, pending
-from lebench.run.plan import Plan, make_plan
-from lebench.run.store import Store
+from lebench.runner.execution import Summary, execute, pending
+from lebench.runner.plan import Plan, make_plan
+from lebench.runner.store import Store
 
 if TYPE_CHECKING:
     from rich.console import Console

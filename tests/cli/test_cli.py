@@ -85,7 +85,7 @@ def test_info_of_a_model_shows_its_parameters_with_defaults(lebench):
         (["run", "--model", "knn", "--seeds", "0"], ["--seeds must be at least 1"]),
         (["run", "--model", "mlp", "--backend", "tensorflow"], ["unknown backend 'tensorflow'", "lebench list backends"]),
         (["run", "--model", "knn", "--jobs", "0"], ["jobs must be at least 1"]),
-        (["run", "--model", "knn", "--plugin", "nowhere.py"], ["plug-in 'nowhere.py' is not a file"]),
+        (["run", "--model", "knn", "--plugin", "nowhere.py"], ["nowhere.py' is not a file"]),
         (["run", "--model", "constant", "--task", "collapse"], ["nothing is left to run: constant on digits/collapse needs the capability features or gram"]),
         (["run"], ["Missing", "model", "lebench run --help"]),
         (["run", "--model", "knn", "--sedes", "3"], ["No such option", "--sedes"]),

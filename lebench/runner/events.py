@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lebench.records import Cost, Record, Status
-from lebench.run.plan import Job, PlannedCell
+from lebench.runner.plan import Job, PlannedCell
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from pathlib import Path
 import psutil
 
 from lebench.records import Status
-from lebench.run import worker
-from lebench.run.events import (
+from lebench.runner import worker
+from lebench.runner.events import (
     CellEnded,
     ExecutorEvent,
     FitDone,
@@ -32,7 +32,7 @@ from lebench.run.events import (
     JobStarted,
     Outcome,
 )
-from lebench.run.plan import Job, Plan, PlannedCell
+from lebench.runner.plan import Job, Plan, PlannedCell
 
 _POLL_S = 0.1
 _LOG_BYTES = 20_000

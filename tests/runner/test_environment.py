@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from lebench.run.environment import cores, environment, source
+from lebench.runner.environment import cores, environment, source
 
 
 def test_environment_names_what_is_installed():
@@ -24,8 +24,8 @@ def test_source_is_the_commit_of_the_checkout():
 
 def test_describing_imports_no_framework():
     code = (
-        "import sys; import lebench.run; from lebench.run.environment import environment; environment(); "
-        "from lebench.run import plan, store, execution; print(sorted({'torch', 'jax', 'sklearn'} & set(sys.modules)))"
+        "import sys; from lebench.runner.environment import environment; environment(); "
+        "from lebench.runner import plan, store, execution; print(sorted({'torch', 'jax', 'sklearn'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

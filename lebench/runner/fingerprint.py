@@ -148,7 +148,7 @@ def _code(*roots: Any) -> dict[str, str]:
         if node is None:
             found[name] = obj.__code__.co_code.hex() if isinstance(obj, types.FunctionType) else ""
             continue
-        found[name] = ast.unparse(node)
+        found[name] = _canonical(node)
         for used, value in _named(node, _namespace(obj)):
             if isinstance(value, type | types.FunctionType | functools.partial) or hasattr(value, "__wrapped__"):
                 pending.append(value)
@@ -209,7 +209,7 @@ def _module_code(name: str) -> dict[str, str]:
         tree = _tree(module)
         if module in found or tree is None:
             continue
-        found[module] = ast.unparse(tree)
+        found[module] = _canonical(tree)
         package = module.rpartition(".")[0]
         if not package:
             continue
@@ -264,6 +264,21 @@ def _definition(obj: type | types.FunctionType) -> ast.AST | None:
     if isinstance(obj, types.FunctionType):
         return _definitions(obj.__module__).get((obj.__code__.co_name, obj.__code__.co_firstlineno))
     return _definitions(obj.__module__).get((obj.__name__, 0))
+
+
+def _canonical(node: Any) -> str:
+    """Return a syntax tree as text that is the same under every version of Python.
+
+    ``ast.dump`` and ``ast.unparse`` change their output between versions; fields that are empty or new and the
+    contexts of names, which say nothing that the place of the name does not, are left out.
+    """
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if name not in ("ctx", "kind", "type_comment"))
+        inner = ",".join(f"{name}={_canonical(value)}" for name, value in fields if value not in (None, []))
+        return f"{type(node).__name__}({inner})"
+    if isinstance(node, list):
+        return f"[{','.join(map(_canonical, node))}]"
+    return repr(node)
 
 
 class _Stripped(ast.NodeTransformer):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lebench.errors import LebenchError, ParameterError, UnknownNameError
-from lebench.run.plan import make_plan
+from lebench.runner.plan import make_plan
 
 TOY = Path(__file__).with_name("toy.py")
 MODEL = "toy[diary=/nowhere]"

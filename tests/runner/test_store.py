@@ -8,8 +8,8 @@ import pytest
 
 from lebench.errors import LebenchError
 from lebench.records import SCHEMA, Cell, Record, RunInfo
-from lebench.run.environment import environment, source
-from lebench.run.store import RecordWarning, Store
+from lebench.runner.environment import environment, source
+from lebench.runner.store import RecordWarning, Store
 
 
 def make(status="ok", label="mlp[width=4]", **changes):

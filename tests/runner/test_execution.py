@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from lebench.errors import LebenchError
-from lebench.run.events import CellDone, FitDone, FitProgress, FitStarted, JobEnded, JobStarted, RunStarted
-from lebench.run.execution import execute, pending
-from lebench.run.store import RecordWarning, Store
+from lebench.runner.events import CellDone, FitDone, FitProgress, FitStarted, JobEnded, JobStarted, RunStarted
+from lebench.runner.execution import execute, pending
+from lebench.runner.store import RecordWarning, Store
 
 TOY = Path(__file__).with_name("toy.py")
 GIGABYTE = 2**30
@@ -309,4 +309,4 @@ def test_run_is_a_function_of_the_package_whatever_was_imported_before():
     for _ in range(2):
         with pytest.raises(LebenchError, match="unknown model 'nothing-of-this-name'"):
             lebench.run("nothing-of-this-name")
-    assert lebench.run.execution.execute is execute
+    assert lebench.runner.execution.execute is execute

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from lebench.errors import LebenchError, LebenchWarning
 from lebench.records import SCHEMA, Cell, Record
-from lebench.run.environment import lebench_version
+from lebench.runner.environment import lebench_version
 
 MARKER = "lebench.json"
 _LABEL_LENGTH = 80

@@ -17,11 +17,11 @@ from typing import Any
 
 from lebench.errors import LebenchError
 from lebench.records import SCHEMA, Record, RunInfo
-from lebench.run.environment import cores, environment, source
-from lebench.run.events import CellDone, CellEnded, Event, Outcome, RunStarted
-from lebench.run.executors import LocalExecutor, default_memory_limit
-from lebench.run.plan import Job, Plan, PlannedCell
-from lebench.run.store import Store
+from lebench.runner.environment import cores, environment, source
+from lebench.runner.events import CellDone, CellEnded, Event, Outcome, RunStarted
+from lebench.runner.executors import LocalExecutor, default_memory_limit
+from lebench.runner.plan import Job, Plan, PlannedCell
+from lebench.runner.store import Store
 
 #: Seconds a cell may take unless asked otherwise.
 TIME_LIMIT = 1800.0
@@ -104,7 +104,7 @@ def execute(
     Parameters
     ----------
     plan : Plan
-        From :func:`lebench.run.plan.make_plan`.
+        From :func:`lebench.runner.plan.make_plan`.
     store : Store
         Where records go, each the moment it is complete.
     jobs : int, optional
@@ -116,7 +116,7 @@ def execute(
     memory_limit : int, optional
         Resident bytes a worker may have; by default its part of what is free.
     on_event : callable
-        Receives what happens, see :mod:`lebench.run.events`.
+        Receives what happens, see :mod:`lebench.runner.events`.
     command : str, optional
         How the run was asked for, as recorded; by default the command line.
 

@@ -1,5 +1,6 @@
 """Fingerprints follow the code: words do not change them, formulas do, however far away."""
 
+import ast
 import importlib
 import os
 import subprocess
@@ -15,8 +16,8 @@ from lebench.errors import LebenchError
 from lebench.metrics import generalization
 from lebench.models.spec import Configured
 from lebench.registry import Registry
-from lebench.run import fingerprint
-from lebench.run.fingerprint import model_fingerprint, task_fingerprint
+from lebench.runner import fingerprint
+from lebench.runner.fingerprint import _canonical, model_fingerprint, task_fingerprint
 from lebench.tasks.base import Task
 
 TASK = '''
@@ -202,7 +203,7 @@ def test_fingerprints_are_the_same_in_every_process():
         "from lebench.data.digits import digits; from lebench.models import network;"
         "from lebench.tasks.base import Task;"
         "from lebench.metrics import generalization; from lebench.models.spec import build_model;"
-        "from lebench.run.fingerprint import model_fingerprint, task_fingerprint;"
+        "from lebench.runner.fingerprint import _canonical, model_fingerprint, task_fingerprint;"
         "task = Task('t', 'collapse', '', '', 1, 'digits', (), 'log_loss', ('log_loss',), generalization.accuracy);"
         "print(model_fingerprint(build_model('mlp')), task_fingerprint(task, digits))"
     )
@@ -218,3 +219,13 @@ def test_fingerprints_are_the_same_in_every_process():
     }
     (output,) = outputs
     assert [len(word) for word in output.split()] == [64, 64]
+
+
+def test_the_text_of_a_syntax_tree_does_not_depend_on_the_version_of_python():
+    """Written out by hand: a record made under another Python must have the same key."""
+    tree = ast.parse("def f(x):\n    return f'{x}' if x else None\n")
+    assert _canonical(tree) == (
+        "Module(body=[FunctionDef(name='f',args=arguments(args=[arg(arg='x')]),body=[Return(value=IfExp("
+        "test=Name(id='x'),body=JoinedStr(values=[FormattedValue(value=Name(id='x'),conversion=-1)]),"
+        "orelse=Constant()))])])"
+    )

@@ -12,7 +12,7 @@ from lebench.data.base import Dataset, Variant
 from lebench.errors import LebenchError
 from lebench.models.spec import NUMPY, Configured, build_model, expand
 from lebench.records import Cell
-from lebench.run.fingerprint import model_fingerprint, task_fingerprint
+from lebench.runner.fingerprint import model_fingerprint, task_fingerprint
 from lebench.tasks.base import Task, metric_of
 
 #: What is imported only when a fit or a score first needs it, at the price of up to a second in every worker: parts

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from lebench.run.plan import make_plan
-from lebench.run.store import Store
+from lebench.runner.plan import make_plan
+from lebench.runner.store import Store
 
 TOY = Path(__file__).with_name("toy.py")
 

@@ -28,7 +28,7 @@ from lebench.errors import LebenchError
 from lebench.metrics.base import Missing
 from lebench.models.spec import build_model
 from lebench.records import Cost, Status
-from lebench.run.plan import Job, PlannedCell
+from lebench.runner.plan import Job, PlannedCell
 from lebench.tasks.base import Fit, Task
 
 _PROGRESS_INTERVAL = 0.1
@@ -97,7 +97,7 @@ def main(channel: Connection, job: Job, plugins: Iterable[Path], modules: Iterab
     job : Job
         What to do.
     plugins, modules
-        What to import first, see :class:`lebench.run.plan.Plan`.
+        What to import first, see :class:`lebench.runner.plan.Plan`.
     output : Path
         File that receives what anything in the process writes to its standard output and error.
     """

@@ -1,0 +1,1 @@
+"""Running: plan, worker processes, records."""
