@@ -25,7 +25,8 @@ def test_source_is_the_commit_of_the_checkout():
 def test_describing_imports_no_framework():
     code = (
         "import sys; from lebench.runner.environment import environment; environment(); "
-        "from lebench.runner import plan, store, execution; print(sorted({'torch', 'jax', 'sklearn'} & set(sys.modules)))"
+        "from lebench.runner import plan, store, execution; "
+        "print(sorted({'torch', 'jax', 'sklearn'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
