@@ -16,7 +16,7 @@ def main() -> None:
     from lebench.cli.app import app
 
     # typer brings its own copy of click or uses the installed one, depending on its version.
-    (usage_error,) = (c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+    usage_error: type[Any] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
     with warnings.catch_warnings():
         # Warnings of libraries are for engineers, who run Python with -W.
         warnings.simplefilter("default" if sys.warnoptions else "ignore")

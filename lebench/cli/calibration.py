@@ -14,26 +14,36 @@ from lebench.cli import reading
 def show(patterns: Sequence[str], *, as_json: bool) -> int:
     """Print the calibration; return 1 if a metric is out of tolerance."""
     results = calibrate(patterns or None)
+    out = [result for result in results if not result["ok"]]
     if as_json:
         typer.echo(json.dumps(results, indent=1))
-        return int(not all(result["ok"] for result in results))
-    columns = ("metric", "known answer", "backend", "dtype", "value", "expected", "deviation", "tolerance", "")
-    table = reading.make_table("Calibration", columns)
+        return int(bool(out))
+    ways = list(dict.fromkeys((result["backend"], result["dtype"]) for result in results))
+    answers: dict[tuple[str, str], dict[tuple[str, str], dict[str, object]]] = {}
     for result in results:
-        table.add_row(
-            result["metric"],
-            result["known_answer"],
-            result["backend"],
-            result["dtype"],
-            f"{result['value']:.10g}",
-            f"{result['expected']:.10g}",
-            f"{result['deviation']:.1e}",
-            f"{result['tolerance']:.1e}",
-            "ok" if result["ok"] else "OUT",
-            style="" if result["ok"] else "red",
-        )
+        row = answers.setdefault((result["metric"], result["known_answer"]), {})
+        row[result["backend"], result["dtype"]] = result
+    table = reading.make_table(
+        "Deviation from known answers",
+        ("metric", "known answer", "expected", *(f"{backend}\n{dtype}" for backend, dtype in ways)),
+    )
+    for (metric, answer), row in answers.items():
+        cells = [_deviation(row[way]) if way in row else "–" for way in ways]
+        table.add_row(metric, answer, f"{next(iter(row.values()))['expected']:.8g}", *cells)
     console = reading.make_console()
     console.print(table)
-    out = sum(not result["ok"] for result in results)
-    console.print(f"{len(results)} checks, {out} out of tolerance", highlight=False)
-    return int(out > 0)
+    for result in out:
+        console.print(
+            f"out of tolerance: {result['metric']}, {result['known_answer']}, {result['backend']} {result['dtype']}: "
+            f"{result['reason'] or result['value']} instead of {result['expected']!r}, "
+            f"tolerance {result['tolerance']:.1e}",
+            style="red",
+            highlight=False,
+        )
+    console.print(f"{len(results)} checks, {len(out)} out of tolerance", highlight=False)
+    return int(bool(out))
+
+
+def _deviation(result: dict[str, object]) -> str:
+    text = "none" if result["deviation"] is None else f"{result['deviation']:.0e}"
+    return text if result["ok"] else f"[red]{text} OUT[/]"

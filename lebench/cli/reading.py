@@ -295,7 +295,7 @@ def make_table(title: str, columns: Sequence[str]) -> Table:
 
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(columns):
-        text = number == 0 or name in ("metric", "model", "verdict", "task", "best other")
+        text = number == 0 or name in ("metric", "model", "verdict", "task", "best other", "known answer")
         table.add_column(name, justify="left" if text else "right", no_wrap=number == 0)
     return table
 

@@ -83,10 +83,16 @@ def test_info_of_a_model_shows_its_parameters_with_defaults(lebench):
         (["run", "--model", "knn[k=0]"], ["k=0", "greater than or equal to 1"]),
         (["run", "--model", "knn[k"], ["knn[k", "name[parameter=value"]),
         (["run", "--model", "knn", "--seeds", "0"], ["--seeds must be at least 1"]),
-        (["run", "--model", "mlp", "--backend", "tensorflow"], ["unknown backend 'tensorflow'", "lebench list backends"]),
+        (
+            ["run", "--model", "mlp", "--backend", "tensorflow"],
+            ["unknown backend 'tensorflow'", "lebench list backends"],
+        ),
         (["run", "--model", "knn", "--jobs", "0"], ["jobs must be at least 1"]),
         (["run", "--model", "knn", "--plugin", "nowhere.py"], ["nowhere.py' is not a file"]),
-        (["run", "--model", "constant", "--task", "collapse"], ["nothing is left to run: constant on digits/collapse needs the capability features or gram"]),
+        (
+            ["run", "--model", "constant", "--task", "collapse"],
+            ["nothing is left to run: constant on digits/collapse needs the capability features or gram"],
+        ),
         (["run"], ["Missing", "model", "lebench run --help"]),
         (["run", "--model", "knn", "--sedes", "3"], ["No such option", "--sedes"]),
         (["info", "nc1"], ["nothing is registered under 'nc1'"]),
@@ -212,6 +218,33 @@ def test_a_model_from_a_plugin_file_runs(lebench, tmp_path):
     # The registry outlives this test; its name must not be in the way of others.
     assert "centroid" in registry.models
 
+
+def test_calibrate_passes_and_an_altered_metric_does_not(lebench, tmp_path):
+    code, out, _ = lebench("calibrate", "nc1_quotient", "--json")
+    assert code == 0
+    assert {result["dtype"] for result in json.loads(out)} == {"float64", "float32"}
+
+    plugin = tmp_path / "altered.py"
+    plugin.write_text(ALTERED)
+    code, out, _ = lebench("calibrate", "altered_mean", "--plugin", plugin)
+    assert code == 1
+    assert "out of tolerance: altered_mean, two numbers, numpy float64: 2.0 instead of 1.5" in out
+
+
+ALTERED = '''
+import numpy as np
+from lebench import metric
+from lebench.metrics.base import KnownAnswer
+
+
+@metric(
+    symbol="m", equation="m", source="a test", direction="none",
+    known_answers=(KnownAnswer("two numbers", lambda: {"x": np.array([1.0, 2.0])}, 1.5, "their mean"),),
+)
+def altered_mean(x):
+    """A mean that is off."""
+    return float(x[-1])
+'''
 
 PLUGIN = '''
 """Nearest class mean, in about twenty lines."""
