@@ -16,10 +16,10 @@ run: $(READY)  ## score a ResNet on every task on digits, three seeds
 	$(BIN)/lebench run --model resnet --seeds 3
 
 test: $(READY)  ## the quick tests
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow" --benchmark-disable
+	$(BIN)/pytest -n 2 -m "not slow" --benchmark-disable
 
 test-all: $(READY)  ## all tests
-	$(BIN)/pytest -n 2 --dist loadgroup -m "" --benchmark-disable
+	$(BIN)/pytest -n 2 -m "" --benchmark-disable
 
 lint: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
