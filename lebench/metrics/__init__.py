@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lebench.metrics.clustering import *  # noqa: F403
-    from lebench.metrics.collapse import *  # noqa: F403
     from lebench.metrics.elasticity import *  # noqa: F403
     from lebench.metrics.generalization import *  # noqa: F403
     from lebench.metrics.generalized_collapse import *  # noqa: F403
     from lebench.metrics.nc1_nc2 import *  # noqa: F403
     from lebench.metrics.nc3_nc4 import *  # noqa: F403
+    from lebench.metrics.neural_collapse import *  # noqa: F403
     from lebench.metrics.sensitivity import *  # noqa: F403
     from lebench.metrics.stability import *  # noqa: F403
     from lebench.metrics.streaming import *  # noqa: F403
@@ -32,7 +32,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "clustering_accuracy_null",
         "normalized_mutual_information",
     ),
-    "collapse": (
+    "neural_collapse": (
         "class_means",
         "collapse",
         "collapse_from_gram",

@@ -1,0 +1,58 @@
+"""Every registered metric is complete, and the package is lazy and consistent."""
+
+import subprocess
+import sys
+
+import pytest
+
+from lebench import metrics
+from lebench.testing import check_metric
+
+REGISTERED = sorted(
+    name
+    for name in metrics.__all__
+    # Helpers such as `collapse` return more than a number and are no metrics.
+    if name in __import__("lebench.registry").registry.metrics
+)
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = (
+        "import sys; from lebench import metrics; "
+        "assert not {'numpy', 'scipy', 'sklearn', 'torch', 'jax'} & set(sys.modules); "
+        "assert 'nc4' in dir(metrics); metrics.nc4; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_unknown_names_are_attribute_errors():
+    with pytest.raises(AttributeError, match="nc5"):
+        _ = metrics.nc5
+
+
+def test_every_name_exists_and_every_metric_is_exported():
+    for name in metrics.__all__:
+        assert getattr(metrics, name) is not None
+    from lebench import registry
+
+    ours = {item.name for item in registry.metrics.items() if item.target.startswith("lebench.metrics.")}
+    assert ours <= set(metrics.__all__)
+    assert len(ours) >= 40
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_conformance(name):
+    assert check_metric(name) == []
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_docstring_says_what_goes_in_and_what_is_refused(name):
+    doc = getattr(metrics, name).__doc__
+    assert "Parameters\n" in doc
+    assert "Raises\n" in doc
+
+
+def test_no_module_hides_a_function_of_the_same_name():
+    import pkgutil
+
+    assert not {module.name for module in pkgutil.iter_modules(metrics.__path__)} & set(metrics.__all__)
