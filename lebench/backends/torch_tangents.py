@@ -31,7 +31,10 @@ Contraction = Literal["trace", "full"]
 R = TypeVar("R")
 
 #: Working memory that automatic chunks aim at, beyond inputs and result.
-BUDGET_BYTES = 160 * 2**20
+BUDGET_BYTES = 240 * 2**20
+
+#: What a further pass over a block of classes costs, relative to the backward passes of all classes.
+_PASS_COST = 0.2
 
 #: Largest table of position pairs, in elements.
 _TABLE_ELEMENTS = 2**23
@@ -64,7 +67,7 @@ def empirical_ntk(
     contraction : {"trace", "full"}
         ``"trace"`` averages the diagonal of the C x C blocks over outputs; ``"full"`` keeps the blocks.
     chunk : int, optional
-        Samples treated at once; by default as many as fit the working memory of about 160 MB.
+        Samples treated at once; by default as many as fit the working memory of about 240 MB.
 
     Returns
     -------
@@ -205,8 +208,8 @@ def _chunking(probe: Tape, total: int, separable: bool, chunk: int | None) -> _C
     largest = max((p.numel() for layer in probe.plan.layers for p in layer.parameters(recurse=False)), default=0)
     positions = max((call.shape[2:].numel() if len(call.shape) > 2 else 1 for call in calls), default=1)
     item = probe.scores.element_size()
-    # The graph keeps about three tensors of a layer's size; patches of a convolution are 9 times its input.
-    fixed = item * (3 * sum(per_sample) + (9 * max(per_sample, default=0) if positions > 1 else 0))
+    # The graph keeps about two tensors of a layer's size; patches of a convolution are 9 times its input.
+    fixed = item * (2 * sum(per_sample) + (9 * max(per_sample, default=0) if positions > 1 else 0))
     # Explicit gradients exist for one layer at a time, and only where there is more than one position.
     gradient = largest if positions > 1 else 0
     explicit = 3 * sum(parameters[name].numel() for name in probe.plan.explicit)
@@ -215,13 +218,16 @@ def _chunking(probe: Tape, total: int, separable: bool, chunk: int | None) -> _C
         if chunk < 1:
             raise LebenchError(f"chunk must be at least 1, got {chunk}")
         return _Chunks(chunk, outputs)
-    room = BUDGET_BYTES // total
-    if fixed + outputs * per_class <= room:
-        return _Chunks(total, outputs)
-    if separable and fixed + per_class <= room:
-        return _Chunks(total, max(1, (room - fixed) // per_class))
-    pair = BUDGET_BYTES // 2
-    return _Chunks(max(1, pair // (fixed + outputs * per_class)), outputs)
+    best, lowest = _Chunks(1, outputs), float("inf")
+    for passes in range(1, outputs + 1 if separable else 2):
+        classes = -(-outputs // passes)
+        one = fixed + classes * per_class
+        samples = total if total * one <= BUDGET_BYTES else max(1, BUDGET_BYTES // (2 * one))
+        # Every chunk is done again for every other one, and every pass over classes repeats what they share.
+        cost = -(-total // samples) * (1 + _PASS_COST * passes)
+        if cost < lowest:
+            best, lowest = _Chunks(samples, classes), cost
+    return best
 
 
 def _inner(tape1: Tape, cotangents1: Tensor, tape2: Tape, cotangents2: Tensor, trace: bool) -> Tensor:

@@ -1,0 +1,244 @@
+"""Local elasticity: first-order and real-step changes against loops over sources.
+
+Ratios of CPU seconds, one thread, interleaved in one run, median [min, max] of the rounds; errors relative to the
+largest change of a loop in float64.
+
+    python benchmarks/elasticity_bench.py [--rounds 5] [--only first|real|deep|conv]
+"""
+
+import argparse
+import copy
+from functools import partial
+from itertools import pairwise
+
+import timing
+
+timing.single_thread()
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from sklearn.datasets import load_digits  # noqa: E402
+from torch import nn  # noqa: E402
+
+from lebench.backends.torch_steps import loss_gradient, step_changes  # noqa: E402
+from lebench.backends.torch_tangents import tangent_products  # noqa: E402
+
+
+def dense(*widths):
+    parts = []
+    for fan_in, fan_out in pairwise(widths):
+        parts += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+    return nn.Sequential(*parts[:-1]).eval()
+
+
+def half_squared_error(scores, y):
+    return 0.5 * (scores - y).square().sum()
+
+
+def clean_loop(net, x, y, loss, targets, step):
+    """Copy the network, take one SGD step, evaluate all targets in one batch; once per source."""
+    with torch.no_grad():
+        before = net(targets)
+    changes = []
+    for source, label in zip(x, y, strict=True):
+        stepped = copy.deepcopy(net)
+        optimizer = torch.optim.SGD(stepped.parameters(), lr=step)
+        loss(stepped(source[None]), label[None]).backward()
+        optimizer.step()
+        with torch.no_grad():
+            changes.append(stepped(targets) - before)
+    return torch.stack(changes)
+
+
+def released_loop(net, updates, x, y, step):
+    """Do what the released code of He & Su does for each update, on the CPU.
+
+    Reload the state, take one SGD step, evaluate all points in minibatches of 50 that are built from NumPy each time.
+    """
+    start = copy.deepcopy(net.state_dict())
+    stepped = copy.deepcopy(net)
+    data, labels = x.numpy(), y.numpy()
+
+    def predictions():
+        parts = []
+        for begin in range(0, len(data), 50):
+            batch = torch.from_numpy(np.array([data[k] for k in range(begin, min(begin + 50, len(data)))]))
+            parts.append(stepped(batch).data.numpy())
+        return np.concatenate(parts)
+
+    before = predictions()
+    changes = []
+    for index in range(updates):
+        stepped.load_state_dict(start)
+        optimizer = torch.optim.SGD(stepped.parameters(), lr=step)
+        optimizer.zero_grad()
+        batch = torch.from_numpy(np.array([data[index]]))
+        half_squared_error(stepped(batch), torch.from_numpy(np.array([labels[index]]))).backward()
+        optimizer.step()
+        changes.append(predictions() - before)
+    return torch.from_numpy(np.stack(changes))
+
+
+def error(got, exact):
+    return float((got.double() - exact).abs().max() / exact.abs().max())
+
+
+def report(title, seconds, slow, fast, **notes):
+    ratio = timing.spread(timing.ratios(seconds, slow, fast))
+    extra = "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in notes.items())
+    print(f"{title}: {slow} / {fast} = {ratio}; {fast} {timing.spread(seconds[fast])} CPU s  {extra}", flush=True)
+
+
+def fitted(net, x, y, steps):
+    """Train by full-batch gradient descent with momentum, as the networks are whose similarity one wants."""
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        F.cross_entropy(net(x), y).backward()
+        optimizer.step()
+    return net
+
+
+def first_order(rounds):
+    step = 1e-6
+    digits = load_digits()
+    images = torch.from_numpy((digits.data - digits.data.mean(0)) / np.maximum(digits.data.std(0), 0.1)).float()
+    labels = torch.from_numpy(digits.target)
+    enlarged = F.interpolate(images.view(-1, 1, 8, 8), size=28, mode="bilinear").flatten(1)
+    for inputs, data in ((64, images), (784, enlarged)):
+        for training in (0, 30):
+            torch.manual_seed(0)
+            net = fitted(dense(inputs, 1024, 1024, 10), data[:1000], labels[:1000], training)
+            x, y, targets = data[:200], labels[:200], data[1000:1200]
+            wide, wide_x, wide_targets = copy.deepcopy(net).double(), x.double(), targets.double()
+            kept = {}
+
+            def ours(name, net, x, targets, y=y, kept=kept):
+                gradient = loss_gradient(net(x).detach(), y, "cross_entropy")
+                kept[name] = -step * tangent_products(net, x, gradient, targets)
+
+            def loop(net=wide, x=wide_x, y=y, targets=wide_targets, kept=kept):
+                kept["loop"] = clean_loop(net, x, y, F.cross_entropy, targets, step)
+
+            seconds = timing.interleaved(
+                {
+                    "loop": loop,
+                    "float64": partial(ours, "float64", wide, wide_x, wide_targets),
+                    "float32": partial(ours, "float32", net, x, targets),
+                },
+                rounds,
+            )
+            for name in ("float64", "float32"):
+                off = (kept[name] - kept["loop"]).abs() / kept["loop"].abs().max()
+                report(
+                    f"first order, {inputs}-1024-1024-10, 200 x 200, {training} epochs of training, float64 loop",
+                    seconds,
+                    "loop",
+                    name,
+                    largest_error=f"{float(off.max()):.1e}",
+                    of_999_in_1000=f"{float(off.flatten().kthvalue(int(0.999 * off.numel())).values):.1e}",
+                )
+
+
+def real_step(rounds):
+    for width, n, step, updates in ((4096, 500, 1e-6, 25), (4096, 500, 1e-3, 25), (1024, 100, 1e-6, 100)):
+        torch.manual_seed(0)
+        net = dense(784, width, 1)
+        x, y = torch.randn(n, 784), torch.randn(n, 1).sign()
+        kept = {}
+
+        def released(net=net, x=x, y=y, step=step, updates=updates, kept=kept):
+            kept["released"] = released_loop(net, updates, x, y, step)
+
+        def ours(dtype, net=net, x=x, y=y, step=step, kept=kept):
+            kept[dtype] = step_changes(net, x, y, "mse", x, step, dtype=dtype)[0]
+
+        seconds = timing.interleaved(
+            {
+                "released loop": released,
+                "float32": partial(ours, torch.float32),
+                "float64": partial(ours, torch.float64),
+            },
+            rounds,
+        )
+        # The first pass over all points is made once, however many updates follow.
+        seconds["released loop"] = [s * (n + 1) / (updates + 1) for s in seconds["released loop"]]
+        rows = slice(0, min(10, updates))
+        wide = copy.deepcopy(net).double()
+        exact = clean_loop(wide, x[rows].double(), y[rows].double(), half_squared_error, x.double(), step)
+        for name in ("float32", "float64"):
+            report(
+                f"real step {step:g}, 784-{width}-1, n={n} (loop: {updates} of {n} updates, scaled)",
+                seconds,
+                "released loop",
+                name,
+                error=f"{error(kept[getattr(torch, name)][rows], exact):.1e}",
+                of_released=f"{error(kept['released'][rows], exact):.1e}",
+            )
+
+
+def deep(rounds):
+    for outputs, n, step in ((1, 100, 1e-6), (10, 100, 1e-6), (10, 100, 1e-2)):
+        torch.manual_seed(0)
+        net = dense(784, 1024, 1024, outputs).double()
+        x, y = torch.randn(n, 784).double(), torch.randn(n, outputs).double()
+        kept = {}
+
+        def ours(net=net, x=x, y=y, step=step, kept=kept):
+            kept["ours"] = step_changes(net, x, y, "mse", x, step)[0]
+
+        def loop(net=net, x=x, y=y, step=step, kept=kept):
+            kept["loop"] = clean_loop(net, x, y, half_squared_error, x, step)
+
+        seconds = timing.interleaved({"clean loop": loop, "ours": ours}, rounds)
+        report(
+            f"real step {step:g}, 784-1024-1024-{outputs}, n={n}, float64",
+            seconds,
+            "clean loop",
+            "ours",
+            error=f"{error(kept['ours'], kept['loop']):.1e}",
+        )
+
+
+def convolutional(rounds):
+    n, updates, step = 200, 20, 1e-6
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 10, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(10, 20, 5), nn.MaxPool2d(2), nn.ReLU(),
+        nn.Flatten(), nn.Linear(320, 50), nn.ReLU(), nn.Linear(50, 1),
+    ).eval()  # fmt: skip
+    x, y = torch.randn(n, 1, 28, 28), torch.randn(n, 1).sign()
+    kept = {}
+
+    def ours():
+        kept["ours"] = -step * tangent_products(net, x, net(x).detach() - y, x)
+
+    def released():
+        kept["released"] = released_loop(net, updates, x, y, step)
+
+    seconds = timing.interleaved({"released loop": released, "first order": ours}, rounds)
+    seconds["released loop"] = [s * (n + 1) / (updates + 1) for s in seconds["released loop"]]
+    wide = copy.deepcopy(net).double()
+    exact = clean_loop(wide, x[:5].double(), y[:5].double(), half_squared_error, x.double(), step)
+    report(
+        f"first order, 2 convolutions, 28x28, n={n}, float32 (loop: {updates} of {n} updates, scaled)",
+        seconds,
+        "released loop",
+        "first order",
+        error=f"{error(kept['ours'][:5], exact):.1e}",
+        of_released=f"{error(kept['released'][:5], exact):.1e}",
+    )
+
+
+PARTS = {"first": first_order, "real": real_step, "deep": deep, "conv": convolutional}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=PARTS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for name, part in PARTS.items():
+        if arguments.only in (None, name):
+            part(arguments.rounds)

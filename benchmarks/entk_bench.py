@@ -1,0 +1,143 @@
+"""Empirical tangent kernels: layer-wise structure against the Jacobian contraction of torch.func.
+
+Ratios of CPU seconds, one thread, interleaved in one run, median [min, max] of the rounds; errors relative to the
+largest entry of the kernel of 4 inputs by Jacobians in float64; peaks of memory beyond network and inputs, each in a process of its own.
+
+    python benchmarks/entk_bench.py [--rounds 5] [--only mlp|mlp512|digits|resnet]
+"""
+
+import argparse
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import timing
+
+if __name__ == "__main__":
+    timing.single_thread()
+
+import torch
+from torch import nn
+
+from lebench.backends.torch_tangents import empirical_ntk
+
+
+class Block(nn.Module):
+    def __init__(self, fan_in, fan_out, stride):
+        super().__init__()
+        self.branch = nn.Sequential(
+            nn.Conv2d(fan_in, fan_out, 3, stride, 1, bias=False), nn.BatchNorm2d(fan_out), nn.ReLU(),
+            nn.Conv2d(fan_out, fan_out, 3, 1, 1, bias=False), nn.BatchNorm2d(fan_out),
+        )  # fmt: skip
+        same = fan_in == fan_out and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Conv2d(fan_in, fan_out, 1, stride, bias=False)
+
+    def forward(self, x):
+        return torch.relu(self.branch(x) + self.shortcut(x))
+
+
+def mlp():
+    return nn.Sequential(nn.Linear(784, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10))
+
+
+def strided():
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3, 2, 1), nn.ReLU(), nn.Conv2d(32, 64, 3, 2, 1), nn.ReLU(), nn.Conv2d(64, 128, 3, 2, 1),
+        nn.ReLU(), nn.Flatten(), nn.Linear(128, 10),
+    )  # fmt: skip
+
+
+def resnet20():
+    blocks = []
+    for fan_in, fan_out, stride in ((16, 16, 1), (16, 32, 2), (32, 64, 2)):
+        blocks += [Block(fan_in, fan_out, stride), Block(fan_out, fan_out, 1), Block(fan_out, fan_out, 1)]
+    stem = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
+CASES = {
+    "mlp": ("MLP 784-1024-1024-10, n=64, trace", mlp, (64, 784)),
+    "mlp512": ("MLP 784-1024-1024-10, n=512, trace", mlp, (512, 784)),
+    "digits": ("strided CNN on 8x8, n=128, trace", strided, (128, 1, 8, 8)),
+    "resnet": ("ResNet20 on 32x32, n=32, trace", resnet20, (32, 3, 32, 32)),
+}
+#: Jacobians of 38 GB.
+WITHOUT_PEER = {"mlp512"}
+
+
+def jacobian_contraction(net, x):
+    """Contract per-sample Jacobians, as the tutorial of torch.func does."""
+    parameters = {name: p.detach() for name, p in net.named_parameters()}
+
+    def scores(values, sample):
+        return torch.func.functional_call(net, values, (sample[None],))[0]
+
+    jacobians = torch.func.vmap(torch.func.jacrev(scores), (None, 0))(parameters, x)
+    flat = [j.flatten(2) for j in jacobians.values()]
+    return sum(torch.einsum("Naf,Maf->NM", j, j) for j in flat) / flat[0].shape[1]
+
+
+METHODS = {"torch.func": jacobian_contraction, "ours": empirical_ntk}
+
+
+def made(case):
+    torch.manual_seed(0)
+    _, make, shape = CASES[case]
+    net = make().train()
+    if case == "resnet":
+        net(torch.randn(64, *shape[1:]))  # running statistics
+    return net.eval(), torch.randn(*shape)
+
+
+def peak(case, method):
+    """Return the peak memory in MB of one method beyond network and inputs, from a process of its own."""
+    command = [sys.executable, __file__, "--peak", case, method]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def highest_resident_mb():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+def print_peak(case, method):
+    net, x = made(case)
+    with torch.no_grad():
+        net(x[:2])
+    before = highest_resident_mb()
+    METHODS[method](net, x)
+    print(highest_resident_mb() - before)
+
+
+def main(case, rounds):
+    title = CASES[case][0]
+    net, x = made(case)
+    kernels = {}
+
+    def call(name):
+        kernels[name] = METHODS[name](net, x)
+
+    names = ["ours"] if case in WITHOUT_PEER else list(METHODS)
+    seconds = timing.interleaved({name: lambda name=name: call(name) for name in names}, rounds)
+    exact = jacobian_contraction(copy.deepcopy(net).double(), x[:4].double())
+    for name in names:
+        off = float((kernels[name][:4, :4].double() - exact).abs().max() / exact.abs().max())
+        print(f"{title}: {name} {timing.spread(seconds[name])} CPU s, error {off:.1e}, {peak(case, name):.0f} MB")
+    if case not in WITHOUT_PEER:
+        print(f"{title}: torch.func / ours = {timing.spread(timing.ratios(seconds, 'torch.func', 'ours'))}", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=CASES)
+    parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.peak:
+        print_peak(*arguments.peak)
+    else:
+        for case in CASES:
+            if arguments.only in (None, case):
+                main(case, arguments.rounds)
