@@ -13,10 +13,7 @@ from lebench.cli import main
 @pytest.fixture
 def lebench(capsys, monkeypatch):
     """Run the command line in this process; return exit code, output and errors."""
-    # What a plug-in registers must not be there for the next test.
-    for known in registry.REGISTRIES.values():
-        monkeypatch.setattr(known, "_items", dict(known._items))
-        monkeypatch.setattr(known, "_objects", dict(known._objects))
+    before = {kind: set(known.names()) for kind, known in registry.REGISTRIES.items()}
 
     def run(*args):
         monkeypatch.setattr(sys, "argv", ["lebench", *map(str, args)])
@@ -26,7 +23,11 @@ def lebench(capsys, monkeypatch):
         out, err = capsys.readouterr()
         return ended.value.code, out, err
 
-    return run
+    yield run
+    # What a plug-in registered must not be there for the next test.
+    for kind, known in registry.REGISTRIES.items():
+        for name in set(known.names()) - before[kind]:
+            del known._items[name], known._objects[name]
 
 
 def test_help_and_list_import_no_framework_and_no_numpy():
