@@ -96,7 +96,7 @@ def cluster_kernel_kmeans(gram: Any, k: int = 2, restarts: int = 10, seed: int =
         raise DataError("the kernel has no positive eigenvalue: nothing to cluster")
     # Eigenvalues at rounding level are zero: they carry noise, and their sign says nothing of the kernel.
     kept = values > len(values) * np.finfo(np.float64).eps * values[-1]
-    clipped = float(-values[values < 0].sum() / np.abs(values).sum())
+    clipped = float(np.abs(values[values < 0]).sum() / np.abs(values).sum())
     return KernelClustering(cluster_kmeans(vectors[:, kept] * np.sqrt(values[kept]), k, restarts, seed), clipped)
 
 

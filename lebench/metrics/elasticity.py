@@ -232,7 +232,7 @@ def elasticity_ratio(similarity: Any, labels: Any, target_labels: Any | None = N
 
     Examples
     --------
-    >>> elasticity_ratio(np.array([[1, 0.3, 0.1], [0.3, 1, 0.1], [0.1, 0.1, 1]]), np.array([0, 0, 1]))
+    >>> elasticity_ratio(np.array([[1, 0.75, 0.25], [0.75, 1, 0.25], [0.25, 0.25, 1]]), np.array([0, 0, 1]))
     0.75
     """
     within, between = _split_by_class(similarity, labels, target_labels)

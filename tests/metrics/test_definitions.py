@@ -1,18 +1,21 @@
 """Every registered metric is complete, and the package is lazy and consistent."""
 
+import doctest
+import importlib
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
-from lebench import metrics
+from lebench import metrics, registry
 from lebench.testing import check_metric
 
 REGISTERED = sorted(
     name
     for name in metrics.__all__
     # Helpers such as `collapse` return more than a number and are no metrics.
-    if name in __import__("lebench.registry").registry.metrics
+    if name in registry.metrics
 )
 
 
@@ -33,8 +36,6 @@ def test_unknown_names_are_attribute_errors():
 def test_every_name_exists_and_every_metric_is_exported():
     for name in metrics.__all__:
         assert getattr(metrics, name) is not None
-    from lebench import registry
-
     ours = {item.name for item in registry.metrics.items() if item.target.startswith("lebench.metrics.")}
     assert ours <= set(metrics.__all__)
     assert len(ours) >= 40
@@ -53,6 +54,9 @@ def test_docstring_says_what_goes_in_and_what_is_refused(name):
 
 
 def test_no_module_hides_a_function_of_the_same_name():
-    import pkgutil
-
     assert not {module.name for module in pkgutil.iter_modules(metrics.__path__)} & set(metrics.__all__)
+
+
+@pytest.mark.parametrize("module", sorted(module.name for module in pkgutil.iter_modules(metrics.__path__)))
+def test_examples(module):
+    assert doctest.testmod(importlib.import_module(f"lebench.metrics.{module}")).failed == 0

@@ -1,0 +1,168 @@
+"""The conformance checks accept what is right and say what is wrong."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from lebench import registry
+from lebench.data.base import Split
+from lebench.metrics.base import KnownAnswer, Metric
+from lebench.tasks.base import Task
+from lebench.testing import check_metric, check_model, check_task
+
+ANSWER = KnownAnswer("two", lambda: {"x": np.array([2.0])}, 2.0, "by construction")
+GOOD = Metric(
+    "good", "g", "g", "a test", "higher", (0.0, 9.0), "1", (), (ANSWER,), lambda x: float(x[0]), "Return the first"
+)
+
+
+def changing(x):
+    value = float(x[0])
+    x[0] = 7
+    return value if value == 2 else 2.0
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"known_answers": ()}, "no known answer"),
+        ({"equation": ""}, "no equation"),
+        ({"summary": ""}, "needs a docstring"),
+        ({"direction": "up"}, "direction is 'up'"),
+        ({"bounds": (3.0, 9.0)}, "outside the bounds"),
+        ({"bounds": (1.0, 1.0)}, "not a smallest and a largest"),
+        ({"function": lambda x: 2.5}, "expected 2.0, got 2.5"),
+        ({"function": lambda x: x[0]}, "a Python float is needed"),
+        ({"function": changing}, "changes its inputs"),
+        ({"function": lambda x: 1 / 0}, "ZeroDivisionError"),
+        ({"known_answers": (replace(ANSWER, source=""),)}, "where it comes from"),
+    ],
+)
+def test_metrics(change, complaint):
+    assert check_metric(GOOD) == []
+    complaints = check_metric(replace(GOOD, **change))
+    assert any(complaint in text for text in complaints), complaints
+
+
+def test_a_function_that_is_no_metric():
+    def nothing():
+        pass
+
+    assert "not registered" in check_metric(nothing)[0]
+
+
+class Centres:
+    """A fitted nearest-centre classifier; `wrong` names what it does badly."""
+
+    def __init__(self, split, wrong, noise=0.0):
+        x = split.x_train.reshape(len(split.x_train), -1)
+        self.means = np.array([x[split.y_train == c].mean(axis=0) for c in range(split.classes)])
+        self.bias = -0.5 * (self.means**2).sum(axis=1) + noise
+        self.wrong = wrong
+
+    def features(self, x):
+        return x.reshape(len(x), -1).astype(np.float32 if self.wrong == "dtype" else np.float64)
+
+    def head(self):
+        return self.means, self.bias
+
+    def predict(self, x):
+        scores = self.features(x) @ self.means.T + self.bias
+        return scores[:, ::-1] if self.wrong == "order" else scores
+
+
+@dataclass(frozen=True)
+class Model:
+    wrong: str = ""
+    capabilities: ClassVar[frozenset[str]] = frozenset({"predict", "features"})
+
+    def fit(self, split, seed):
+        noise = np.random.default_rng().random() if self.wrong == "seed" else 0.0
+        return Centres(split, self.wrong, noise)
+
+
+@dataclass(frozen=True)
+class Boastful(Model):
+    capabilities: ClassVar[frozenset[str]] = frozenset({"predict", "features", "gram"})
+
+
+@dataclass(frozen=True)
+class Shy(Model):
+    capabilities: ClassVar[frozenset[str]] = frozenset({"predict"})
+
+
+class Plain(Model):
+    def __init__(self):
+        object.__setattr__(self, "wrong", "")
+
+    def __repr__(self):
+        return "another every time"
+
+
+@pytest.fixture
+def split():
+    rng = np.random.default_rng(0)
+    y = np.arange(12) % 3
+    return Split(rng.standard_normal((12, 4)), y, rng.standard_normal((6, 4)), y[:6], ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("model", "complaint"),
+    [
+        (Boastful(), "declares gram, but"),
+        (Shy(), "offers features without declaring it"),
+        (Model("dtype"), "dtype float32, float64 is needed"),
+        (Model("order"), "not C-contiguous"),
+        (Model("seed"), "differs between two fits with the same seed"),
+    ],
+)
+def test_models(model, complaint, split):
+    assert check_model(Model(), split) == []
+    complaints = check_model(model, split)
+    assert any(complaint in text for text in complaints), complaints
+
+
+def test_what_is_no_model(split):
+    class NoModel:
+        capabilities = frozenset({"telepathy"})
+
+    complaints = check_model(NoModel(), split)
+    assert "frozen dataclass" in complaints[0]
+    assert "unknown capabilities ['telepathy']" in complaints[1]
+
+
+@pytest.mark.parametrize("name", ["constant", "knn", "rbf"])
+def test_registered_models_conform_on_digits(name):
+    assert check_model(registry.models.get(name)()) == []
+
+
+TASK = Task(
+    "family/question", "collapse", "A question", "A. Author 2026", 1, "digits", ("predict",), "cdnv", ("cdnv",), dict
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"name": "question"}, "not 'family/question'"),
+        ({"track": "speed"}, "the track 'speed'"),
+        ({"version": 0}, "the version is 0"),
+        ({"primary": "nc4"}, "not among its metrics"),
+        ({"metrics": ("cdnv", "cdmv@train")}, "did you mean 'cdnv'"),
+        ({"primary": "within_class_similarity", "metrics": ("within_class_similarity",)}, "it cannot rank"),
+        ({"needs": (("gram", "psychic"),)}, "needs 'psychic'"),
+        ({"dataset": "imaginary"}, "the dataset 'imaginary'"),
+        ({"reference": ""}, "no reference"),
+        ({"variants": ()}, "no variants"),
+    ],
+)
+def test_tasks(change, complaint):
+    assert check_task(TASK) == []
+    complaints = check_task(replace(TASK, **change))
+    assert any(complaint in text for text in complaints), complaints
+
+
+def test_registered_tasks_conform():
+    assert [complaint for name in registry.tasks.names() for complaint in check_task(name)] == []
