@@ -210,8 +210,7 @@ def look_again(
 ) -> ClassStatistics:
     """Return the statistics completed by a second pass over the points.
 
-    One product of the deviations h - mu_y with [M; W] gives the scatter, the nearest centre and the classifier's
-    choice.
+    One product of the deviations h - mu_y with [M; W] gives scatter, nearest centre and the classifier's choice.
     Deviations of float32 features are taken in float32 about the rounded means, which costs no more than the rounding
     of the features did; what the rounding of the means left is put back in float64, and all sums are float64.
 
