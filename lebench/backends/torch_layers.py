@@ -294,10 +294,10 @@ class Tape:
         n, k = len(self.x), len(cotangents)
         signals = [self.scores.new_empty((n, k, *call.shape[1:])) for call in calls]
         for index, cotangent in enumerate(cotangents):
-            gradients = torch.autograd.grad(
+            arrived = torch.autograd.grad(
                 self.scores, [call.edge for call in calls], cotangent, retain_graph=True, allow_unused=True
             )
-            for signal, gradient in zip(signals, gradients, strict=True):
+            for signal, gradient in zip(signals, arrived, strict=True):
                 signal[:, index] = 0 if gradient is None else gradient
         by_call = iter(signals)
         return {id(layer): [next(by_call) for _ in self.calls[id(layer)]] for layer in self.plan.layers}

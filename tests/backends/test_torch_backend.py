@@ -222,9 +222,7 @@ def test_a_vanishing_denominator_is_reported_by_source(blobs):
 
 def test_a_module_of_ones_own_is_scored(digits):
     def small(shape, outputs):
-        return nn.Sequential(
-            nn.Conv2d(shape[2], 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 6, outputs)
-        )
+        return nn.Sequential(nn.Conv2d(shape[2], 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 6, outputs))
 
     x, y = digits.x_train[:60], digits.y_train[:60]
     fitted = fit(small, x, y, 10)
