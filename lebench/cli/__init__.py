@@ -11,12 +11,10 @@ from lebench.errors import LebenchError, LebenchWarning
 
 def main() -> None:
     """Run ``lebench``; an error of the user's is one line on stderr and exit code 2."""
-    import typer
+    import click
 
     from lebench.cli.app import app
 
-    # typer brings its own copy of click or uses the installed one, depending on its version.
-    usage_error: type[Any] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
     with warnings.catch_warnings():
         # Warnings of libraries are for engineers, who run Python with -W.
         warnings.simplefilter("default" if sys.warnoptions else "ignore")
@@ -26,11 +24,13 @@ def main() -> None:
             code = app(standalone_mode=False)
         except LebenchError as error:
             _fail(str(error))
-        except usage_error as error:
-            message = error.format_message().removeprefix("Value error, ").rstrip(".")
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            sys.exit(2)
+        except click.ClickException as error:
             context = getattr(error, "ctx", None)
-            _fail(f"{message}; see '{context.command_path if context else 'lebench'} --help'")
-        except typer.Abort:
+            _fail(f"{error.format_message().rstrip('.')}; see '{context.command_path if context else 'lebench'} --help'")
+        except click.Abort:
             _fail("interrupted", 130)
         except BrokenPipeError:
             # The reader of a pipe (head, less) has left: nothing is wrong.

@@ -1,206 +1,171 @@
-"""The command line's commands, thin: parse, call the API, print."""
+"""The command line's commands, thin: parse, call the API, print.
+
+click rather than typer, which imports pydantic before it runs a command: ``lebench list`` has to answer at once.
+"""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
+import click
 
 from lebench import registry
 
-app = typer.Typer(
-    name="lebench",
-    help="Benchmark generalization, local elasticity and neural collapse of networks and kernels.",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-site_app = typer.Typer(help="The documentation site and its leaderboard pages.")
-app.add_typer(site_app, name="site")
+_FOLDER = click.Path(path_type=Path)
 
 
-class Kind(StrEnum):
-    """What can be listed."""
+def _common(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds options which several commands share."""
 
-    tasks = "tasks"
-    models = "models"
-    metrics = "metrics"
-    datasets = "datasets"
-    backends = "backends"
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for name in reversed(names):
+            command = _OPTIONS[name](command)
+        return command
 
-
-Plugins = Annotated[
-    list[Path], typer.Option("--plugin", help="Python file that registers models, tasks, ... (repeatable).")
-]
-Results = Annotated[Path, typer.Option("--results", "-o", help="Folder of the records.")]
-Entries = Annotated[
-    Path | None, typer.Option(help="Folder of leaderboard entries; by default the one of this checkout.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+    return decorate
 
 
-def _load(plugins: list[Path]) -> None:
-    for plugin in plugins:
+def _load_plugins(context: click.Context, parameter: click.Parameter, value: tuple[Path, ...]) -> tuple[Path, ...]:
+    for plugin in value:
         registry.load_plugin(plugin)
+    return value
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
+_OPTIONS = {
+    "model": click.option(
+        "--model",
+        "-m",
+        "models",
+        multiple=True,
+        required=True,
+        help="Model, glob or tag: resnet, 'mlp[width=4096]' (repeatable).",
+    ),
+    "task": click.option("--task", "-t", "tasks", multiple=True, help="Task, glob or track (repeatable)."),
+    "results": click.option(
+        "--results", "-o", type=_FOLDER, default=Path("results"), show_default=True, help="Folder of the records."
+    ),
+    "entries": click.option(
+        "--entries", type=_FOLDER, help="Folder of leaderboard entries; by default the one of this checkout."
+    ),
+    "baselines": click.option(
+        "--baselines/--no-baselines", default=True, help="Whether to read the leaderboard's entries too."
+    ),
+    "jobs": click.option("--jobs", "-j", type=int, help="Worker processes; by default one a core."),
+    "plugin": click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        type=_FOLDER,
+        callback=_load_plugins,
+        is_eager=True,
+        expose_value=False,
+        help="Python file that registers models, tasks, ... (repeatable).",
+    ),
+    "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    "csv": click.option("--csv", "as_csv", is_flag=True, help="Print CSV."),
+}
 
-        typer.echo(f"lebench {version('lebench')}")
-        raise typer.Exit
 
-
-@app.callback(invoke_without_command=True)
-def _root(
-    context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit(2)
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lebench", message="lebench %(version)s")
+def app() -> None:
+    """Benchmark generalization, local elasticity and neural collapse of networks and kernels."""
 
 
 @app.command("list")
-def list_(kind: Kind, plugin: Plugins = [], json: AsJson = False) -> None:  # noqa: B006
+@click.argument("kind", type=click.Choice([f"{kind}s" for kind in registry.REGISTRIES]))
+@_common("plugin", "json")
+def list_(kind: str, as_json: bool) -> None:
     """List what is registered: tasks, models, metrics, datasets or backends."""
     from lebench.cli import catalogue
 
-    _load(plugin)
-    typer.echo(catalogue.listing(kind.value, as_json=json))
+    click.echo(catalogue.listing(kind, as_json=as_json))
 
 
 @app.command()
-def info(name: str, plugin: Plugins = [], json: AsJson = False) -> None:  # noqa: B006
-    """Show what a task, model, metric, dataset or backend is: definition, reference, parameters."""
+@click.argument("name")
+@_common("plugin", "json")
+def info(name: str, as_json: bool) -> None:
+    """Show what a task, model, metric, dataset or backend is."""
     from lebench.cli import catalogue
 
-    _load(plugin)
-    typer.echo(catalogue.description(name, as_json=json))
+    click.echo(catalogue.description(name, as_json=as_json))
 
 
 @app.command()
-def run(
-    model: Annotated[
-        list[str], typer.Option("--model", "-m", help="Model, glob or tag: resnet, 'mlp[width=4096]' (repeatable).")
-    ],
-    task: Annotated[
-        list[str], typer.Option("--task", "-t", help="Task, glob or track (repeatable).", show_default="digits/*")
-    ] = ["digits/*"],  # noqa: B006
-    seeds: Annotated[int, typer.Option(help="Number of seeds: 0, 1, ...")] = 3,
-    backend: Annotated[str | None, typer.Option(help="Backend of the networks.", show_default="the model's")] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", help="Worker processes.", show_default="cores")] = None,
-    results: Results = Path("results"),
-    force: Annotated[bool, typer.Option("--force", help="Compute again what is there already.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
-    time_limit: Annotated[float, typer.Option(help="Seconds a cell may take.")] = 1800.0,
-    memory_limit: Annotated[
-        float | None, typer.Option(help="GB a worker may use.", show_default="its share of the free memory")
-    ] = None,
-    plugin: Plugins = [],  # noqa: B006
-    entries: Entries = None,
-) -> None:
-    """Score models on tasks; what is there already is not computed again."""
+@_common("model", "task", "results", "jobs", "entries", "plugin")
+@click.option("--seeds", type=int, default=3, show_default=True, help="Number of seeds: 0, 1, ...")
+@click.option("--backend", help="Backend of the networks; by default the model's own.")
+@click.option("--force", is_flag=True, help="Compute again what is there already.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option("--time-limit", type=float, default=1800.0, show_default=True, help="Seconds a cell may take.")
+@click.option("--memory-limit", type=float, help="GB a worker may use; by default its share of what is free.")
+@click.pass_context
+def run(context: click.Context, **options: Any) -> None:
+    """Score models on tasks (by default all on digits); what is there already is not computed again."""
     from lebench.cli import running
 
-    code = running.run(
-        models=model,
-        tasks=task,
-        seeds=seeds,
-        backend=backend,
-        jobs=jobs,
-        results=results,
-        force=force,
-        dry_run=dry_run,
-        time_limit=time_limit,
-        memory_limit=memory_limit,
-        plugins=plugin,
-        entries=entries,
-    )
-    raise typer.Exit(code)
+    context.exit(running.run(**options))
 
 
 @app.command()
-def show(
-    model: Annotated[list[str] | None, typer.Argument(help="Models to show.", show_default="all")] = None,
-    task: Annotated[
-        list[str] | None, typer.Option("--task", "-t", help="Show every metric of these tasks (repeatable).")
-    ] = None,
-    results: Results = Path("results"),
-    baselines: Annotated[bool, typer.Option(help="Show the leaderboard's entries beside them.")] = True,
-    plugin: Plugins = [],  # noqa: B006
-    entries: Entries = None,
-    json: AsJson = False,
-    csv: AsCsv = False,
-) -> None:
-    """Show results: a table per track, or every metric of some tasks."""
+@click.argument("models", nargs=-1)
+@_common("task", "results", "baselines", "entries", "plugin", "json", "csv")
+def show(**options: Any) -> None:
+    """Show results: a table per track, or with --task every metric of it."""
     from lebench.cli import reading
 
-    _load(plugin)
-    reading.show(model or [], task or [], results, baselines, entries, as_json=json, as_csv=csv)
+    reading.show(**options)
 
 
 @app.command()
-def compare(
-    a: str,
-    b: str,
-    task: Annotated[
-        list[str] | None, typer.Option("--task", "-t", help="Compare every metric of these tasks (repeatable).")
-    ] = None,
-    results: Results = Path("results"),
-    baselines: Annotated[bool, typer.Option(help="Find the models among the leaderboard's entries too.")] = True,
-    plugin: Plugins = [],  # noqa: B006
-    entries: Entries = None,
-    json: AsJson = False,
-    csv: AsCsv = False,
-) -> None:
+@click.argument("a")
+@click.argument("b")
+@_common("task", "results", "baselines", "entries", "plugin", "json", "csv")
+def compare(**options: Any) -> None:
     """Compare two models: differences paired over seeds, with intervals."""
     from lebench.cli import reading
 
-    _load(plugin)
-    reading.compare(a, b, task or [], results, baselines, entries, as_json=json, as_csv=csv)
+    reading.compare(**options)
 
 
 @app.command()
-def calibrate(
-    metric: Annotated[list[str] | None, typer.Argument(help="Metrics or globs.", show_default="all")] = None,
-    plugin: Plugins = [],  # noqa: B006
-    json: AsJson = False,
-) -> None:
-    """Check every metric against known answers, on every installed backend and dtype."""
+@click.argument("metrics", nargs=-1)
+@_common("plugin", "json")
+@click.pass_context
+def calibrate(context: click.Context, metrics: tuple[str, ...], as_json: bool) -> None:
+    """Check every metric against known answers, on every installed array library and dtype."""
     from lebench.cli import calibration
 
-    _load(plugin)
-    raise typer.Exit(calibration.show(metric or [], as_json=json))
+    context.exit(calibration.show(metrics, as_json=as_json))
 
 
 @app.command()
-def baselines(
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", help="Worker processes.", show_default="cores")] = None,
-    results: Results = Path("results"),
-    entries: Entries = None,
-) -> None:
+@_common("jobs", "results", "entries")
+@click.pass_context
+def baselines(context: click.Context, **options: Any) -> None:
     """Run what has changed of the leaderboard's baselines and write their entries (maintainers)."""
     from lebench.cli import running
 
-    raise typer.Exit(running.baselines(jobs=jobs, results=results, entries=entries))
+    context.exit(running.baselines(**options))
 
 
-@site_app.command("build")
-def site_build(
-    entries: Entries = None,
-    out: Annotated[Path, typer.Option(help="Folder of the documentation's sources.")] = Path("docs"),
-) -> None:
+@app.group()
+def site() -> None:
+    """The documentation site and its leaderboard pages."""
+
+
+@site.command("build")
+@_common("entries")
+@click.option(
+    "--out", type=_FOLDER, default=Path("docs"), show_default=True, help="Folder of the documentation's sources."
+)
+def site_build(entries: Path | None, out: Path) -> None:
     """Write the generated pages of the site from the entries."""
-    from lebench import site
     from lebench.cli.reading import entries_folder
+    from lebench.site import build
 
-    pages = site.build(entries_folder(entries), out)
-    typer.echo(f"{len(pages)} pages written under {out}")
+    pages = build(entries_folder(entries), out)
+    click.echo(f"{len(pages)} pages written under {out}")

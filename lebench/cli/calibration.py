@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-import typer
+import click
 
 from lebench.calibrate import calibrate
 from lebench.cli import reading
@@ -16,7 +16,7 @@ def show(patterns: Sequence[str], *, as_json: bool) -> int:
     results = calibrate(patterns or None)
     out = [result for result in results if not result["ok"]]
     if as_json:
-        typer.echo(json.dumps(results, indent=1))
+        click.echo(json.dumps(results, indent=1))
         return int(bool(out))
     ways = list(dict.fromkeys((result["backend"], result["dtype"]) for result in results))
     answers: dict[tuple[str, str], dict[tuple[str, str], dict[str, object]]] = {}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from lebench import board, registry
 from lebench.board.ranking import by_seed
@@ -36,12 +36,12 @@ def entries_folder(chosen: Path | None) -> Path:
 
 
 def show(
+    *,
     models: Sequence[str],
     tasks: Sequence[str],
     results: Path,
     baselines: bool,
     entries: Path | None,
-    *,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -71,13 +71,13 @@ def show(
 
 
 def compare(
+    *,
     a: str,
     b: str,
     tasks: Sequence[str],
     results: Path,
     baselines: bool,
     entries: Path | None,
-    *,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -331,6 +331,6 @@ def _rank(ranks: tuple[int, int], count: int) -> str:
 def _dump(table: pd.DataFrame, as_json: bool) -> None:
     if as_json:
         rows = json.loads(table.to_json(orient="records", double_precision=15))
-        typer.echo(json.dumps(rows, indent=1))
+        click.echo(json.dumps(rows, indent=1))
     else:
-        typer.echo(table.to_csv(index=False).rstrip("\n"))
+        click.echo(table.to_csv(index=False).rstrip("\n"))

@@ -37,6 +37,9 @@ BASELINES = (
 )
 BASELINE_SEEDS = 5
 
+#: What runs if no task is named: the suite on embedded data.
+DEFAULT_TASKS = "digits/*"
+
 _INTERRUPTED = 130
 
 
@@ -52,13 +55,12 @@ def run(
     dry_run: bool,
     time_limit: float,
     memory_limit: float | None,
-    plugins: Sequence[Path],
     entries: Path | None,
 ) -> int:
     """Run cells and print how they did; return the exit code."""
     if seeds < 1:
         raise LebenchError(f"--seeds must be at least 1, not {seeds}")
-    plan = make_plan(tasks, models, range(seeds), backend, plugins)
+    plan = make_plan(tasks or [DEFAULT_TASKS], models, range(seeds), backend)
     console = reading.make_console()
     store = Store(results)
     if dry_run:
@@ -82,7 +84,7 @@ def run(
 def baselines(*, jobs: int | None, results: Path, entries: Path | None) -> int:
     """Bring the baselines up to date and write their entries; return the exit code."""
     folder = reading.entries_folder(entries)
-    plan = make_plan(["digits/*"], BASELINES, range(BASELINE_SEEDS))
+    plan = make_plan([DEFAULT_TASKS], BASELINES, range(BASELINE_SEEDS))
     console = reading.make_console()
     store = Store(results)
     store.prepare()

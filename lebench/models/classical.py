@@ -88,7 +88,7 @@ class LinearClassifier:
     """A linear map with softmax, whose kernel is <x, x'> + 1 for every step and every weight."""
 
     def __init__(self, weights: FloatArray, bias: FloatArray) -> None:
-        self._weights = weights
+        self._weights = np.ascontiguousarray(weights)
         self._bias = bias
 
     def predict(self, x: FloatArray) -> FloatArray:
