@@ -1,8 +1,8 @@
 """Empirical tangent kernels: layer-wise structure against the Jacobian contraction of torch.func.
 
 Ratios of CPU seconds, one thread, interleaved in one run, median [min, max] of the rounds; errors relative to the
-largest entry of the kernel of 4 inputs by Jacobians in float64; peaks of memory beyond network and inputs,
-each in a process of its own.
+largest entry of the kernel of 4 inputs by Jacobians in float64; peaks of memory beyond network and inputs, each in a
+process of its own.
 
     python benchmarks/entk_bench.py [--rounds 5] [--only mlp|mlp512|digits|resnet]
 """
