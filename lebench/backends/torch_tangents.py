@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from lebench.backends.torch_chains import Trace
 from lebench.backends.torch_layers import (
     Factor,
     Irregular,
@@ -35,6 +36,9 @@ BUDGET_BYTES = 240 * 2**20
 
 #: What a further pass over a block of classes costs, relative to the backward passes of all classes.
 _PASS_COST = 0.2
+
+#: Inputs whose own products are taken from one square of products: small, because the rest of it is thrown away.
+_OWN_BLOCK = 8
 
 #: Largest table of position pairs, in elements.
 _TABLE_ELEMENTS = 2**23
@@ -164,6 +168,39 @@ def tangent_products(module: nn.Module, sources: Tensor, cotangents: Tensor, tar
         return result
 
     return _with_layout(module, at_sources, compute)
+
+
+def own_products(module: nn.Module, x: Tensor, cotangents: Tensor) -> Tensor:
+    """Compute the diagonal ``P[i, i]`` of :func:`tangent_products` on one set of inputs, and nothing else.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Maps inputs (n, ...) to scores (n, C) or (n,); in evaluation mode.
+    x : Tensor of shape (n, ...)
+    cotangents : Tensor of shape (n, C)
+        Coefficients of the scores at each input.
+
+    Returns
+    -------
+    Tensor of shape (n, C)
+        In the dtype of the module.
+
+    Raises
+    ------
+    LebenchError
+        As :func:`tangent_products`.
+    """
+    inputs = prepared(module, x)
+
+    def compute(plan: Layout, probe: Tape) -> Tensor:
+        if plan.chain and cotangents.shape == (len(inputs), probe.scores.shape[1]):
+            return Trace.of(list(plan.chain), inputs).own_change(list(plan.chain), cotangents.to(probe.scores))
+        blocks = slices(len(inputs), _OWN_BLOCK)
+        squares = [tangent_products(module, inputs[rows], cotangents[rows], inputs[rows]) for rows in blocks]
+        return torch.cat([square.diagonal().T for square in squares])
+
+    return _with_layout(module, inputs, compute)
 
 
 def _with_layout(module: nn.Module, x: Tensor, compute: Callable[[Layout, Tape], R]) -> R:

@@ -29,7 +29,8 @@ def main() -> None:
             sys.exit(2)
         except click.ClickException as error:
             context = getattr(error, "ctx", None)
-            _fail(f"{error.format_message().rstrip('.')}; see '{context.command_path if context else 'lebench'} --help'")
+            command = context.command_path if context else "lebench"
+            _fail(f"{error.format_message().rstrip('.')}; see '{command} --help'")
         except click.Abort:
             _fail("interrupted", 130)
         except BrokenPipeError:

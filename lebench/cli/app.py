@@ -103,7 +103,7 @@ def info(name: str, as_json: bool) -> None:
 @click.option("--time-limit", type=float, default=1800.0, show_default=True, help="Seconds a cell may take.")
 @click.option("--memory-limit", type=float, help="GB a worker may use; by default its share of what is free.")
 @click.pass_context
-def run(context: click.Context, **options: Any) -> None:
+def run(context: click.Context, /, **options: Any) -> None:
     """Score models on tasks (by default all on digits); what is there already is not computed again."""
     from lebench.cli import running
 
@@ -145,7 +145,7 @@ def calibrate(context: click.Context, metrics: tuple[str, ...], as_json: bool) -
 @app.command()
 @_common("jobs", "results", "entries")
 @click.pass_context
-def baselines(context: click.Context, **options: Any) -> None:
+def baselines(context: click.Context, /, **options: Any) -> None:
     """Run what has changed of the leaderboard's baselines and write their entries (maintainers)."""
     from lebench.cli import running
 
