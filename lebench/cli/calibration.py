@@ -29,7 +29,7 @@ def show(patterns: Sequence[str], *, as_json: bool) -> int:
     )
     for (metric, answer), row in answers.items():
         cells = [_deviation(row[way]) if way in row else "–" for way in ways]
-        table.add_row(metric, answer, f"{next(iter(row.values()))['expected']:.8g}", *cells)
+        reading.add_row(table, metric, answer, f"{next(iter(row.values()))['expected']:.8g}", *cells)
     console = reading.make_console()
     console.print(table)
     for result in out:
@@ -39,11 +39,12 @@ def show(patterns: Sequence[str], *, as_json: bool) -> int:
             f"tolerance {result['tolerance']:.1e}",
             style="red",
             highlight=False,
+            markup=False,
         )
-    console.print(f"{len(results)} checks, {len(out)} out of tolerance", highlight=False)
+    console.print(f"{len(results)} checks, {len(out)} out of tolerance", highlight=False, markup=False)
     return int(bool(out))
 
 
 def _deviation(result: dict[str, object]) -> str:
     text = "none" if result["deviation"] is None else f"{result['deviation']:.0e}"
-    return text if result["ok"] else f"[red]{text} OUT[/]"
+    return text if result["ok"] else f"{text} OUT"

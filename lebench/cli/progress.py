@@ -35,7 +35,7 @@ def display(console: Console) -> Iterator[Callable[[Event], None]]:
 
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
@@ -58,7 +58,7 @@ class _Plain:
         match event:
             case RunStarted():
                 self._total = event.cells
-                self._console.print(_opening(event), highlight=False)
+                self._console.print(_opening(event), highlight=False, markup=False)
             case CellDone(record, _) if record.status != "skipped":
                 self._done += 1
                 width = len(str(self._total))
@@ -87,7 +87,7 @@ class _Live:
             case RunStarted():
                 self._cells = event.cells
                 self._progress.update(self._run, total=max(event.fits, 1), note=f"0/{event.cells} cells")
-                self._console.print(_opening(event), highlight=False)
+                self._console.print(_opening(event), highlight=False, markup=False)
             case JobStarted(job):
                 self._bars[_key(job)] = self._progress.add_task(_name(job), total=None, note="starting")
             case FitStarted(job, cell, variant):

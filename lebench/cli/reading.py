@@ -63,11 +63,11 @@ def show(
         return
     for track in TRACKS:
         of_track = table[table["track"] == track]
-        if len(of_track):
+        if of_track["value"].notna().any():
             console.print(_track(of_track, track, own))
-    console.print(_legend(table), style="dim", highlight=False)
+    console.print(_legend(table), style="dim", highlight=False, markup=False)
     for line in _without_score(table):
-        console.print(line, style="dim", highlight=False)
+        console.print(line, style="dim", highlight=False, markup=False)
 
 
 def compare(
@@ -98,7 +98,8 @@ def compare(
     shown = make_table(f"{a} against {b}", ("task", "metric", a, b, "difference", "95% interval", "seeds", "verdict"))
     for row in rows:
         interval = "" if row["lower"] is None else f"[{_number(row['lower'], True)}, {_number(row['upper'], True)}]"
-        shown.add_row(
+        add_row(
+            shown,
             row["task"],
             _titled(row["metric"]),
             _number(row["a"]),
@@ -114,6 +115,7 @@ def compare(
         "Differences are paired: a seed gives both models the same split. The interval is Student's t over seeds.",
         style="dim",
         highlight=False,
+        markup=False,
     )
 
 
@@ -137,7 +139,8 @@ def report(labels: Sequence[str], results: Path, entries: Path | None, console: 
         for label, place in sorted(rows, key=lambda row: (row[1].task, row[0])):
             best, value = _best(rivals[rivals["model"].isin(others)], place.task, place.metric)
             count = 1 + len(place.ahead) + len(place.tied) + len(place.behind)
-            shown.add_row(
+            add_row(
+                shown,
                 place.task,
                 _titled(place.metric),
                 label,
@@ -153,6 +156,7 @@ def report(labels: Sequence[str], results: Path, entries: Path | None, console: 
         f"Intervals are Student's t over {seeds} seeds (split, initialization, batches).{rank} Controls do not count.",
         style="dim",
         highlight=False,
+        markup=False,
     )
 
 
@@ -248,7 +252,7 @@ def _track(table: pd.DataFrame, track: str, own: set[str]) -> Table:
             seeds = values[task].get(model)
             cells.append(_mean(board.mean_interval(seeds.values())) if seeds else "–")
         style = "dim" if board.is_control(model) else "bold" if model in own else ""
-        shown.add_row(model + (" (control)" if board.is_control(model) else ""), *cells, style=style)
+        add_row(shown, model + (" (control)" if board.is_control(model) else ""), *cells, style=style)
     return shown
 
 
@@ -258,7 +262,7 @@ def _every_metric(table: pd.DataFrame, task: str) -> Table:
     for metric in registry.tasks.get(task).metrics:
         values = by_seed(table, task, metric)
         cells = [_mean(board.mean_interval(values[m].values())) if m in values else "–" for m in models]
-        shown.add_row(_titled(metric), *cells)
+        add_row(shown, _titled(metric), *cells)
     return shown
 
 
@@ -292,12 +296,20 @@ def make_table(title: str, columns: Sequence[str]) -> Table:
     """Return an empty table in the style of all tables of the command line."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(columns):
         text = number == 0 or name in ("metric", "model", "verdict", "task", "best other", "known answer")
-        table.add_column(name, justify="left" if text else "right", no_wrap=number == 0)
+        table.add_column(Text(name), justify="left" if text else "right", no_wrap=number == 0)
     return table
+
+
+def add_row(table: Table, *cells: str, style: str = "") -> None:
+    """Add a row of plain text: the brackets of ``mlp[width=4096]`` are not markup."""
+    from rich.text import Text
+
+    table.add_row(*map(Text, cells), style=style)
 
 
 def _titled(metric: str) -> str:

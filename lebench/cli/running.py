@@ -121,7 +121,7 @@ def baselines(*, jobs: int | None, results: Path, entries: Path | None) -> int:
 def _explain_skipped(plan: Plan, console: Console) -> None:
     reasons = Counter((cell.label, cell.cell.task, cell.unmet) for cell in plan.skipped)
     for label, task, reason in sorted(reasons, key=str):
-        console.print(f"skipped: {label} on {task}: {reason}", style="dim", highlight=False)
+        console.print(f"skipped: {label} on {task}: {reason}", style="dim", highlight=False, markup=False)
 
 
 def _print_plan(plan: Plan, store: Store, force: bool, console: Console) -> None:
@@ -129,25 +129,28 @@ def _print_plan(plan: Plan, store: Store, force: bool, console: Console) -> None
     missing = {cell.cell.key for job in todo for cell in job.cells}
     for job in plan.jobs:
         console.print(
-            f"job: {job.label} on {job.backend}, {job.dataset}, seed {job.seed}: {job.fits} fits", highlight=False
+            f"job: {job.label} on {job.backend}, {job.dataset}, seed {job.seed}: {job.fits} fits",
+            highlight=False,
+            markup=False,
         )
         for cell in job.cells:
             state = "to do" if cell.cell.key in missing else "done"
-            console.print(f"  {state:5}  {cell.cell.task}  ({cell.cell.key[:12]})", highlight=False)
+            console.print(f"  {state:5}  {cell.cell.task}  ({cell.cell.key[:12]})", highlight=False, markup=False)
     _explain_skipped(plan, console)
-    console.print(f"{len(missing)} cells to do, {sum(job.fits for job in todo)} fits", highlight=False)
+    console.print(f"{len(missing)} cells to do, {sum(job.fits for job in todo)} fits", highlight=False, markup=False)
 
 
 def _conclude(summary: Summary, results: Path, console: Console) -> int:
     parts = [f"{summary.done} cells computed", f"{summary.reused} known from before"]
     if summary.skipped:
         parts.append(f"{summary.skipped} skipped")
-    console.print(f"{', '.join(parts)} in {summary.wall_s:.0f} s; records in {results}/", highlight=False)
+    console.print(f"{', '.join(parts)} in {summary.wall_s:.0f} s; records in {results}/", highlight=False, markup=False)
     for record in summary.failures:
         console.print(
             f"{record.status}: {record.label} on {record.cell.task}, seed {record.cell.seed}: {record.reason}",
             style="red",
             highlight=False,
+            markup=False,
         )
     if summary.interrupted:
         console.print(f"interrupted: {summary.left} cells are left; the same command goes on from here", style="yellow")

@@ -141,7 +141,7 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "results"
     command = [sys.executable, "-c", "from lebench.cli import main; main()", "run", "-m", "knn", "-m", "constant"]
     done = subprocess.run(
-        [*command, "-t", "digits/accuracy", "--seeds", "2", "-o", folder], capture_output=True, text=True
+        [*command, "-m", "knn[k=5]", "-t", "digits/accuracy", "--seeds", "2", "-o", folder], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
@@ -149,8 +149,10 @@ def finished(tmp_path_factory):
 
 def test_a_run_prints_a_line_per_cell_and_a_table(finished):
     _, out = finished
-    assert "4 cells to compute" in out
-    assert "[4/4]" in out
+    assert "6 cells to compute" in out
+    assert "[6/6]" in out
+    # Brackets are markup to the library that draws the tables.
+    assert out.count("knn[k=5]") == 3
     assert "digits/accuracy" in out
     assert "95% interval" in out
 
@@ -174,8 +176,9 @@ def test_show_and_compare_print_tables_json_and_csv(finished, lebench):
     folder = finished[0]
     code, out, _ = lebench("show", "-o", folder, "--no-baselines")
     assert code == 0
-    assert "knn" in out
+    assert "knn[k=5]" in out
     assert "constant (control)" in out
+    assert "Collapse" not in out
 
     rows = json.loads(lebench("show", "knn", "-o", folder, "--no-baselines", "--json")[1])
     accuracy = next(row for row in rows if row["metric"] == "accuracy")
