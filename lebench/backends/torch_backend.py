@@ -18,7 +18,7 @@ from lebench.arrays import FloatArray, IntArray
 from lebench.backends.base import Builder, Loss, Recipe
 from lebench.backends.torch_build import build
 from lebench.backends.torch_steps import step_changes
-from lebench.backends.torch_tangents import empirical_ntk, own_products, tangent_products
+from lebench.backends.torch_tangents import empirical_ntk, first_order_changes
 from lebench.capabilities import SimilarityKind, Trajectory
 from lebench.errors import DataError, LebenchError, TrainingError
 from lebench.progress import report
@@ -253,12 +253,9 @@ class FittedNetwork:
             at_targets, at_source = step_changes(self.module, x, wanted, self._loss_name, x_to, step)
             return _Moved(at_targets, at_source, direction, step * length)
         # First order, per unit step along the unit gradient: every kind is a ratio, so the length drops out.
-        length = torch.ones_like(length)
-        if len(x) == len(x_to) and torch.equal(x, x_to):
-            change = -tangent_products(self.module, x, direction, x)
-            return _Moved(change, change.diagonal().T, direction, length)
-        change = -tangent_products(self.module, x, direction, x_to)
-        return _Moved(change, -own_products(self.module, x, direction), direction, length)
+        same = len(x) == len(x_to) and torch.equal(x, x_to)
+        at_targets, at_source = first_order_changes(self.module, x, direction, x if same else x_to)
+        return _Moved(-at_targets, -at_source, direction, torch.ones_like(length))
 
     def _loss_gradient(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return direction (n, C) and length (n,) of the loss gradient in the scores.

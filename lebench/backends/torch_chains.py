@@ -89,18 +89,17 @@ class Trace:
                 gradients.append(below.mul_((z > 0).to(z)[:, None]))
         return gradients[::-1]
 
-    def own_change(self, layers: list[nn.Linear], cotangents: Tensor) -> Tensor:
-        """Return J J^T e (n, C) for the cotangent e (n, C) of each sample, with its own Jacobian J.
+    def own_change(self, layers: list[nn.Linear], gradients: list[Tensor]) -> Tensor:
+        """Return J J^T e (n, C) for each sample with its own Jacobian J, given what :meth:`backward` makes of its e.
 
         A change of the weights along J^T e is of rank one in each layer, g a^T, so its effect on the same sample is
         propagated forwards: dz = W da + (|a|^2 + 1) g.
         """
-        gradients = [g[:, 0] for g in self.backward(layers, cotangents[:, None])]
         with torch.no_grad():
             change = torch.zeros_like(self.a[0])
             for layer, a, z, g in zip(layers, self.a, self.z, gradients, strict=True):
                 size = a.square().sum(dim=1, keepdim=True) + (layer.bias is not None)
-                change = change @ layer.weight.T + size * g
+                change = change @ layer.weight.T + size * g[:, 0]
                 if layer is not layers[-1]:
                     change = change.mul_((z > 0).to(z))
         return change

@@ -170,37 +170,67 @@ def tangent_products(module: nn.Module, sources: Tensor, cotangents: Tensor, tar
     return _with_layout(module, at_sources, compute)
 
 
-def own_products(module: nn.Module, x: Tensor, cotangents: Tensor) -> Tensor:
-    """Compute the diagonal ``P[i, i]`` of :func:`tangent_products` on one set of inputs, and nothing else.
+def first_order_changes(
+    module: nn.Module, sources: Tensor, cotangents: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute :func:`tangent_products` and, for each source, its product with itself.
 
     Parameters
     ----------
-    module : torch.nn.Module
-        Maps inputs (n, ...) to scores (n, C) or (n,); in evaluation mode.
-    x : Tensor of shape (n, ...)
-    cotangents : Tensor of shape (n, C)
-        Coefficients of the scores at each input.
+    module, sources, cotangents, targets
+        See :func:`tangent_products`.
 
     Returns
     -------
-    Tensor of shape (n, C)
-        In the dtype of the module.
+    at_targets : Tensor of shape (n, m, C)
+        ``P[i, j, c]`` of :func:`tangent_products`.
+    at_sources : Tensor of shape (n, C)
+        The same with source i as the target.
 
     Raises
     ------
     LebenchError
         As :func:`tangent_products`.
     """
-    inputs = prepared(module, x)
+    inputs = prepared(module, sources)
 
-    def compute(plan: Layout, probe: Tape) -> Tensor:
-        if plan.chain and cotangents.shape == (len(inputs), probe.scores.shape[1]):
-            return Trace.of(list(plan.chain), inputs).own_change(list(plan.chain), cotangents.to(probe.scores))
-        blocks = slices(len(inputs), _OWN_BLOCK)
-        squares = [tangent_products(module, inputs[rows], cotangents[rows], inputs[rows]) for rows in blocks]
-        return torch.cat([square.diagonal().T for square in squares])
+    def compute(plan: Layout, probe: Tape) -> tuple[Tensor, Tensor]:
+        n, outputs = len(inputs), probe.scores.shape[1]
+        if plan.chain and cotangents.shape == (n, outputs):
+            others = None if sources is targets else prepared(module, targets)
+            return _chain_changes(list(plan.chain), inputs, cotangents.detach().to(probe.scores), others)
+        at_targets = tangent_products(module, inputs, cotangents, targets)
+        if sources is targets:
+            return at_targets, at_targets.diagonal().T
+        squares = [
+            tangent_products(module, inputs[rows], cotangents[rows], inputs[rows]) for rows in slices(n, _OWN_BLOCK)
+        ]
+        return at_targets, torch.cat([square.diagonal().T for square in squares])
 
     return _with_layout(module, inputs, compute)
+
+
+def _chain_changes(
+    layers: list[nn.Linear], sources: Tensor, cotangents: Tensor, targets: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Do the same for a dense ReLU network, with every forward and backward pass made once."""
+    with torch.no_grad():
+        trace1 = Trace.of(layers, sources)
+        backward1 = trace1.backward(layers, cotangents[:, None])
+        at_sources = trace1.own_change(layers, backward1)
+        trace2 = trace1 if targets is None else Trace.of(layers, targets)
+        m, outputs = trace2.z[-1].shape
+        unit = torch.eye(outputs, dtype=cotangents.dtype, device=cotangents.device)
+        result = cotangents.new_zeros((len(sources), m, outputs))
+        per_target = 2 * outputs * sum(layer.out_features for layer in layers) * unit.element_size()
+        for columns in slices(m, max(1, BUDGET_BYTES // per_target)):
+            part = Trace([a[columns] for a in trace2.a], [z[columns] for z in trace2.z])
+            backward2 = part.backward(layers, unit.expand(len(part.a[0]), -1, -1))
+            for layer, a1, g1, a2, g2 in zip(layers, trace1.a, backward1, part.a, backward2, strict=True):
+                inputs = a1 @ a2.T + (layer.bias is not None)
+                aligned = (g1[:, 0] @ g2.flatten(0, 1).T).view(len(sources), -1, outputs)
+                result[:, columns] += aligned.mul_(inputs[:, :, None])
+    return result, at_sources
 
 
 def _with_layout(module: nn.Module, x: Tensor, compute: Callable[[Layout, Tape], R]) -> R:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lebench.backends import torch_layers, torch_tangents
-from lebench.backends.torch_tangents import empirical_ntk, own_products, tangent_products
+from lebench.backends.torch_tangents import empirical_ntk, first_order_changes, tangent_products
 from lebench.errors import LebenchError
 
 # Of vmap inside jacrev, for lack of a batched backward formula.
@@ -251,12 +251,18 @@ def test_products_equal_contracted_jacobians(case: tuple[nn.Module, Tensor, Tens
     torch.testing.assert_close(tangent_products(module, sources, cotangents, targets), expected, rtol=1e-9, atol=1e-10)
 
 
-def test_own_products_are_the_diagonal(case: tuple[nn.Module, Tensor, Tensor]) -> None:
-    module, x1, _ = case
-    outputs = full_kernel_by_jacobians(module, x1[:1], x1[:1]).shape[2]
-    cotangents = torch.randn(len(x1), outputs, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-    expected = torch.einsum("iicd,id->ic", full_kernel_by_jacobians(module, x1, x1), cotangents)
-    torch.testing.assert_close(own_products(module, x1, cotangents), expected)
+def test_first_order_changes_at_targets_and_at_the_sources_themselves(case: tuple[nn.Module, Tensor, Tensor]) -> None:
+    module, sources, targets = case
+    kernel = full_kernel_by_jacobians(module, sources, torch.cat([targets, sources]))
+    cotangents = torch.randn(len(sources), kernel.shape[-1], dtype=torch.float64)
+    products = torch.einsum("ijdc,id->ijc", kernel, cotangents)
+    own = products[:, len(targets) :].diagonal().T
+    at_targets, at_sources = first_order_changes(module, sources, cotangents, targets)
+    torch.testing.assert_close(at_targets, products[:, : len(targets)], rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(at_sources, own, rtol=1e-9, atol=1e-10)
+    at_targets, at_sources = first_order_changes(module, sources, cotangents, sources)
+    torch.testing.assert_close(at_targets, products[:, len(targets) :], rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(at_sources, own, rtol=1e-9, atol=1e-10)
 
 
 def test_embedding_attention_and_positions() -> None:
