@@ -45,6 +45,31 @@ def interval(half: float, value: float, bounded: bool) -> Markup:
     return Markup("±\N{NARROW NO-BREAK SPACE}{}{}").format(less, _fixed(unit if less else half, exponent, decimals))
 
 
+def exact(value: float) -> Markup:
+    """Return a known value, with as many digits as tell it from another.
+
+    Examples
+    --------
+    >>> exact(-1 / 3), exact(2.0)
+    (Markup('−0.333333'), Markup('2'))
+    """
+    return Markup(f"{value:.6g}".replace("-", _MINUS))
+
+
+def order(value: float) -> Markup:
+    """Return a deviation or a tolerance as HTML, to one digit.
+
+    Examples
+    --------
+    >>> order(5.55e-17), order(0.25), order(0.0)
+    (Markup('6×10<sup>−17</sup>'), Markup('0.2'), Markup('0'))
+    """
+    if not value:
+        return Markup("0")
+    exponent = int(f"{value:.0e}".partition("e")[2])
+    return Markup(f"{value:.1g}") if -3 <= exponent < 1 else _fixed(value, exponent, 0)
+
+
 def _scale(value: float, bounded: bool) -> tuple[int, int]:
     """Return the power of ten that is split off, and the number of decimals that are left."""
     if bounded:

@@ -41,7 +41,7 @@ def _templates() -> Environment:
         finalize=_on_one_line,
     )
     environment.filters.update(slug=slug, seconds=numbers.seconds, megabytes=numbers.megabytes)
-    environment.globals.update(show=numbers.show, interval=numbers.interval)
+    environment.globals.update(show=numbers.show, interval=numbers.interval, exact=numbers.exact, order=numbers.order)
     return environment
 
 

@@ -1,4 +1,4 @@
-"""The catalogue as pages: tasks, metrics and models, as the registry knows them."""
+"""The catalogue as pages: tasks, metrics with their calibration, and models, as the registry knows them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from lebench import registry
 from lebench.metrics.base import Metric
 from lebench.models.spec import parameters
+from lebench.site import calibration
 from lebench.site.pages import render
 from lebench.tasks.base import TRACKS, metric_of
 
@@ -17,12 +18,14 @@ def pages() -> dict[str, str]:
     metrics = [registry.metrics.get(name) for name in registry.metrics.names()]
     used = {metric.name: [t for t in tasks if metric.name in map(metric_of, t.metrics)] for metric in metrics}
     models = [(item, parameters(item.name).values()) for item in registry.models.items()]
-    return {
+    texts = {
         "tasks.md": render("tasks.md", tracks=TRACKS, tasks=tasks),
         "metrics.md": render("metrics.md", metrics=metrics, used=used, bounds=_bounds),
+        "calibration.md": calibration.page(metrics),
         "models.md": render("models.md", models=models),
-        "SUMMARY.md": "* [Tasks](tasks.md)\n* [Metrics](metrics.md)\n* [Models](models.md)\n",
     }
+    summary = "".join(f"* [{path.removesuffix('.md').capitalize()}]({path})\n" for path in texts)
+    return texts | {"SUMMARY.md": summary}
 
 
 def _bounds(metric: Metric) -> str:

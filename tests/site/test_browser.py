@@ -1,12 +1,15 @@
 """The built site in a real browser: what a reader sees, without any other server."""
 
 import functools
+import html
 import http.server
 import re
 import shutil
 import threading
 
 import pytest
+
+from lebench import registry
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
@@ -23,10 +26,12 @@ FLAGS = [
 PAGES = [
     "",
     "getting-started/",
+    "use-our-metrics/",
     "concepts/",
     "api/",
     "reference/tasks/",
     "reference/metrics/",
+    "reference/calibration/",
     "reference/models/",
 ]
 
@@ -127,6 +132,53 @@ def test_the_table_is_there_without_scripts(open_page):
     assert rows.count() >= 1
     assert rows.first.locator("td").first.is_visible()
     assert re.match(r"[\d.]+", rows.first.locator("td").first.inner_text())
+
+
+def test_the_calibration_is_there_without_scripts_and_on_a_phone(open_page):
+    page = open_page("reference/calibration/", width=390, scripts=False)
+    answer = page.locator("tbody#elasticity_ratio tr:has-text('no elasticity')")
+    assert answer.locator("th").is_visible()
+    assert answer.locator("td").all_inner_texts()[:2] == ["0.5", "ok"]
+    scroll = page.locator(".le-scroll", has=answer)
+    assert scroll.evaluate("element => { element.scrollLeft = 250; return element.scrollLeft }") == 250
+    assert answer.locator("th").bounding_box()["x"] >= scroll.bounding_box()["x"]
+
+
+def test_a_definition_leads_to_its_calibration_and_back(open_page):
+    page = open_page("reference/metrics/")
+    page.locator("a[href='../calibration/#nc1_pinv_over_C']").click()
+    page.wait_for_url("**/reference/calibration/#nc1_pinv_over_C")
+    group = page.locator("tbody#nc1_pinv_over_C")
+    page.wait_for_function("document.getElementById('nc1_pinv_over_C').getBoundingClientRect().top < innerHeight")
+    header = page.locator(".md-header").bounding_box()
+    assert group.bounding_box()["y"] >= header["y"] + header["height"]
+    group.locator(".le-group a").click()
+    page.wait_for_url("**/reference/metrics/#nc1_pinv_over_C")
+    assert page.locator("h2#nc1_pinv_over_C").is_visible()
+    assert open_page.problems == []
+
+
+def test_every_metric_on_the_site_is_defined_and_calibrated(site):
+    def found(page, pattern):
+        return set(re.findall(pattern, (site / page / "index.html").read_text(encoding="utf-8")))
+
+    calibrated = found("reference/calibration", r'<tbody id="(\w+)"')
+    assert calibrated == set(registry.metrics.names())
+    assert calibrated == found("reference/metrics", r'<h2 id="(\w+)"')
+    assert calibrated == found("reference/metrics", r'href="\.\./calibration/#(\w+)"')
+    for page in (site / "leaderboard" / "tasks").glob("*/index.html"):
+        links = found(page.parent, r'href="\.\./\.\./\.\./reference/calibration/#(\w+)"')
+        assert links
+        assert links <= calibrated
+
+
+def test_examples_are_shown_as_they_are(site):
+    shown = [
+        html.unescape(re.sub(r"<[^>]+>", "", (site / page / "index.html").read_text(encoding="utf-8")))
+        for page in ("use-our-metrics", "getting-started")
+    ]
+    for file in (site / "assets" / "examples").glob("*.py"):
+        assert any(file.read_text(encoding="utf-8").strip() in text for text in shown), file.name
 
 
 def test_the_first_column_stays_while_a_phone_scrolls_the_table(open_page):
