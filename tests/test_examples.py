@@ -1,0 +1,147 @@
+"""The examples of the documentation: each is checked independently, and prints what the page shows."""
+
+import importlib.util
+import json
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "docs/assets/examples"
+PAGE = ROOT / "docs/use-our-metrics.md"
+
+
+@pytest.fixture
+def run_example(capsys):
+    """A function that runs an example, compares what it prints with the page, and returns its variables."""
+
+    def run(name):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
+        variables = runpy.run_path(str(EXAMPLES / f"measure_{name}.py"))
+        _assert_shown(name, capsys.readouterr().out)
+        return variables
+
+    return run
+
+
+def _assert_shown(name, printed):
+    shown = re.search(rf"examples/measure_{name}\.py\"\n```\n+```text\n(.*?)```", PAGE.read_text(), re.DOTALL)[1]
+    number = re.compile(r"\d+\.\d+")
+    assert number.sub("#", printed) == number.sub("#", shown)
+    # Another processor rounds otherwise and training amplifies it; a page that is out of date is farther off.
+    np.testing.assert_allclose(
+        [float(text) for text in number.findall(printed)],
+        [float(text) for text in number.findall(shown)],
+        rtol=0.1,
+        atol=0.005,
+    )
+
+
+def test_a_torch_module(run_example):
+    import torch
+
+    example = run_example("torch")
+    before, after = example["before"], example["after"]
+    assert 0 < after["nc1"] < before["nc1"]
+    assert 0 < after["nc3"] < before["nc3"]
+    assert after["elasticity ratio"] > before["elasticity ratio"] > 0.5
+    network, x_test, y_test = example["network"], example["x_test"], example["y_test"]
+    assert after["accuracy"] == (network(x_test).argmax(dim=1) == y_test).double().mean().item()
+
+    # The elasticity ratio once more, from the whole Jacobian.
+    parameters = {name: value.detach() for name, value in network.named_parameters()}
+    some, labels = x_test[:100], y_test[:100].numpy()
+    jacobian = torch.func.vmap(
+        torch.func.jacrev(lambda values, x: torch.func.functional_call(network, values, (x,))), (None, 0)
+    )(parameters, some)
+    rows = torch.cat([value.flatten(2) for value in jacobian.values()], dim=2)
+    loss_gradient = network(some).softmax(dim=1).detach()
+    loss_gradient[torch.arange(100), y_test[:100]] -= 1
+    steps = torch.einsum("icp,ic->ip", rows, loss_gradient)
+    change = torch.einsum("jcp,ip->ijc", rows, steps).norm(dim=2).numpy()
+    similarity = change / change.diagonal()[:, None]
+    same = labels[:, None] == labels
+    within, between = similarity[same & ~np.eye(100, dtype=bool)].mean(), similarity[~same].mean()
+    assert after["elasticity ratio"] == pytest.approx(within / (within + between), rel=1e-9)
+
+
+def test_a_jax_function(run_example):
+    example = run_example("jax")
+    before, after = example["before"], example["after"]
+    assert 0 < after["nc1 of the features"] < before["nc1 of the features"]
+    assert 0 < after["nc1 of the kernel"] < before["nc1 of the kernel"]
+    assert after["elasticity ratio of the kernel"] > before["elasticity ratio of the kernel"] > 0.5
+
+    # The tangent kernel of two layers in closed form: 10 h.h' + x.x' sum_k h_k' h'_k' |w_k|^2.
+    x = np.asarray(example["x"][:100], dtype=np.float64)
+    first, last = (np.asarray(example["parameters"][name], dtype=np.float64) for name in ("first", "last"))
+    hidden = np.tanh(x @ first)
+    slope = 1 - hidden**2
+    kernel = 10 * hidden @ hidden.T + (x @ x.T) * ((slope * (last**2).sum(axis=1)) @ slope.T)
+    computed = np.asarray(example["tangent_kernel"](example["parameters"], example["x"][:100]))
+    np.testing.assert_allclose(computed, kernel, rtol=1e-4)
+
+
+def test_a_scikit_learn_estimator(run_example):
+    from sklearn.metrics import log_loss
+
+    example = run_example("sklearn")
+    values, estimator = example["values"], example["estimator"]
+    assert values["accuracy"] == estimator.score(example["x_test"], example["y_test"])
+    assert values["log loss"] == pytest.approx(log_loss(example["y_test"], example["probabilities"]), rel=1e-9)
+
+    # Discriminants are as many as the ranks of the means, so the plain inverse gives NC1 there.
+    z, y = estimator.transform(example["x"]), example["y"]
+    means = np.stack([z[y == c].mean(axis=0) for c in range(10)])
+    within = (z - means[y]).T @ (z - means[y]) / len(z)
+    centred = means - means.mean(axis=0)
+    expected = np.trace(within @ np.linalg.inv(centred.T @ centred / 10)) / 10
+    assert values["nc1 of the discriminants"] == pytest.approx(expected, rel=1e-9)
+    assert values["nc1 of the discriminants"] < values["nc1 of the pixels"]
+
+
+def test_numpy_arrays_in_batches(run_example):
+    example = run_example("numpy")
+    whole, streamed = example["whole"], example["streamed"]
+    assert set(streamed) == set(whole)
+    assert streamed == pytest.approx(whole, rel=1e-10)
+
+
+def test_a_torch_module_of_ones_own_is_scored(tmp_path):
+    pytest.importorskip("torch")
+    command = ["run", "--plugin", EXAMPLES / "torch_module.py", "--model", "my-net[epochs=2,width=8]"]
+    tasks = ["--task", "digits/accuracy", "--task", "digits/elasticity", "--task", "digits/collapse"]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from lebench.cli import main; main()",
+            *command,
+            *tasks,
+            "--seeds",
+            "1",
+            "--jobs",
+            "1",
+            "--results",
+            tmp_path,
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    records = {path.parts[-3]: json.loads(path.read_text()) for path in tmp_path.glob("digits/*/*/seed-0-*.json")}
+    assert set(records) == {"accuracy", "elasticity", "collapse"}
+    assert {record["label"] for record in records.values()} == {"my-net[epochs=2,width=8]"}
+    values = {task: record["metrics"] for task, record in records.items()}
+    # Chance is 0.1 and 0.5.
+    assert values["accuracy"]["accuracy"] > 0.3
+    assert values["elasticity"]["elasticity_ratio"] > 0.5
+    assert 0 < values["collapse"]["nc1_pinv_over_C@train"] < np.inf
