@@ -152,6 +152,9 @@ def test_a_definition_leads_to_its_calibration_and_back(open_page):
     page.wait_for_function("document.getElementById('nc1_pinv_over_C').getBoundingClientRect().top < innerHeight")
     header = page.locator(".md-header").bounding_box()
     assert group.bounding_box()["y"] >= header["y"] + header["height"]
+    # The head of the table is out of sight, so the group that was asked for names its columns, and no other does.
+    assert group.locator(".le-again").first.is_visible()
+    assert page.locator(".le-again:visible").count() == 2
     group.locator(".le-group a").click()
     page.wait_for_url("**/reference/metrics/#nc1_pinv_over_C")
     assert page.locator("h2#nc1_pinv_over_C").is_visible()
