@@ -104,8 +104,8 @@ def fitted(net, x, y, steps):
 def first_order(rounds):
     """Time what a task calls: first-order similarity of 200 sources on 200 targets, in float64 as always.
 
-    The loop costs n m H^2 multiply-adds for its evaluations, ours m C H^2 for taking C scores of every target backwards:
-    with n = 200 and C = 10 the arithmetic alone allows a ratio of about 20, with C = 2 of 100.
+    The loop costs n m H^2 multiply-adds for its evaluations, ours m C H^2 for taking C scores of every target
+    backwards: with n = 200 and C = 10 the arithmetic alone allows a ratio of about 20, with C = 2 of 100.
     """
     step = 1e-6
     digits = load_digits()

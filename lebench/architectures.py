@@ -89,6 +89,9 @@ class Residual:
 Layer = Dense | Conv | Activation | AvgPool | MaxPool | GlobalAvgPool | Flatten | BatchNorm | LayerNorm | Residual
 
 
+_SPATIAL = (Conv, AvgPool, MaxPool, GlobalAvgPool)
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A network without weights.
@@ -125,6 +128,22 @@ def describe(layer: Layer) -> str:
         return f"Residual({inner})"
     values = [f"{f.name}={getattr(layer, f.name)}" for f in fields(layer) if getattr(layer, f.name) != f.default]
     return f"{type(layer).__name__}({', '.join(values)})"
+
+
+def input_problem(architecture: Architecture, input_shape: tuple[int, ...]) -> str | None:
+    """Return why an architecture cannot take inputs of a shape, or None if it can.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        What would be built.
+    input_shape : tuple of int
+        (height, width, channels) or (features,).
+    """
+    spatial = next((layer for layer in architecture.walk() if isinstance(layer, _SPATIAL)), None)
+    if spatial is None or len(input_shape) == 3:
+        return None
+    return f"needs images for {describe(spatial)}; an input of this task has shape {input_shape}"
 
 
 def linear() -> Architecture:

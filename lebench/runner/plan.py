@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lebench import registry
+from lebench.architectures import Architecture, input_problem
 from lebench.data.base import Dataset, Variant
 from lebench.errors import LebenchError
 from lebench.models.spec import NUMPY, Configured, build_model, expand
@@ -183,7 +184,7 @@ def make_plan(
                     label,
                     task.track,
                     task.variants,
-                    task.unmet(model.model.capabilities),
+                    task.unmet(model.model.capabilities) or _input_problem(model.model, datasets[task.dataset]),
                 )
                 if planned.unmet:
                     skipped.append(planned)
@@ -191,6 +192,11 @@ def make_plan(
                     by_dataset.setdefault(task.dataset, []).append(planned)
             jobs += [Job(label, model.backend, name, seed, tuple(cells)) for name, cells in by_dataset.items()]
     return Plan(tuple(jobs), tuple(skipped), *_providers(chosen_tasks, configured.values(), files))
+
+
+def _input_problem(model: object, dataset: Dataset) -> str | None:
+    network = getattr(model, "network", None)
+    return input_problem(network, dataset.input_shape) if isinstance(network, Architecture) else None
 
 
 def _checked_seeds(seeds: Sequence[int]) -> list[int]:

@@ -141,7 +141,9 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "results"
     command = [sys.executable, "-c", "from lebench.cli import main; main()", "run", "-m", "knn", "-m", "constant"]
     done = subprocess.run(
-        [*command, "-m", "knn[k=5]", "-t", "digits/accuracy", "--seeds", "2", "-o", folder], capture_output=True, text=True
+        [*command, "-m", "knn[k=5]", "-t", "digits/accuracy", "--seeds", "2", "-o", folder],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
