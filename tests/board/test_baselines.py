@@ -1,0 +1,103 @@
+"""The committed baselines make sense to someone in the field; real runs, read from leaderboard/entries."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lebench import board, registry
+from lebench.board.ranking import by_seed
+from lebench.cli.running import BASELINE_SEEDS, BASELINE_TASKS, BASELINES
+
+ENTRIES = Path(__file__).parents[2] / "leaderboard" / "entries"
+NETWORKS = ("mlp", "lenet", "cnn", "resnet", "resnet-nf", "vgg")
+CONTROLS = ("constant", "random-features", "permuted-labels")
+
+
+@pytest.fixture(scope="module")
+def entries():
+    return {entry.name: entry for entry in board.read_entries(ENTRIES)}
+
+
+@pytest.fixture(scope="module")
+def frame(entries):
+    return board.frame(record for entry in entries.values() for record in entry.records)
+
+
+def mean(frame, task, metric, model):
+    return float(np.mean(list(by_seed(frame, task, metric)[model].values())))
+
+
+def test_every_baseline_has_every_task_and_seed(entries):
+    tasks = registry.tasks.select(BASELINE_TASKS)
+    for label in BASELINES:
+        cells = {(r.cell.task, r.cell.seed) for r in entries[label].records}
+        assert cells == {(task, seed) for task in tasks for seed in range(BASELINE_SEEDS)}
+        assert {r.status for r in entries[label].records} <= {"ok", "skipped"}
+
+
+def test_values_lie_within_the_bounds_of_their_metrics(entries):
+    for entry in entries.values():
+        for record in entry.records:
+            for name, value in record.metrics.items():
+                lower, upper = registry.metrics.get(name.split("@")[0]).bounds
+                assert lower <= value <= upper, (entry.name, record.cell.task, name)
+
+
+def test_accuracy_is_a_whole_number_of_test_points_and_agrees_with_the_error(entries):
+    for entry in entries.values():
+        for record in entry.records:
+            if record.cell.task == "digits/accuracy":
+                correct = record.metrics["accuracy"] * 450
+                assert correct == pytest.approx(round(correct), abs=1e-9)
+                assert record.metrics["accuracy"] + record.metrics["error"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("model", ["cnn", "resnet", "vgg"])
+def test_convolutional_networks_exceed_97_5_percent_on_digits(model, frame):
+    assert mean(frame, "digits/accuracy", "accuracy", model) > 0.975
+
+
+@pytest.mark.parametrize("model", CONTROLS)
+def test_controls_are_at_chance(model, frame):
+    # Five seeds of 450 points: the standard deviation of a binomial mean at chance is 0.0063.
+    assert mean(frame, "digits/accuracy", "accuracy", model) == pytest.approx(0.1, abs=4 * 0.0063)
+
+
+def test_no_control_beats_a_real_model(frame):
+    for task in ("digits/accuracy", "digits/small-n"):
+        for control in CONTROLS:
+            (place,) = [p for p in board.standing(frame, control) if p.task == task]
+            assert set(place.behind) <= set(CONTROLS)
+            assert set(place.tied) <= set(CONTROLS)
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+def test_networks_are_more_elastic_than_the_linear_model(model, frame):
+    linear = mean(frame, "digits/elasticity", "elasticity_ratio", "linear")
+    assert mean(frame, "digits/elasticity", "elasticity_ratio", model) > linear
+
+
+def test_noise_features_are_not_elastic_and_reveal_no_digits(frame):
+    """Similarities of independent features differ within and between classes by chance only."""
+    assert mean(frame, "digits/elasticity", "elasticity_ratio", "random-features") == pytest.approx(0.5, abs=0.02)
+    assert mean(frame, "digits/clustering", "adjusted_rand_index@mean", "random-features") == pytest.approx(0, abs=0.05)
+
+
+def test_training_collapses_a_residual_network(frame):
+    from lebench.models.spec import build_model
+
+    split = registry.datasets.get("digits").split(0)
+    untrained = build_model("resnet[epochs=0]").model.fit(split, 0)
+    before = registry.metrics.get("nc1_pinv_over_C")(untrained.features(split.x_train), split.y_train)
+    after = mean(frame, "digits/collapse", "nc1_pinv_over_C@train", "resnet")
+    assert after < before / 20
+
+
+def test_on_the_torus_the_network_follows_distance_and_its_linear_counterpart_does_not(frame):
+    """He & Su 2020, figure 3, in every seed; and the signed similarity, in which the contrast all but disappears."""
+    relative = by_seed(frame, "manifold/torus", "distance_pearson")
+    signed = by_seed(frame, "manifold/torus", "distance_pearson@signed")
+    for seed in range(BASELINE_SEEDS):
+        assert relative["mlp"][seed] < relative["deep-linear"][seed] - 0.3
+        assert abs(signed["mlp"][seed] - signed["deep-linear"][seed]) < 0.3
