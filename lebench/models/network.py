@@ -95,7 +95,7 @@ _NETWORKS: dict[str, tuple[Callable[..., Architecture], Recipe]] = {
     "deep-linear": (architectures.deep_linear, Recipe(lr=0.02)),
     "mlp": (architectures.mlp, Recipe(lr=0.1)),
     "lenet": (architectures.lenet, _SGD),
-    "cnn": (architectures.cnn, Recipe(lr=0.02)),
+    "cnn": (architectures.cnn, Recipe(lr=0.01)),
     "resnet": (architectures.resnet, Recipe(lr=0.1)),
     "resnet-nf": (architectures.resnet_nf, Recipe(lr=0.03)),
     "vgg": (architectures.vgg, _SGD),
