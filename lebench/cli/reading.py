@@ -63,8 +63,12 @@ def show(
         return
     for track in TRACKS:
         of_track = table[table["track"] == track]
-        if of_track["value"].notna().any():
-            console.print(_track(of_track, track, own))
+        families = of_track["task"].str.split("/").str[0]
+        # A table for each family of tasks: all tasks of a track side by side do not fit a terminal.
+        for family in sorted(set(families)):
+            part = of_track[families == family]
+            if part["value"].notna().any():
+                console.print(_track(part, f"{track.capitalize()}: {family}", own))
     console.print(_legend(table), style="dim", highlight=False, markup=False)
     for line in _without_score(table):
         console.print(line, style="dim", highlight=False, markup=False)
@@ -232,8 +236,8 @@ def _differences(table: pd.DataFrame, task: str, a: str, b: str, *, every_metric
     return rows
 
 
-def _track(table: pd.DataFrame, track: str, own: set[str]) -> Table:
-    """Return the table of a track: models by their mean rank on its tasks, which are the columns."""
+def _track(table: pd.DataFrame, title: str, own: set[str]) -> Table:
+    """Return the table of some tasks of a track: models by their mean rank on the tasks, which are the columns."""
     tasks = sorted(set(table["task"]))
     primary = {task: board.primary_of(task) for task in tasks}
     values = {task: by_seed(table, task, primary[task]) for task in tasks}
@@ -245,7 +249,7 @@ def _track(table: pd.DataFrame, track: str, own: set[str]) -> Table:
             ranks.setdefault(model, []).append(place)
     # Who has a score of more tasks comes first, so that a missing score never helps.
     order = sorted(ranks, key=lambda model: (-len(ranks[model]), sum(ranks[model]), model))
-    shown = make_table(track.capitalize(), ("model", *(f"{task}\n{_titled(primary[task])}" for task in tasks)))
+    shown = make_table(title, ("model", *(f"{task}\n{_titled(primary[task])}" for task in tasks)))
     for model in order:
         cells = []
         for task in tasks:
@@ -301,7 +305,7 @@ def make_table(title: str, columns: Sequence[str]) -> Table:
     table = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(columns):
         text = number == 0 or name in ("metric", "model", "verdict", "task", "best other", "known answer")
-        table.add_column(Text(name), justify="left" if text else "right", no_wrap=number == 0)
+        table.add_column(Text(name), justify="left" if text else "right", no_wrap=number == 0, overflow="fold")
     return table
 
 
