@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -163,8 +164,10 @@ def test_make_sets_up_once(tmp_path):
         shutil.copy(ROOT / name, tmp_path)
 
     def plan(target):
-        done = subprocess.run(["make", "-n", target], cwd=tmp_path, capture_output=True, text=True, check=True)
-        return done.stdout
+        # These tests run under make themselves, whose variables would make this one a child of it.
+        own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+        command = ["make", "-n", "--no-print-directory", target]
+        return subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, check=True).stdout
 
     for target in ("run", "test"):
         assert "constraints.txt" in plan(target)
