@@ -1,0 +1,38 @@
+"""The learning rate over training."""
+
+import pytest
+
+from lebench.backends.base import Recipe
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        # Papyan, Han & Donoho 2020: a tenth after one third, a hundredth after two thirds.
+        ("step", [0.2, 0.2, 0.02, 0.002, 0.002]),
+        ("constant", [0.2] * 5),
+        # Half a period of the cosine: (1 + cos(pi t)) / 2.
+        ("cosine", [0.2, 0.1854102, 0.1, 0.0, 0.0048943]),
+    ],
+)
+def test_learning_rate_over_training(schedule, expected):
+    recipe = Recipe(lr=0.2, schedule=schedule)
+    moments = [0.0, 0.17544, 0.5, 1.0, 0.9] if schedule == "cosine" else [0.0, 0.3, 0.34, 0.67, 0.999]
+    assert [recipe.lr_at(t) for t in moments] == pytest.approx(expected, abs=2e-4)
+
+
+def test_a_longer_schedule_changes_the_network_that_is_trained():
+    """The step schedule is in force: with it the last epochs move the weights far less than at a constant rate."""
+    import numpy as np
+
+    from lebench import architectures
+    from lebench.backends.torch_backend import TorchBackend
+
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((60, 5)), np.arange(60) % 3
+    moved = {}
+    for schedule in ("step", "constant"):
+        recipe = Recipe(epochs=30, lr=0.1, batch_size=10, min_steps=0, schedule=schedule)
+        course = TorchBackend().fit(architectures.mlp(width=16), recipe, x, y, 3, 0).trajectory()
+        moved[schedule] = np.linalg.norm(course.scores[-1] - course.scores[-2])
+    assert moved["step"] < moved["constant"] / 5
