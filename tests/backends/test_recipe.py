@@ -11,14 +11,14 @@ from lebench.backends.base import Recipe
         # Papyan, Han & Donoho 2020: a tenth after one third, a hundredth after two thirds.
         ("step", [0.2, 0.2, 0.02, 0.002, 0.002]),
         ("constant", [0.2] * 5),
-        # Half a period of the cosine: (1 + cos(pi t)) / 2.
-        ("cosine", [0.2, 0.1854102, 0.1, 0.0, 0.0048943]),
+        # (1 + cos(pi t)) / 2: the cosine of 60, 90 and 120 degrees.
+        ("cosine", [0.2, 0.15, 0.1, 0.05, 0.0]),
     ],
 )
 def test_learning_rate_over_training(schedule, expected):
     recipe = Recipe(lr=0.2, schedule=schedule)
-    moments = [0.0, 0.17544, 0.5, 1.0, 0.9] if schedule == "cosine" else [0.0, 0.3, 0.34, 0.67, 0.999]
-    assert [recipe.lr_at(t) for t in moments] == pytest.approx(expected, abs=2e-4)
+    moments = [0.0, 1 / 3, 0.5, 2 / 3, 1.0] if schedule == "cosine" else [0.0, 0.3, 0.34, 0.67, 0.999]
+    assert [recipe.lr_at(t) for t in moments] == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_longer_schedule_changes_the_network_that_is_trained():
