@@ -272,13 +272,12 @@ def _chunking(probe: Tape, total: int, separable: bool, chunk: int | None) -> _C
     calls = [call for layer in probe.plan.layers for call in probe.calls[id(layer)]]
     per_sample = [call.shape[1:].numel() for call in calls]
     parameters = dict(probe.module.named_parameters())
-    largest = max((p.numel() for layer in probe.plan.layers for p in layer.parameters(recurse=False)), default=0)
     positions = max((call.shape[2:].numel() if len(call.shape) > 2 else 1 for call in calls), default=1)
     item = probe.scores.element_size()
     # The graph keeps about two tensors of a layer's size; patches of a convolution are 9 times its input.
     fixed = item * (2 * sum(per_sample) + (9 * max(per_sample, default=0) if positions > 1 else 0))
-    # Explicit gradients exist for one layer at a time, and only where there is more than one position.
-    gradient = largest if positions > 1 else 0
+    # Explicit gradients exist for one layer at a time.
+    gradient = max((_explicit_size(probe, layer, outputs) for layer in probe.plan.layers), default=0)
     explicit = 3 * sum(parameters[name].numel() for name in probe.plan.explicit)
     per_class = item * (sum(per_sample) + max(per_sample, default=0) + gradient + explicit)
     if chunk is not None:
@@ -295,6 +294,21 @@ def _chunking(probe: Tape, total: int, separable: bool, chunk: int | None) -> _C
         if cost < lowest:
             best, lowest = _Chunks(samples, classes), cost
     return best
+
+
+def _explicit_size(probe: Tape, layer: nn.Module, outputs: int) -> int:
+    """Return the elements of an explicit gradient of a layer if :func:`_contract` may form it, else 0."""
+    positions = sum(call.shape[2:].numel() for call in probe.calls[id(layer)] if len(call.shape) > 2)
+    size = max((p.numel() for p in layer.parameters(recurse=False)), default=0)
+    if positions <= 1:
+        return 0
+    if not isinstance(layer, nn.Conv1d | nn.Conv2d):
+        return size
+    q = layer.out_channels // layer.groups
+    p = layer.weight[0].numel()
+    # Per pair of inputs, at most what tables of positions cost; with fewer pairs explicit gradients only cost more.
+    tables = positions**2 * layer.groups * (p / outputs + q + _ELEMENTWISE_COST)
+    return size if size < tables else 0
 
 
 def _inner(tape1: Tape, cotangents1: Tensor, tape2: Tape, cotangents2: Tensor, trace: bool) -> Tensor:
