@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
@@ -45,8 +46,6 @@ class Recipe:
 
     def lr_at(self, progress: float) -> float:
         """Return the learning rate at a fraction of training from 0 to 1."""
-        import math
-
         if self.schedule == "constant":
             return self.lr
         if self.schedule == "cosine":

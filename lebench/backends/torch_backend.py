@@ -297,17 +297,15 @@ class FittedClassifier(FittedNetwork):
 def _last_linear(module: nn.Module, example: Tensor) -> nn.Linear | None:
     """Return the linear layer that is called last."""
     called: list[nn.Linear] = []
-    handles = [m.register_forward_hook(lambda m, *_: called.append(m)) for m in _linear_layers(module)]
+    handles = [
+        m.register_forward_hook(lambda m, *_: called.append(m)) for m in module.modules() if isinstance(m, nn.Linear)
+    ]
     try:
         _evaluate(module, example)
     finally:
         for handle in handles:
             handle.remove()
     return called[-1] if called else None
-
-
-def _linear_layers(module: nn.Module) -> list[nn.Linear]:
-    return [m for m in module.modules() if isinstance(m, nn.Linear)]
 
 
 def _refuse_zero(values: Tensor, what: str) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 #: Width of tables where there is no terminal to ask.
 _PLAIN_WIDTH = 140
+_MODELS_WIDE = 5
 _ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
 
 
@@ -56,10 +57,11 @@ def show(
         return
     console = make_console()
     if tasks:
-        if not models and own:
-            table = table[table["model"].isin(own)]
         for task in sorted(set(table["task"])):
-            console.print(_every_metric(table[table["task"] == task], task))
+            of_task = table[table["task"] == task]
+            mine = of_task[of_task["model"].isin(own)]
+            for part in _few_models(mine if len(mine) and not models else of_task):
+                console.print(_every_metric(part, task))
         return
     for track in TRACKS:
         of_track = table[table["track"] == track]
@@ -258,6 +260,13 @@ def _track(table: pd.DataFrame, title: str, own: set[str]) -> Table:
         style = "dim" if board.is_control(model) else "bold" if model in own else ""
         add_row(shown, model + (" (control)" if board.is_control(model) else ""), *cells, style=style)
     return shown
+
+
+def _few_models(table: pd.DataFrame) -> Iterable[pd.DataFrame]:
+    """Yield the values of a few models at a time, as many as stand side by side in a terminal."""
+    scored = sorted(set(table.dropna(subset="value")["model"]))
+    for start in range(0, len(scored), _MODELS_WIDE):
+        yield table[table["model"].isin(scored[start : start + _MODELS_WIDE])]
 
 
 def _every_metric(table: pd.DataFrame, task: str) -> Table:

@@ -182,6 +182,10 @@ def test_show_and_compare_print_tables_json_and_csv(finished, lebench):
     assert "constant (control)" in out
     assert "Collapse" not in out
 
+    out = lebench("show", "-t", "digits/accuracy", "-o", folder, "--no-baselines")[1]
+    assert "expected_calibration_error" in out
+    assert "knn[k=5]" in out
+
     rows = json.loads(lebench("show", "knn", "-o", folder, "--no-baselines", "--json")[1])
     accuracy = next(row for row in rows if row["metric"] == "accuracy")
     assert accuracy["seeds"] == 2
