@@ -119,7 +119,7 @@ def first_order(rounds):
         kept = {}
 
         def ours(net=net, x=x, y=y, targets=targets, classes=classes, kept=kept):
-            model = FittedClassifier(net, net[-1], "cross_entropy", classes, None)
+            model = FittedClassifier(net, "cross_entropy", classes, x[:1])
             kept["ours"] = model.similarity(x.numpy(), y.numpy(), targets.numpy())
 
         def loop(net=net, x=x, y=y, targets=targets, kept=kept):

@@ -6,8 +6,9 @@ float64 out, C-contiguous. In the shapes n and m count points, C classes, p feat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from lebench.arrays import FloatArray, IntArray
 
@@ -119,6 +120,36 @@ class HasTrajectory(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """The model as it was at one moment of its training.
+
+    Attributes
+    ----------
+    time : float
+        Epochs for networks, gradient-flow time for kernel machines; 0 is before training.
+    restore : callable
+        Without arguments; makes the fitted model of that moment, which has no checkpoints and no trajectory.
+    """
+
+    time: float
+    restore: Callable[[], object]
+
+    @property
+    def fitted(self) -> Any:
+        """The fitted model of that moment, made anew at each call so that one is in memory at a time."""
+        return self.restore()
+
+
+@runtime_checkable
+class HasCheckpoints(Protocol):
+    """Capability ``checkpoints``: the model before, during and after its training."""
+
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Return the moments that were kept, in order; the first is before training, the last after it."""
+        ...
+
+
 #: Every capability a task can ask for, by the name used in ``Task.needs`` and ``Model.capabilities``.
 CAPABILITIES: dict[str, type] = {
     "predict": Predicts,
@@ -127,6 +158,7 @@ CAPABILITIES: dict[str, type] = {
     "similarity": HasSimilarity,
     "gram": HasGram,
     "trajectory": HasTrajectory,
+    "checkpoints": HasCheckpoints,
 }
 
 

@@ -222,6 +222,18 @@ def _check_trajectory(fitted: Any, again: Any, split: Split) -> list[str]:
     return complaints or _same(course.scores, again.trajectory().scores)
 
 
+def _check_checkpoints(fitted: Any, again: Any, split: Split) -> list[str]:
+    kept = fitted.checkpoints()
+    times = [point.time for point in kept]
+    if not times or times[0] != 0 or (np.diff(times) <= 0).any():
+        return [f"times are {times}: they must begin with 0 and increase"]
+    scores = kept[-1].fitted.predict(split.x_test)
+    complaints = _array(scores, (len(split.x_test), split.classes), "the last one's predict")
+    if not complaints and not np.allclose(scores, fitted.predict(split.x_test), rtol=1e-4, atol=1e-4):
+        complaints.append("the last one does not predict what the fitted model predicts")
+    return complaints or _same(scores, again.checkpoints()[-1].fitted.predict(split.x_test))
+
+
 _CHECKS: dict[str, Callable[[Any, Any, Split], list[str]]] = {
     "predict": _check_predict,
     "predict_proba": _check_predict_proba,
@@ -229,6 +241,7 @@ _CHECKS: dict[str, Callable[[Any, Any, Split], list[str]]] = {
     "similarity": _check_similarity,
     "gram": _check_gram,
     "trajectory": _check_trajectory,
+    "checkpoints": _check_checkpoints,
 }
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lebench import registry
+from lebench.capabilities import Checkpoint
 from lebench.data.base import Split
 from lebench.metrics.base import KnownAnswer, Metric
 from lebench.tasks.base import Task
@@ -89,6 +90,20 @@ class Boastful(Model):
 
 
 @dataclass(frozen=True)
+class Frozen(Model):
+    """A model whose checkpoints do not end where its training ends."""
+
+    capabilities: ClassVar[frozenset[str]] = frozenset({"predict", "features", "checkpoints"})
+    first: float = 0.0
+
+    def fit(self, split, seed):
+        fitted = Centres(split, "", 0.0)
+        moments = [(self.first, lambda: Centres(split, "order", 0.0)), (5.0, lambda: Centres(split, "", 1.0))]
+        fitted.checkpoints = lambda: tuple(Checkpoint(time, restore) for time, restore in moments)
+        return fitted
+
+
+@dataclass(frozen=True)
 class Shy(Model):
     capabilities: ClassVar[frozenset[str]] = frozenset({"predict"})
 
@@ -114,6 +129,8 @@ def split():
         (Boastful(), "declares gram, but"),
         (Shy(), "offers features without declaring it"),
         (Model("dtype"), "dtype float32, float64 is needed"),
+        (Frozen(), "the last one does not predict what the fitted model predicts"),
+        (Frozen(first=1.0), "they must begin with 0"),
         (Model("order"), "not C-contiguous"),
         (Model("seed"), "differs between two fits with the same seed"),
     ],

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, Protocol
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from lebench.architectures import Architecture
 from lebench.arrays import FloatArray, IntArray
+from lebench.errors import ParameterError
 
 Loss = Literal["cross_entropy", "mse"]
 
@@ -32,6 +33,9 @@ class Recipe:
     min_steps : int
         Lower limit on the number of updates: epochs are added until it is reached, so that training on 50
         points reaches the terminal phase too.
+    output_scale : float, optional
+        With a value a, the scores are a (f(x; w) - f(x; w0)) and the loss is divided by a^2, so that training becomes
+        lazy as a grows (Chizat, Oyallon & Bach 2019, section 1). By default they are f(x; w).
     """
 
     epochs: Annotated[int, Ge(0), Le(100_000)] = 100
@@ -43,6 +47,31 @@ class Recipe:
     loss: Loss = "cross_entropy"
     schedule: Literal["step", "constant", "cosine"] = "step"
     min_steps: Annotated[int, Ge(0)] = 500
+    output_scale: Annotated[float, Gt(0)] | None = None
+
+    def changed(self, changes: Iterable[tuple[str, str | int | float]]) -> Recipe:
+        """Return the recipe with some values changed.
+
+        Parameters
+        ----------
+        changes : iterable of (str, value)
+            A field and its new value; ``"x4"`` multiplies what it is by four, whole numbers are rounded.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such field.
+        """
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, change in changes:
+            if name not in values:
+                raise ParameterError(f"a recipe has no {name!r}; it has {', '.join(values)}")
+            if isinstance(change, str) and change.startswith("x"):
+                scaled = values[name] * float(change[1:])
+                values[name] = round(scaled) if isinstance(values[name], int) else scaled
+            else:
+                values[name] = change
+        return Recipe(**values)
 
     def lr_at(self, progress: float) -> float:
         """Return the learning rate at a fraction of training from 0 to 1."""
@@ -70,6 +99,7 @@ class Backend(Protocol):
         y: IntArray,
         classes: int,
         seed: int,
+        removed: int | None = None,
     ) -> object:
         """Train and return the fitted network with all its capabilities.
 
@@ -87,6 +117,9 @@ class Backend(Protocol):
             Number of classes C, which is the number of outputs.
         seed : int
             Root seed: the ``init``, ``batches`` and ``probe`` streams are used.
+        removed : int, optional
+            Where a training point stood that is left out. The others come in the batches and in the order in which
+            they would come with it, so that what differs is the point and not the order.
 
         Raises
         ------

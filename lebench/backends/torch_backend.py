@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,13 +19,16 @@ from lebench import registry
 from lebench.architectures import Architecture
 from lebench.arrays import FloatArray, IntArray
 from lebench.backends.base import Builder, Loss, Recipe
-from lebench.backends.torch_build import build
+from lebench.backends.torch_build import Centred, build
 from lebench.backends.torch_steps import step_changes
 from lebench.backends.torch_tangents import empirical_ntk, first_order_changes
-from lebench.capabilities import SimilarityKind, Trajectory
+from lebench.capabilities import Checkpoint, SimilarityKind, Trajectory
 from lebench.errors import DataError, LebenchError, TrainingError
 from lebench.progress import report
 from lebench.seeds import generator, stream
+
+#: Weights and buffers of a module by name, in single precision.
+State = dict[str, Tensor]
 
 _BATCH = 1024
 #: Number of moments of training that a trajectory holds, spaced evenly in log(1 + epoch).
@@ -44,16 +50,18 @@ class TorchBackend:
         y: IntArray,
         classes: int,
         seed: int,
+        removed: int | None = None,
     ) -> FittedNetwork:
         """Train a network; see :class:`lebench.backends.base.Backend`."""
         inputs, labels = _as_input(x, torch.float32), torch.from_numpy(y)
         module = _initialized(network, x.shape[1:], classes, seed)
+        if recipe.output_scale is not None:
+            module = Centred(module, recipe.output_scale)
         probe = np.sort(generator(seed, "probe").permutation(len(y))[:_PROBES])
-        course = _train(module, recipe, inputs, labels, classes, generator(seed, "batches"), probe)
-        module = module.double().eval()
-        head = _last_linear(module, _as_input(x[:1]))
+        order = _Order(generator(seed, "batches"), len(labels), removed)
+        course, states = _train(module, recipe, inputs, labels, classes, order, probe)
         fitted = FittedClassifier if recipe.loss == "cross_entropy" else FittedNetwork
-        return fitted(module, head, recipe.loss, classes, course)
+        return fitted(module.double().eval(), recipe.loss, classes, _as_input(x[:1]), course, states)
 
 
 registry.backends.register(
@@ -91,6 +99,23 @@ def _loss(scores: Tensor, labels: Tensor, classes: int, loss: Loss) -> Tensor:
     return 0.5 * (scores - encode(labels, classes, scores.dtype)).square().sum(dim=1).mean()
 
 
+@dataclass(frozen=True)
+class _Order:
+    """The order in which training points come, the same whether or not one of them is left out."""
+
+    rng: np.random.Generator
+    points: int
+    removed: int | None
+
+    def batches(self, count: int) -> list[IntArray]:
+        """Return indices of the batches of one epoch, of nearly equal size: one example breaks batch normalization."""
+        if self.removed is None:
+            return list(np.array_split(self.rng.permutation(self.points), count))
+        batches = np.array_split(self.rng.permutation(self.points + 1), count)
+        present = (batch[batch != self.removed] for batch in batches)
+        return [batch - (batch > self.removed) for batch in present if len(batch)]
+
+
 def _moments(epochs: int) -> set[int]:
     spaced = np.expm1(np.linspace(0.0, math.log1p(epochs), _MOMENTS))
     return {0, epochs, *np.rint(spaced).astype(int).tolist()}
@@ -102,10 +127,11 @@ def _train(
     x: Tensor,
     labels: Tensor,
     classes: int,
-    rng: np.random.Generator,
+    order: _Order,
     probe: IntArray,
-) -> Trajectory:
-    batches = math.ceil(len(labels) / recipe.batch_size)
+) -> tuple[Trajectory, list[State]]:
+    # With the point that is left out, so that there are as many batches with it as without.
+    batches = math.ceil((len(labels) + (order.removed is not None)) / recipe.batch_size)
     epochs = max(recipe.epochs, math.ceil(recipe.min_steps / batches)) if recipe.epochs else 0
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer: torch.optim.Optimizer
@@ -117,6 +143,7 @@ def _train(
         optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
     moments = _moments(epochs)
     recorded: list[tuple[int, float, float, FloatArray]] = []
+    states: list[State] = []
 
     def record(epoch: int) -> None:
         scores = _evaluate(module, x)
@@ -125,6 +152,7 @@ def _train(
         if not math.isfinite(loss):
             raise TrainingError(f"training diverged by epoch {epoch}: the loss is {loss}; try a smaller lr")
         recorded.append((epoch, loss, error, scores[probe].double().numpy()))
+        states.append({name: value.clone() for name, value in module.state_dict().items()})
         report(epoch=epoch, epochs=epochs, loss=loss, error=error)
 
     record(0)
@@ -132,11 +160,10 @@ def _train(
         module.train()
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr_at((epoch - 1) / epochs)
-        # Parts of nearly equal size: a last batch of one example would break batch normalization.
-        for batch in np.array_split(rng.permutation(len(labels)), batches):
+        for batch in order.batches(batches):
             chosen = torch.from_numpy(batch)
             optimizer.zero_grad(set_to_none=True)
-            loss = _loss(module(x[chosen]), labels[chosen], classes, recipe.loss)
+            loss = _loss(module(x[chosen]), labels[chosen], classes, recipe.loss) / (recipe.output_scale or 1.0) ** 2
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         if epoch in moments:
@@ -145,7 +172,8 @@ def _train(
             report(epoch=epoch, epochs=epochs)
     module.eval()
     times, losses, errors, scores = zip(*recorded, strict=True)
-    return Trajectory(np.array(times, float), np.array(losses), np.array(errors), probe, np.stack(scores))
+    course = Trajectory(np.array(times, float), np.array(losses), np.array(errors), probe, np.stack(scores))
+    return course, states
 
 
 def _evaluate(module: nn.Module, x: Tensor) -> Tensor:
@@ -177,12 +205,22 @@ class FittedNetwork:
         The network, in float64.
     """
 
-    def __init__(self, module: nn.Module, head: nn.Linear | None, loss: Loss, classes: int, course: Trajectory) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: Loss,
+        classes: int,
+        example: Tensor,
+        course: Trajectory | None = None,
+        states: Sequence[State] = (),
+    ) -> None:
         self.module = module
-        self._last = head
+        self._last = _last_linear(module, example)
         self._loss_name: Loss = loss
         self._classes = classes
+        self._example = example
         self._course = course
+        self._states = states
         self._last_moved: tuple[tuple[object, ...], _Moved] | None = None
 
     def predict(self, x: FloatArray) -> FloatArray:
@@ -236,7 +274,21 @@ class FittedNetwork:
 
     def trajectory(self) -> Trajectory:
         """Return loss, error and scores of probe points over the epochs."""
+        if self._course is None:
+            raise LebenchError("the network of a checkpoint has no trajectory; ask the trained network for it")
         return self._course
+
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Return the network at the moments of its trajectory, weights in the single precision of training."""
+        times = () if self._course is None else self._course.times
+        return tuple(
+            Checkpoint(float(time), partial(self._at, state)) for time, state in zip(times, self._states, strict=True)
+        )
+
+    def _at(self, state: State) -> FittedNetwork:
+        module = copy.deepcopy(self.module)
+        module.load_state_dict(state)
+        return type(self)(module, self._loss_name, self._classes, self._example)
 
     def _moved(self, sources: FloatArray, labels: IntArray, targets: FloatArray, step: float | None) -> _Moved:
         # The kinds of similarity share all that is expensive, and are asked for one after the other.
@@ -295,7 +347,9 @@ class FittedClassifier(FittedNetwork):
 
 
 def _last_linear(module: nn.Module, example: Tensor) -> nn.Linear | None:
-    """Return the linear layer that is called last."""
+    """Return the linear layer whose outputs are the scores, if the last one called is that."""
+    if isinstance(module, Centred):
+        return None
     called: list[nn.Linear] = []
     handles = [
         m.register_forward_hook(lambda m, *_: called.append(m)) for m in module.modules() if isinstance(m, nn.Linear)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -178,3 +180,32 @@ def build(architecture: arch.Architecture, input_shape: tuple[int, ...], outputs
     shape = (input_shape[2], *input_shape[:2]) if len(input_shape) == 3 else input_shape
     layers, _ = _Builder(architecture, outputs, rng).chain(architecture.layers, shape)
     return Network(layers)
+
+
+class Centred(nn.Module):
+    """A network's scores minus those at its initialization, scaled: a (f(x; w) - f(x; w0)).
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        At its initialization.
+    scale : float
+        The factor a.
+    """
+
+    def __init__(self, network: nn.Module, scale: float) -> None:
+        super().__init__()
+        self.network = network
+        self.scale = scale
+        # In a list, where it is no part of the module: it has no parameters to train, to list or to restore.
+        self._initial = [copy.deepcopy(network).requires_grad_(False).eval()]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the scores (n, C)."""
+        scores: Tensor = self.scale * (self.network(x) - self._initial[0](x))
+        return scores
+
+    def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> Centred:
+        self._initial[0]._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self

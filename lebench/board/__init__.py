@@ -1,7 +1,16 @@
 """Reading results and the leaderboard: tables of records, intervals over seeds, entries and the board."""
 
 from lebench.board.board import Board, make_board, write_board
-from lebench.board.entries import Entry, EntryError, EntryInfo, entry_name, read_entries, read_entry, write_entry
+from lebench.board.entries import (
+    Entry,
+    EntryError,
+    EntryInfo,
+    artifacts_path,
+    entry_name,
+    read_entries,
+    read_entry,
+    write_entry,
+)
 from lebench.board.frame import frame, newest
 from lebench.board.ranking import Standing, direction_of, is_control, leaders, primary_of, standing, summary
 from lebench.board.statistics import Estimate, mean_interval, paired_difference
@@ -13,6 +22,7 @@ __all__ = [
     "EntryInfo",
     "Estimate",
     "Standing",
+    "artifacts_path",
     "direction_of",
     "entry_name",
     "frame",

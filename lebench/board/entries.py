@@ -6,6 +6,7 @@ An entry is a folder that a person can read in a pull request::
         entry.toml          name, model, authors, links, licence, lebench version, command
         records.jsonl       a record a line, sorted by task, seed and cell
         environments.json   each distinct environment and state of the code once, by its sha256
+        artifacts/          arrays of the first seed's records, from which pictures are made: <cell>.npz
 
 In ``records.jsonl`` the fields ``environment`` and ``source`` of a record hold the sha256 of the RFC 8785 form of
 the document that stands in ``environments.json``. Put back together, every record has the checksum it was sealed with.
@@ -17,14 +18,16 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import rfc8785
+from numpy.typing import NDArray
 from pydantic import Field, StringConstraints, ValidationError
 
+from lebench.artifacts import ArtifactError, unpack
 from lebench.errors import LebenchError
 from lebench.records import Document, Record
 
@@ -80,15 +83,39 @@ class Entry:
         Who and how.
     records : tuple of Record
         Sorted by task, seed and cell.
+    folder : Path
+        Where it stands.
     """
 
     info: EntryInfo
     records: tuple[Record, ...]
+    folder: Path
 
     @property
     def name(self) -> str:
         """Name of the entry's folder, unique on the board."""
         return self.info.name
+
+    def artifacts(self, record: Record) -> dict[str, NDArray[Any]]:
+        """Return the arrays of one of its records, none if the entry does not hold them.
+
+        Raises
+        ------
+        EntryError
+            If the file is not the one that the record describes.
+        """
+        path = artifacts_path(self.folder, record)
+        if not record.artifacts or not path.is_file():
+            return {}
+        try:
+            return unpack(path.read_bytes(), record.artifacts)
+        except (ArtifactError, OSError) as error:
+            raise EntryError(f"{path}: {error}") from error
+
+
+def artifacts_path(folder: Path, record: Record) -> Path:
+    """Return the file of a record's arrays in an entry's folder."""
+    return folder / "artifacts" / f"{record.cell.key[:16]}.npz"
 
 
 def entry_name(label: str) -> str:
@@ -102,7 +129,9 @@ def entry_name(label: str) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", label.lower().replace("=", "")).strip("-._")[:80]
 
 
-def write_entry(folder: Path, name: str, records: Iterable[Record], meta: EntryInfo) -> Entry:
+def write_entry(
+    folder: Path, name: str, records: Iterable[Record], meta: EntryInfo, arrays: Mapping[str, bytes] | None = None
+) -> Entry:
     """Write an entry so that writing the same records again changes no byte.
 
     Parameters
@@ -115,6 +144,8 @@ def write_entry(folder: Path, name: str, records: Iterable[Record], meta: EntryI
         Sealed records, at most one for each cell.
     meta : EntryInfo
         Who and how.
+    arrays : mapping of str to bytes, optional
+        Files of artifacts by the key of their cell; those of the first seed are kept.
 
     Returns
     -------
@@ -152,9 +183,26 @@ def write_entry(folder: Path, name: str, records: Iterable[Record], meta: EntryI
         _write(target / "entry.toml", _to_toml(meta.model_dump(mode="json", by_alias=True)))
         _write(target / "environments.json", json.dumps(shared, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
         _write(target / "records.jsonl", "\n".join(lines) + "\n")
+        _write_artifacts(target, ordered, arrays or {})
     except OSError as error:
         raise EntryError(f"cannot write the entry to {target}: {error.strerror}") from error
-    return Entry(meta, ordered)
+    return Entry(meta, ordered, target)
+
+
+def _write_artifacts(target: Path, records: Sequence[Record], arrays: Mapping[str, bytes]) -> None:
+    first = min(record.cell.seed for record in records)
+    files = {
+        artifacts_path(target, record): arrays[record.cell.key]
+        for record in records
+        if record.cell.seed == first and arrays.get(record.cell.key)
+    }
+    folder = target / "artifacts"
+    for old in folder.glob("*.npz"):
+        if old not in files:
+            old.unlink()
+    for path, content in files.items():
+        folder.mkdir(exist_ok=True)
+        path.write_bytes(content)
 
 
 def read_entry(folder: Path) -> Entry:
@@ -176,7 +224,7 @@ def read_entry(folder: Path) -> Entry:
     _refuse_doubles(records, str(path))
     if list(records) != sorted(records, key=_order):
         raise EntryError(f"{path}: the lines are not sorted by task, seed and cell; write the entry with lebench")
-    return Entry(info, records)
+    return Entry(info, records, folder)
 
 
 def read_entries(root: Path) -> list[Entry]:

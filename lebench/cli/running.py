@@ -95,7 +95,8 @@ def baselines(*, jobs: int | None, results: Path, entries: Path | None) -> int:
         for record in entry.records:
             cell = planned.get(record.cell.key)
             if cell is not None and not store.has(record.cell, record.label):
-                store.put(record)
+                path = board.artifacts_path(entry.folder, record)
+                store.put(record, arrays=path.read_bytes() if path.is_file() else b"")
     with display(console) as on_event:
         summary = execute(plan, store, jobs, on_event=on_event, command="lebench baselines")
     if summary.interrupted or summary.failures:
@@ -113,7 +114,8 @@ def baselines(*, jobs: int | None, results: Path, entries: Path | None) -> int:
             lebench=records[0].environment.lebench,
             command=f"lebench run --model {label} --task '*' --seeds {BASELINE_SEEDS}",
         )
-        board.write_entry(folder, meta.name, records, meta)
+        arrays = {record.cell.key: store.artifacts(record) for record in records}
+        board.write_entry(folder, meta.name, records, meta, arrays)
         written += len(records)
     console.print(f"{written} records of {len(BASELINES)} entries stand in {folder}")
     return 0

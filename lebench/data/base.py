@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lebench.arrays import FloatArray, IntArray
 from lebench.errors import DataError
@@ -28,6 +29,10 @@ class Split:
         C names.
     fine_train, fine_test : ndarray of shape (n,), int64, or None
         The labels before a variant merged classes; None if none were merged.
+    clean_train : ndarray of shape (n,), int64, or None
+        The training labels before a variant added label noise; None if there is none.
+    removed : int or None
+        Where among the training points the one stood that a variant left out. Training keeps the order of the others.
     """
 
     x_train: FloatArray
@@ -37,6 +42,8 @@ class Split:
     class_names: tuple[str, ...]
     fine_train: IntArray | None = None
     fine_test: IntArray | None = None
+    clean_train: IntArray | None = None
+    removed: int | None = None
 
     @property
     def classes(self) -> int:
@@ -128,17 +135,31 @@ class Variant:
         Classes to keep and merge: ``((9, 3), (5, 8))`` keeps four classes, labels 9 and 3 as 0, 5 and 8 as 1.
     permute_labels : bool
         Replace the training labels by a random permutation of them (a control).
+    label_noise : float
+        Share of the training labels that are replaced by another class, drawn uniformly. The points with the wrong
+        label at a smaller share are among those at a larger one.
+    imbalance : float
+        Ratio R of step imbalance (Fang et al. 2021): the second half of the classes keeps 1/R of its training points.
+    leave_out : int, optional
+        Position of a training point to leave out, after all other changes.
+    recipe : tuple of (str, value)
+        Changes of how a network is trained, see :meth:`lebench.backends.base.Recipe.changed`:
+        ``(("lr", "x4"), ("loss", "mse"))``.
     """
 
     name: str = "default"
     n_train: int | None = None
     groups: tuple[tuple[int, ...], ...] | None = None
     permute_labels: bool = False
+    label_noise: float = 0.0
+    imbalance: float = 1.0
+    leave_out: int | None = None
+    recipe: tuple[tuple[str, str | int | float], ...] = ()
 
     @property
     def key(self) -> tuple[object, ...]:
         """What the fit depends on; two variants with the same key share a fit."""
-        return (self.n_train, self.groups, self.permute_labels)
+        return tuple(getattr(self, f.name) for f in fields(self) if f.name != "name")
 
     def apply(self, split: Split, seed: int) -> Split:
         """Return the split of this variant.
@@ -146,19 +167,63 @@ class Variant:
         Raises
         ------
         DataError
-            If there are fewer training points of a class than asked for.
+            If there are fewer training points of a class than asked for, or a change makes no sense.
         """
-        # A stream per variant, so that adding a variant leaves the others' subsets alone.
-        rng = np.random.default_rng([*stream(seed, "data").generate_state(4), *repr(self.key).encode()])
+        if not (0 <= self.label_noise <= 1 and self.imbalance >= 1):
+            raise DataError(f"variant {self.name!r}: label noise lies between 0 and 1, an imbalance is at least 1")
+        # A stream per subset, so that adding a variant leaves the others' subsets alone, and the same subset is drawn
+        # whatever is changed about it.
+        subset = (self.n_train, self.groups, self.permute_labels)
+        rng = self._generator(seed, subset)
         if self.groups is not None:
             split = _merge(split, self.groups)
         if self.n_train is not None:
-            keep = balanced_subset(split.y_train, self.n_train, split.classes, rng)
-            fine = None if split.fine_train is None else split.fine_train[keep]
-            split = replace(split, x_train=split.x_train[keep], y_train=split.y_train[keep], fine_train=fine)
+            split = _kept(split, balanced_subset(split.y_train, self.n_train, split.classes, rng))
         if self.permute_labels:
             split = replace(split, y_train=rng.permutation(split.y_train))
+        if self.imbalance > 1:
+            split = _imbalanced(split, self.imbalance)
+        if self.label_noise > 0:
+            noisy = _noisy(
+                split.y_train, split.classes, self.label_noise, self._generator(seed, (subset, "label noise"))
+            )
+            split = replace(split, y_train=noisy, clean_train=split.y_train)
+        if self.leave_out is not None:
+            if not 0 <= self.leave_out < len(split.y_train):
+                raise DataError(f"variant {self.name!r}: there is no training point {self.leave_out} to leave out")
+            split = replace(_kept(split, np.arange(len(split.y_train)) != self.leave_out), removed=self.leave_out)
         return split
+
+    @staticmethod
+    def _generator(seed: int, of: object) -> np.random.Generator:
+        return np.random.default_rng([*stream(seed, "data").generate_state(4), *repr(of).encode()])
+
+
+def _kept(split: Split, which: IntArray | NDArray[np.bool_]) -> Split:
+    """Return the split with some of the training points."""
+    return replace(
+        split,
+        x_train=split.x_train[which],
+        y_train=split.y_train[which],
+        fine_train=None if split.fine_train is None else split.fine_train[which],
+        clean_train=None if split.clean_train is None else split.clean_train[which],
+    )
+
+
+def _imbalanced(split: Split, ratio: float) -> Split:
+    keep = np.ones(len(split.y_train), dtype=bool)
+    for label in range(split.classes // 2, split.classes):
+        members = np.flatnonzero(split.y_train == label)
+        keep[members[max(1, round(len(members) / ratio)) :]] = False
+    return _kept(split, keep)
+
+
+def _noisy(y: IntArray, classes: int, share: float, rng: np.random.Generator) -> IntArray:
+    order, shift = rng.permutation(len(y)), rng.integers(1, classes, len(y))
+    wrong = order[: round(share * len(y))]
+    noisy = y.copy()
+    noisy[wrong] = (y[wrong] + shift[wrong]) % classes
+    return noisy
 
 
 def _merge(split: Split, groups: tuple[tuple[int, ...], ...]) -> Split:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -119,11 +120,16 @@ class _OnNoise:
 
 
 @registry.models.register("permuted-labels", tags=("control",))
+def permuted_labels() -> PermutedLabels:
+    """Control: the default multilayer perceptron, trained on a random permutation of the training labels."""
+    return PermutedLabels(registry.models.get("mlp")())
+
+
 @dataclass(frozen=True)
 class PermutedLabels:
-    """Control: the default multilayer perceptron, trained on a random permutation of the training labels."""
+    """A network that is trained on a random permutation of the training labels."""
 
-    mlp: Network = field(default_factory=lambda: registry.models.get("mlp")(), init=False)
+    mlp: Network
     backend: str = "torch"
 
     backends: ClassVar[tuple[str, ...]] = Network.backends
@@ -138,3 +144,7 @@ class PermutedLabels:
         """Permute the labels, then train as usual."""
         permuted = replace(split, y_train=generator(seed, "init").permutation(split.y_train))
         return replace(self.mlp, backend=self.backend).fit(permuted, seed)
+
+    def with_recipe(self, changes: Iterable[tuple[str, str | int | float]]) -> PermutedLabels:
+        """Return the same control with its network trained in another way."""
+        return replace(self, mlp=self.mlp.with_recipe(changes))

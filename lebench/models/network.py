@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from lebench import architectures, registry
@@ -34,14 +34,16 @@ class Network:
     backend: str = "torch"
 
     #: Backends that can train it.
-    backends: ClassVar[tuple[str, ...]] = ("torch",)
+    backends: ClassVar[tuple[str, ...]] = ("torch", "jax")
     #: Training is in float32; what is measured on the trained network is computed in float64.
     precision: ClassVar[str] = "float32"
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What a fitted network offers; probabilities only if it was trained by cross-entropy."""
-        offered = {"predict", "features", "similarity", "gram", "trajectory"}
+        """What a fitted network offers; probabilities if it was trained by cross-entropy, features if unscaled."""
+        offered = {"predict", "similarity", "gram", "trajectory", "checkpoints"}
+        if self.recipe.output_scale is None:
+            offered.add("features")
         if self.recipe.loss == "cross_entropy":
             offered.add("predict_proba")
         return frozenset(offered)
@@ -49,7 +51,11 @@ class Network:
     def fit(self, split: Split, seed: int) -> object:
         """Train on the training part of a split; deterministic for a seed on one machine."""
         backend: Backend = registry.backends.get(self.backend)()
-        return backend.fit(self.network, self.recipe, split.x_train, split.y_train, split.classes, seed)
+        return backend.fit(self.network, self.recipe, split.x_train, split.y_train, split.classes, seed, split.removed)
+
+    def with_recipe(self, changes: Iterable[tuple[str, str | int | float]]) -> Network:
+        """Return the same network, trained in another way; see :meth:`lebench.backends.base.Recipe.changed`."""
+        return replace(self, recipe=self.recipe.changed(changes))
 
 
 def network_model(architecture: Callable[..., Architecture], recipe: Recipe) -> Callable[..., Network]:

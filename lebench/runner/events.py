@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lebench.records import Cost, Record, Status
+from lebench.records import Artifact, Cost, Record, Status
 from lebench.runner.plan import Job, PlannedCell
 
 
@@ -70,8 +70,10 @@ class Outcome:
 
     Attributes
     ----------
-    status, reason, metrics, missing, cost
+    status, reason, metrics, missing, artifacts, cost
         As in :class:`lebench.records.Record`.
+    arrays : bytes
+        Content of the file that the artifacts describe, see :mod:`lebench.artifacts`; empty if there are none.
     started, finished : float
         Seconds since the epoch.
     log : str
@@ -82,6 +84,8 @@ class Outcome:
     reason: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    arrays: bytes = b""
     cost: Cost | None = None
     started: float = 0.0
     finished: float = 0.0

@@ -143,7 +143,7 @@ def execute(
 
     def record(planned: PlannedCell, outcome: Outcome) -> None:
         records.append(_record(planned, outcome, command))
-        store.put(records[-1], outcome.log)
+        store.put(records[-1], outcome.log, outcome.arrays)
         on_event(CellDone(records[-1], left))
 
     for planned in impossible:
@@ -196,6 +196,7 @@ def _record(planned: PlannedCell, outcome: Outcome, command: str) -> Record:
         reason=outcome.reason,
         metrics=outcome.metrics,
         missing=outcome.missing,
+        artifacts=outcome.artifacts,
         cost=outcome.cost,
         environment=environment(),
         source=source(),

@@ -158,8 +158,10 @@ class LocalExecutor:
         elif isinstance(message, worker.FitMade):
             yield FitDone(each.job, _current(each), str(each.fitting), message.wall_s, message.cpu_s)
             each.fitting = each.fit_key = None
-        elif isinstance(message, worker.Scored):
-            outcome = Outcome("ok", "", message.metrics, message.missing, message.cost)
+        elif isinstance(message, worker.CellScored):
+            outcome = Outcome(
+                "ok", "", message.metrics, message.missing, message.artifacts, message.arrays, message.cost
+            )
             yield self._end(each, message.index, outcome)
         else:
             log = message.log + _tail(each.output)

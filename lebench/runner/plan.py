@@ -184,7 +184,9 @@ def make_plan(
                     label,
                     task.track,
                     task.variants,
-                    task.unmet(model.model.capabilities) or _input_problem(model.model, datasets[task.dataset]),
+                    task.unmet(model.model.capabilities)
+                    or _input_problem(model.model, datasets[task.dataset])
+                    or _recipe_problem(model.model, task),
                 )
                 if planned.unmet:
                     skipped.append(planned)
@@ -197,6 +199,12 @@ def make_plan(
 def _input_problem(model: object, dataset: Dataset) -> str | None:
     network = getattr(model, "network", None)
     return input_problem(network, dataset.input_shape) if isinstance(network, Architecture) else None
+
+
+def _recipe_problem(model: object, task: Task) -> str | None:
+    if hasattr(model, "with_recipe") or not any(variant.recipe for variant in task.variants):
+        return None
+    return "varies how a network is trained, and the model is not trained step by step"
 
 
 def _checked_seeds(seeds: Sequence[int]) -> list[int]:

@@ -57,7 +57,7 @@ class Store:
         marker = {"schema": SCHEMA, "lebench": lebench_version()}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _write(self.folder / MARKER, json.dumps(marker) + "\n")
+            _write(self.folder / MARKER, (json.dumps(marker) + "\n").encode())
         except OSError as error:
             raise LebenchError(
                 f"cannot write to the results folder {str(self.folder)!r}: {error.strerror or error}; choose another"
@@ -79,8 +79,19 @@ class Store:
         record = self._read(path) if path.exists() else None
         return record is not None and record.cell == cell and record.status in ("ok", "skipped")
 
-    def put(self, record: Record, log: str = "") -> Path:
-        """Write a sealed record, and the log of a failure, in place of what an earlier run left.
+    def artifacts_path(self, cell: Cell, label: str) -> Path:
+        """Return the file of a cell's arrays, next to its record."""
+        return self.path(cell, label).with_suffix(".npz")
+
+    def artifacts(self, record: Record) -> bytes:
+        """Return the content of the file of a record's arrays, empty if it is not there."""
+        try:
+            return self.artifacts_path(record.cell, record.label).read_bytes() if record.artifacts else b""
+        except OSError:
+            return b""
+
+    def put(self, record: Record, log: str = "", arrays: bytes = b"") -> Path:
+        """Write a sealed record, the log of a failure and its arrays, in place of what an earlier run left.
 
         Parameters
         ----------
@@ -88,6 +99,8 @@ class Store:
             Sealed.
         log : str, optional
             Traceback and output.
+        arrays : bytes, optional
+            Content of the file of its artifacts, see :mod:`lebench.artifacts`.
 
         Raises
         ------
@@ -97,12 +110,14 @@ class Store:
         path = self.path(record.cell, record.label)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if log:
-                _write(path.with_suffix(".log"), log)
-            _write(path, record.to_json() + "\n")
-            kept = {path, path.with_suffix(".log")} if log else {path}
+            beside = {path.with_suffix(".log"): log.encode(), path.with_suffix(".npz"): arrays}
+            for file, content in beside.items():
+                if content:
+                    _write(file, content)
+            _write(path, (record.to_json() + "\n").encode())
+            kept = {path, *(file for file, content in beside.items() if content)}
             for old in set(path.parent.glob(f"seed-{record.cell.seed}-*.*")) - kept:
-                if old.suffix in (".json", ".log"):
+                if old.suffix in (".json", ".log", ".npz"):
                     old.unlink(missing_ok=True)
         except OSError as error:
             raise LebenchError(f"cannot write the record {str(path)!r}: {error.strerror or error}") from error
@@ -168,12 +183,12 @@ class Store:
             )
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: bytes) -> None:
     """Give a file its content in one step: who reads it sees the old or the new one, also after a power cut."""
     descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())

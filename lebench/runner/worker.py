@@ -22,14 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from lebench import progress, registry
+from lebench.artifacts import pack
 from lebench.capabilities import offers
 from lebench.data.base import Split, Variant
 from lebench.errors import LebenchError
 from lebench.metrics.base import Missing
 from lebench.models.spec import build_model
-from lebench.records import Cost, Status
+from lebench.records import Artifact, Cost, Status
 from lebench.runner.plan import Job, PlannedCell
-from lebench.tasks.base import Fit, Task
+from lebench.tasks.base import Fit, Scored, Task
 
 _PROGRESS_INTERVAL = 0.1
 _REASON_LENGTH = 300
@@ -65,12 +66,14 @@ class FitMade:
 
 
 @dataclass(frozen=True)
-class Scored:
-    """The cell is done."""
+class CellScored:
+    """The cell is done; its fields are those of :class:`lebench.runner.events.Outcome`."""
 
     index: int
     metrics: dict[str, float]
     missing: dict[str, str]
+    artifacts: dict[str, Artifact]
+    arrays: bytes
     cost: Cost
 
 
@@ -84,7 +87,7 @@ class Failed:
     log: str
 
 
-Message = Began | FitBegan | Progressed | FitMade | Scored | Failed
+Message = Began | FitBegan | Progressed | FitMade | CellScored | Failed
 
 
 def main(channel: Connection, job: Job, plugins: Iterable[Path], modules: Iterable[str], output: Path) -> None:
@@ -190,9 +193,10 @@ class _Fits:
             # Until it is made; so that whatever goes wrong is not tried again for the next cell.
             self.broken.add(variant.key)
             split = variant.apply(self._split, self._seed)
+            model = self._model.with_recipe(variant.recipe) if variant.recipe else self._model
             wall, cpu = time.perf_counter(), time.process_time()
             with progress.listen(_Throttled(self._channel)):
-                fitted = self._model.fit(split, self._seed)
+                fitted = model.fit(split, self._seed)
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             self._made[variant.key] = Fit(split, fitted, self._seed), wall, cpu
             self.broken.discard(variant.key)
@@ -218,14 +222,18 @@ class _Throttled:
             self._channel.send(Progressed({name: float(value) for name, value in values.items()}))
 
 
-def _score(index: int, planned: PlannedCell, fits: _Fits) -> Scored:
+def _score(index: int, planned: PlannedCell, fits: _Fits) -> CellScored:
     task: Task = registry.tasks.get(planned.cell.task)
     made = {variant.name: fits.get(variant) for variant in task.variants}
     for fit, _, _ in made.values():
         _check_promises(task, fit.fitted)
     distinct = {variant.key: made[variant.name] for variant in task.variants}.values()
     wall, cpu = time.perf_counter(), time.process_time()
-    metrics, missing = _values(task, task.score({name: fit for name, (fit, _, _) in made.items()}))
+    scored = task.score({name: fit for name, (fit, _, _) in made.items()})
+    if not isinstance(scored, Scored):
+        scored = Scored(scored, {})
+    metrics, missing = _values(task, scored.values)
+    arrays, artifacts = pack(scored.artifacts) if scored.artifacts else (b"", {})
     cost = Cost(
         fit_s=sum(fit_wall for _, fit_wall, _ in distinct),
         score_s=time.perf_counter() - wall,
@@ -233,7 +241,7 @@ def _score(index: int, planned: PlannedCell, fits: _Fits) -> Scored:
         peak_memory_bytes=_peak_memory(),
         fits=len(distinct),
     )
-    return Scored(index, metrics, missing, cost)
+    return CellScored(index, metrics, missing, artifacts, arrays, cost)
 
 
 def _check_promises(task: Task, fitted: object) -> None:

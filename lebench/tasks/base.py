@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from numpy.typing import NDArray
+
 from lebench.data.base import Split, Variant
 from lebench.metrics.base import Missing as Missing
 
@@ -32,8 +34,24 @@ class Fit:
     seed: int
 
 
-#: What a scoring function returns: values by name ``"metric"`` or ``"metric@qualifier"``.
+#: Values by name ``"metric"`` or ``"metric@qualifier"``.
 Scores = Mapping[str, "float | Missing"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Values, and the arrays behind them that pictures are made from.
+
+    Attributes
+    ----------
+    values : mapping
+        By name ``"metric"`` or ``"metric@qualifier"``.
+    artifacts : mapping of str to ndarray
+        Finite numbers, kept in single precision beside the record.
+    """
+
+    values: Scores
+    artifacts: Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -62,7 +80,7 @@ class Task:
         Names of all values that `score` returns, ``"metric"`` or ``"metric@qualifier"``, where ``metric`` is
         registered (its direction and bounds are looked up there).
     score : callable
-        ``{variant name: Fit}`` to ``{name: value}``.
+        ``{variant name: Fit}`` to ``{name: value}``, or to :class:`Scored`.
     variants : tuple of Variant
         Each is one fit.
     """
@@ -76,7 +94,7 @@ class Task:
     needs: tuple[str | tuple[str, ...], ...]
     primary: str
     metrics: tuple[str, ...]
-    score: Callable[[Mapping[str, Fit]], Scores]
+    score: Callable[[Mapping[str, Fit]], Scores | Scored]
     variants: tuple[Variant, ...] = (Variant(),)
 
     def unmet(self, capabilities: frozenset[str]) -> str | None:

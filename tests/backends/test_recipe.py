@@ -3,6 +3,7 @@
 import pytest
 
 from lebench.backends.base import Recipe
+from lebench.errors import ParameterError
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,16 @@ def test_learning_rate_over_training(schedule, expected):
     recipe = Recipe(lr=0.2, schedule=schedule)
     moments = [0.0, 1 / 3, 0.5, 2 / 3, 1.0] if schedule == "cosine" else [0.0, 0.3, 0.34, 0.67, 0.999]
     assert [recipe.lr_at(t) for t in moments] == pytest.approx(expected, abs=1e-12)
+
+
+def test_changes_are_values_or_factors():
+    recipe = Recipe(lr=0.2, epochs=100, min_steps=500)
+    changed = recipe.changed([("lr", "x4"), ("epochs", "x0.3"), ("loss", "mse"), ("min_steps", 10)])
+    assert (changed.lr, changed.epochs, changed.loss, changed.min_steps) == (0.8, 30, "mse", 10)
+    assert isinstance(changed.epochs, int)
+    assert changed.momentum == recipe.momentum
+    with pytest.raises(ParameterError, match="no 'rate'; it has epochs"):
+        recipe.changed([("rate", 1)])
 
 
 def test_a_longer_schedule_changes_the_network_that_is_trained():

@@ -11,7 +11,7 @@ from torch import nn
 from lebench import architectures as arch
 from lebench import registry
 from lebench.backends.base import Recipe
-from lebench.backends.torch_backend import TorchBackend
+from lebench.backends.torch_backend import TorchBackend, _Order
 from lebench.backends.torch_build import build
 from lebench.capabilities import CAPABILITIES, offers
 from lebench.errors import DataError, LebenchError, TrainingError
@@ -42,6 +42,51 @@ def test_every_named_architecture_maps_digits_to_ten_scores(name):
     model = registry.models.get(name)()
     network = build(model.network, (8, 8, 1), 10, torch.Generator().manual_seed(0))
     assert network(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+
+
+def test_checkpoints_are_the_network_at_the_moments_of_its_trajectory(blobs):
+    x, y = blobs
+    fitted = fit(arch.mlp(width=16), x, y, 3, replace(FAST, epochs=5))
+    course, kept = fitted.trajectory(), fitted.checkpoints()
+    assert [point.time for point in kept] == course.times.tolist()
+    for point, scores in zip(kept, course.scores, strict=True):
+        # Recorded in single precision, measured in double.
+        np.testing.assert_allclose(point.fitted.predict(x)[course.probe], scores, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(kept[-1].fitted.predict(x), fitted.predict(x))
+    assert kept[0].fitted.similarity(x, y, x).shape == (60, 60)
+    assert kept[0].fitted.checkpoints() == ()
+
+
+def test_output_scale_centres_the_scores_and_makes_training_lazy(blobs):
+    """Chizat, Oyallon & Bach 2019: the weights move by about 1/a, so the kernel changes less as a grows."""
+    x, y = blobs
+    moved = {}
+    for scale in (1.0, 10.0):
+        recipe = replace(FAST, epochs=30, output_scale=scale, momentum=0.0, weight_decay=0.0, schedule="constant")
+        fitted = fit(arch.mlp(width=64), x, y, 3, recipe)
+        first = fitted.checkpoints()[0].fitted
+        np.testing.assert_array_equal(first.predict(x), 0)
+        before, after = first.gram(x, x), fitted.gram(x, x)
+        moved[scale] = np.linalg.norm(after - before) / np.linalg.norm(before)
+        assert fitted.trajectory().loss[-1] < fitted.trajectory().loss[0]
+        with pytest.raises(LebenchError, match="no features"):
+            fitted.features(x)
+    assert 0 < moved[10.0] < moved[1.0] / 3
+
+
+def test_left_out_point_leaves_the_batches_of_the_others_as_they_were(blobs):
+    x, y = blobs
+    recipe = replace(FAST, epochs=4, batch_size=7, momentum=0.0, weight_decay=0.0)
+    order = _Order(np.random.default_rng(0), 60, None).batches(9)
+    without = _Order(np.random.default_rng(0), 59, 11).batches(9)
+    for batch, rest in zip(order, without, strict=True):
+        expected = batch[batch != 11]
+        np.testing.assert_array_equal(np.delete(np.arange(60), 11)[rest], expected)
+    whole = fit(arch.mlp(width=16), x, y, 3, recipe).predict(x)
+    kept = np.arange(60) != 11
+    removed = TorchBackend().fit(arch.mlp(width=16), recipe, x[kept], y[kept], 3, 0, removed=11).predict(x)
+    reordered = TorchBackend().fit(arch.mlp(width=16), recipe, x[kept], y[kept], 3, 0).predict(x)
+    assert np.abs(removed - whole).max() < np.abs(reordered - whole).max() / 2
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ def _entry(name, records, model=None):
     info = EntryInfo(
         name=name, model=model or name, authors=["A. Author"], lebench="0.1.0", command=f"lebench run --model {name}"
     )
-    return Entry(info, tuple(records))
+    return Entry(info, tuple(records), Path(info.name))
 
 
 @pytest.fixture

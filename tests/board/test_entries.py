@@ -1,8 +1,10 @@
 import json
 
+import numpy as np
 import pytest
 
-from lebench.board import EntryError, EntryInfo, entry_name, read_entries, read_entry, write_entry
+from lebench.artifacts import pack
+from lebench.board import EntryError, EntryInfo, artifacts_path, entry_name, read_entries, read_entry, write_entry
 from lebench.records import Source
 
 
@@ -57,6 +59,20 @@ def test_each_distinct_environment_and_source_stands_once(tmp_path, info, make_r
     shared = json.loads((tmp_path / "mlp" / "environments.json").read_text())
     assert (len(shared["environments"]), len(shared["sources"])) == (1, 2)
     assert [record.source for record in read_entry(tmp_path / "mlp").records] == [r.source for r in records]
+
+
+def test_arrays_of_the_first_seed_are_kept_and_checked(tmp_path, info, make_record):
+    content, described = pack({"x": np.arange(3.0)})
+    records = [make_record(seed=seed, artifacts=described) for seed in (0, 1)]
+    arrays = {record.cell.key: content for record in records}
+    entry = write_entry(tmp_path, "mlp", records, info, arrays)
+    first, second = read_entry(tmp_path / "mlp").records
+    np.testing.assert_array_equal(entry.artifacts(first)["x"], np.arange(3.0))
+    assert entry.artifacts(second) == {}
+    artifacts_path(entry.folder, first).write_bytes(pack({"x": np.arange(4.0)})[0])
+    with pytest.raises(EntryError, match=r"\.npz: .*'x'"):
+        entry.artifacts(first)
+    assert not list((write_entry(tmp_path, "mlp", records, info).folder / "artifacts").iterdir())
 
 
 def test_text_with_line_separators_survives(tmp_path, info, make_record):

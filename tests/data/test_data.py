@@ -94,6 +94,48 @@ def test_permuted_labels_keep_their_counts(digits):
     assert (permuted.y_train == split.y_train).mean() == pytest.approx(0.1, abs=0.05)
 
 
+def test_label_noise_replaces_an_exact_share_by_other_classes_and_is_nested(digits):
+    split = digits.split(0)
+    wrong = {}
+    for share in (0.2, 0.5):
+        noisy = Variant("noise", n_train=500, label_noise=share).apply(split, 0)
+        clean = Variant("clean", n_train=500).apply(split, 0)
+        np.testing.assert_array_equal(noisy.x_train, clean.x_train)
+        np.testing.assert_array_equal(noisy.clean_train, clean.y_train)
+        np.testing.assert_array_equal(noisy.y_test, split.y_test)
+        wrong[share] = set(np.flatnonzero(noisy.y_train != clean.y_train))
+        assert len(wrong[share]) == round(share * 500)
+        assert set(noisy.y_train) == set(range(10))
+    assert wrong[0.2] < wrong[0.5]
+
+
+def test_imbalance_thins_the_second_half_of_the_classes(digits):
+    split = Variant("r=10", n_train=500, imbalance=10).apply(digits.split(0), 0)
+    assert np.bincount(split.y_train).tolist() == [50] * 5 + [5] * 5
+    assert np.bincount(Variant("r=1e9", n_train=500, imbalance=1e9).apply(digits.split(0), 0).y_train)[9] == 1
+
+
+def test_leaving_out_a_point_keeps_the_others_in_order(digits):
+    whole = Variant("whole", n_train=30).apply(digits.split(0), 0)
+    without = Variant("without", n_train=30, leave_out=7).apply(digits.split(0), 0)
+    np.testing.assert_array_equal(without.x_train, np.delete(whole.x_train, 7, axis=0))
+    np.testing.assert_array_equal(without.y_train, np.delete(whole.y_train, 7))
+    assert (without.removed, whole.removed) == (7, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label_noise": 1.5}, "between 0 and 1"),
+        ({"imbalance": 0.5}, "at least 1"),
+        ({"leave_out": 1347}, "no training"),
+    ],
+)
+def test_variants_without_sense(digits, changes, message):
+    with pytest.raises(DataError, match=message):
+        Variant("v", **changes).apply(digits.split(0), 0)
+
+
 def test_too_small_a_subset_is_refused():
     rng = np.random.default_rng(0)
     with pytest.raises(DataError, match="at least one per class"):

@@ -7,9 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
+from lebench import registry
+from lebench.artifacts import unpack
 from lebench.errors import LebenchError
 from lebench.runner.events import CellDone, FitDone, FitProgress, FitStarted, JobEnded, JobStarted, RunStarted
 from lebench.runner.execution import execute, pending
@@ -129,6 +132,23 @@ def test_metric_without_a_value_has_a_reason(workshop):
     (record,) = execute(workshop.plan("toy/missing"), workshop.store).records
     assert record.metrics == {}
     assert record.missing == {"accuracy": "its value is nan", "error": "it is not asked for"}
+
+
+def test_arrays_behind_the_values_are_kept_with_their_checksums(workshop):
+    summary = execute(workshop.plan("toy/arrays"), workshop.store)
+    (record,) = summary.records
+    arrays = unpack(workshop.store.artifacts(record), record.artifacts)
+    split = registry.datasets.get("toy").split(0)
+    np.testing.assert_array_equal(arrays["points"], split.x_train.astype("f4"))
+    np.testing.assert_array_equal(arrays["labels"], split.y_train)
+
+
+def test_variant_that_changes_the_recipe_is_for_models_that_have_one(workshop):
+    plan = workshop.plan("toy/slow")
+    assert not plan.jobs
+    assert [cell.unmet for cell in plan.skipped] == [
+        "varies how a network is trained, and the model is not trained step by step"
+    ]
 
 
 def test_metric_that_the_task_does_not_declare(workshop):

@@ -28,14 +28,15 @@ def test_cells_of_a_model_dataset_and_seed_are_a_job_and_seeds_come_first():
     assert {job.fits for job in made.jobs} == {2}
     assert [cell.cell.task for cell in made.jobs[0].cells] == [
         "toy/accuracy",
+        "toy/arrays",
         "toy/breaks",
         "toy/few",
         "toy/missing",
         "toy/small",
         "toy/undeclared",
     ]
-    assert {cell.cell.task for cell in made.skipped} == {"toy/gram"}
-    assert len(made.cells) == 4 * 7
+    assert {cell.cell.task for cell in made.skipped} == {"toy/gram", "toy/slow"}
+    assert len(made.cells) == 4 * 9
     assert len({cell.cell.key for cell in made.cells}) == len(made.cells)
 
 

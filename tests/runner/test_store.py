@@ -7,12 +7,12 @@ import stat
 import pytest
 
 from lebench.errors import LebenchError
-from lebench.records import SCHEMA, Cell, Record, RunInfo
+from lebench.records import SCHEMA, Artifact, Cell, Record, RunInfo
 from lebench.runner.environment import environment, source
 from lebench.runner.store import RecordWarning, Store
 
 
-def make(status="ok", label="mlp[width=4]", **changes):
+def make(status="ok", label="mlp[width=4]", artifacts=None, **changes):
     content = {
         "task": "digits/accuracy",
         "task_version": 1,
@@ -34,6 +34,7 @@ def make(status="ok", label="mlp[width=4]", **changes):
         label=label,
         status=status,
         metrics={"accuracy": 0.5} if status == "ok" else {},
+        artifacts=artifacts or {},
         environment=environment(),
         source=source(),
         run=run,
@@ -155,6 +156,16 @@ def test_reading_a_folder_that_is_not_there_makes_none(tmp_path):
     with pytest.raises(LebenchError, match="there are no results in"):
         Store(tmp_path / "none").load()
     assert not (tmp_path / "none").exists()
+
+
+def test_arrays_stand_beside_the_record_until_it_is_replaced(store):
+    described = {"x": Artifact(sha256="0" * 64, shape=(1,), dtype="<f4", bytes=4)}
+    record = make(artifacts=described)
+    store.put(record, arrays=b"arrays")
+    assert store.artifacts(record) == b"arrays"
+    assert store.artifacts_path(record.cell, record.label).suffix == ".npz"
+    store.put(make())
+    assert store.artifacts(record) == b""
 
 
 def test_folder_below_a_file_cannot_be_made(tmp_path):

@@ -18,7 +18,7 @@ from annotated_types import Ge, Le
 from lebench import progress, registry
 from lebench.data.base import Dataset, Variant
 from lebench.metrics import generalization as metrics
-from lebench.tasks.base import Missing, Task
+from lebench.tasks.base import Missing, Scored, Task
 
 POINTS = 40
 
@@ -54,6 +54,11 @@ def _breaks(fits):
     raise ZeroDivisionError("the score divides by zero")
 
 
+def _with_arrays(fits):
+    (fit,) = fits.values()
+    return Scored({"accuracy": 1.0}, {"points": fit.split.x_train, "labels": fit.split.y_train})
+
+
 _WHOLE = (Variant(),)
 
 
@@ -65,6 +70,8 @@ def _task(name, score, metrics, variants=_WHOLE, needs=("predict",)):
 _task("toy/accuracy", _accuracies, ("accuracy@default",))
 _task("toy/few", _accuracies, ("accuracy@default", "accuracy@n=6"), (*_WHOLE, Variant("n=6", n_train=6)))
 _task("toy/small", _accuracies, ("accuracy@n=6",), (Variant("n=6", n_train=6),))
+_task("toy/arrays", _with_arrays, ("accuracy",))
+_task("toy/slow", _accuracies, ("accuracy@slow",), (Variant("slow", recipe=(("seconds", 0.2),)),))
 _task("toy/missing", _one_is_missing, ("accuracy", "error"))
 _task("toy/breaks", _breaks, ("accuracy",))
 _task("toy/gram", _accuracies, ("accuracy",), needs=("gram",))

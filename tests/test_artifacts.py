@@ -1,0 +1,84 @@
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from lebench.artifacts import LIMIT, ArtifactError, pack, unpack
+
+
+def member(array):
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()
+
+
+def archive(members, compression=zipfile.ZIP_DEFLATED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as z:
+        for name, content in members.items():
+            z.writestr(name, content)
+    return file.getvalue()
+
+
+@pytest.fixture
+def packed():
+    return pack({"similarity": np.linspace(0, 1, 12).reshape(3, 4), "labels": np.array([0, 1, 2])})
+
+
+def test_arrays_come_back_in_single_precision(packed):
+    content, described = packed
+    arrays = unpack(content, described)
+    assert arrays["similarity"].dtype == np.float32
+    assert arrays["labels"].dtype == np.int32
+    np.testing.assert_array_equal(arrays["similarity"], np.linspace(0, 1, 12).reshape(3, 4).astype("f4"))
+    np.testing.assert_array_equal(arrays["labels"], [0, 1, 2])
+    assert described["similarity"].shape == (3, 4)
+
+
+def test_the_same_arrays_make_the_same_file(packed):
+    again = pack({"labels": np.array([0, 1, 2]), "similarity": np.linspace(0, 1, 12).reshape(3, 4)})
+    assert again == packed
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"../x": np.zeros(2)}, "lower-case letters"),
+        ({"x": np.array([1.0, np.nan])}, "finite numbers"),
+        ({"x": np.array(["a"])}, "finite numbers"),
+        ({"x": np.zeros(LIMIT // 4 + 1)}, "at most 2,000,000 are kept"),
+    ],
+)
+def test_what_cannot_be_kept(arrays, message):
+    with pytest.raises(ArtifactError, match=message):
+        pack(arrays)
+
+
+def test_hostile_files_are_refused_without_a_pickle_or_a_large_allocation(packed):
+    content, described = packed
+    good = {name: zipfile.ZipFile(io.BytesIO(content)).read(name) for name in ("similarity.npy", "labels.npy")}
+    pickled = member(np.array([object], dtype=object))
+    # A header that announces 8 TB, in front of nothing.
+    huge = good["similarity.npy"].replace(b"(3, 4)", b"(9999999, 999999)".ljust(6))
+    for members, message in (
+        ({**good, "similarity.npy": pickled}, "not stored as lebench"),
+        ({**good, "similarity.npy": huge}, "damaged|not stored|not whole"),
+        ({**good, "similarity.npy": b"\0" * 50_000_000}, "damaged"),
+        ({**good, "similarity.npy": member(np.ones((3, 4), "f4"))}, "checksum"),
+        ({**good, "similarity.npy": member(np.ones((3, 4)))}, "not stored as lebench"),
+        ({**good, "similarity.npy": good["similarity.npy"] + b"more"}, "not whole"),
+        ({**good, "more.npy": good["labels.npy"]}, "it holds"),
+        ({"labels.npy": good["labels.npy"]}, "it holds"),
+    ):
+        with pytest.raises(ArtifactError, match=message):
+            unpack(archive(members), described)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda c: c[: len(c) // 2], lambda c: b"no archive", lambda c: c[:60] + b"x" + c[61:]]
+)
+def test_damaged_files_are_refused(packed, damage):
+    content, described = packed
+    with pytest.raises(ArtifactError):
+        unpack(damage(content), described)
