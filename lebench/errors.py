@@ -35,5 +35,9 @@ class DataError(LebenchError, ValueError):
     """
 
 
+class UnavailableDataError(DataError):
+    """Files of a dataset are missing, or they are not what they should be; the message says what to do."""
+
+
 class TrainingError(LebenchError):
     """Training broke down, by divergence for example."""

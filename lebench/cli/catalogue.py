@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from lebench import registry
-from lebench.errors import UnknownNameError
+from lebench.errors import UnavailableDataError, UnknownNameError
 
 _WIDTH = 100
 
@@ -129,13 +129,17 @@ def _metric(name: str) -> dict[str, Any]:
 
 def _dataset(name: str) -> dict[str, Any]:
     dataset = registry.datasets.get(name)
+    try:
+        sha256 = dataset.sha256
+    except UnavailableDataError as error:
+        sha256 = f"not known: {error}"
     return {
         "version": dataset.version,
         "input shape": str(dataset.input_shape),
         "classes": ", ".join(dataset.class_names),
         "licence": dataset.licence,
         "citation": dataset.citation,
-        "sha256": dataset.sha256,
+        "sha256": sha256,
     }
 
 

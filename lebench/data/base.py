@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,9 +72,10 @@ class Dataset:
     class_names : tuple of str
         Names of the classes.
     load : callable
-        Without arguments; returns ``(x, y)``: float64 (n, *input_shape) raw inputs and int64 (n,) labels.
+        Without arguments; returns ``(x, y)``: raw inputs (n, *input_shape), float64 or for many images their bytes, and
+        int64 (n,) labels.
     splitter : callable
-        ``(x, y, rng)`` to raw ``(x_train, y_train, x_test, y_test)``.
+        ``(x, y, rng)`` to raw ``(x_train, y_train, x_test, y_test)``, the inputs in float64.
     """
 
     name: str
@@ -83,11 +85,11 @@ class Dataset:
     version: int
     input_shape: tuple[int, ...]
     class_names: tuple[str, ...]
-    load: Callable[[], tuple[FloatArray, IntArray]]
-    splitter: Callable[[FloatArray, IntArray, np.random.Generator], tuple[FloatArray, IntArray, FloatArray, IntArray]]
+    load: Callable[[], tuple[NDArray[Any], IntArray]]
+    splitter: Callable[[Any, IntArray, np.random.Generator], tuple[FloatArray, IntArray, FloatArray, IntArray]]
 
     @cached_property
-    def arrays(self) -> tuple[FloatArray, IntArray]:
+    def arrays(self) -> tuple[NDArray[Any], IntArray]:
         """Raw inputs (n, *input_shape) and labels (n,)."""
         x, y = self.load()
         if x.shape[1:] != self.input_shape or len(x) != len(y):
@@ -118,7 +120,11 @@ class Dataset:
         # A coordinate that never changes in training has no scale; dividing by 1 leaves it as it is.
         std = x_train.std(axis=axes)
         std = np.where(std > 0, std, 1.0)
-        return Split((x_train - mean) / std, y_train, (x_test - mean) / std, y_test, self.class_names)
+        train, test = x_train - mean, x_test - mean
+        # In place: a set of images may fill much of the memory.
+        train /= std
+        test /= std
+        return Split(train, y_train, test, y_test, self.class_names)
 
 
 @dataclass(frozen=True)
