@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lebench.metrics.alignment import *  # noqa: F403
     from lebench.metrics.clustering import *  # noqa: F403
     from lebench.metrics.elasticity import *  # noqa: F403
     from lebench.metrics.generalization import *  # noqa: F403
@@ -21,6 +22,19 @@ if TYPE_CHECKING:
     from lebench.metrics.streaming import *  # noqa: F403
 
 _MODULES: dict[str, tuple[str, ...]] = {
+    "alignment": (
+        "centre",
+        "centred_kernel_alignment",
+        "centred_target_alignment",
+        "kernel_alignment",
+        "kernel_change",
+        "kernel_rotation",
+        "kernel_target_alignment",
+        "kernel_velocity",
+        "label_kernel",
+        "laziness",
+        "two_layer_hessian_norm",
+    ),
     "clustering": (
         "KernelClustering",
         "adjusted_rand_index",

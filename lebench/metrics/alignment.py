@@ -1,0 +1,414 @@
+"""Kernels compared: alignment with labels and with each other, how far a kernel moves in training, and laziness."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from lebench.arrays import FloatArray
+from lebench.errors import DataError
+from lebench.metrics.arrays import as_floats, as_labels, as_symmetric, class_counts
+from lebench.metrics.base import KnownAnswer, metric
+
+_TAGS = ("kernel",)
+_SAMPLE = 100
+_ALIGNMENT = r"\frac{\langle K, K'\rangle_F}{\|K\|_F\,\|K'\|_F}"
+_CRISTIANINI = "Cristianini, Shawe-Taylor, Elisseeff & Kandola 2001, definition 1"
+_CORTES = "Cortes, Mohri & Rostamizadeh 2012, definition 4; Kornblith et al. 2019 (linear CKA)"
+
+
+def centre(gram: Any) -> FloatArray:
+    """Return H K H with H = I - 11^T/n: the kernel of features whose mean is taken away, float64.
+
+    Parameters
+    ----------
+    gram : array of shape (n, n), float32 or float64
+        Symmetric kernel matrix.
+
+    Raises
+    ------
+    DataError
+        If the matrix is not symmetric or not finite.
+    """
+    k = as_symmetric("kernel entries", gram)
+    means = k.mean(axis=0)
+    return np.asarray(k - means[:, None] - means[None, :] + means.mean())
+
+
+def label_kernel(labels: Any) -> FloatArray:
+    """Return the kernel y y^T of the encoded labels, one-hot minus 1/C: (C-1)/C within a class, -1/C between, float64.
+
+    For two classes it is half of the kernel of labels -1 and +1, which an alignment does not see.
+
+    Parameters
+    ----------
+    labels : array of shape (n,), integer
+        Labels 0 to C-1, every class present.
+
+    Raises
+    ------
+    DataError
+        If the labels are no integers from 0, or a class is missing.
+    """
+    y = as_labels("labels", labels)
+    classes = len(class_counts("labels", y))
+    return np.equal.outer(y, y) - 1.0 / classes
+
+
+def _pair(first: Any, second: Any) -> tuple[FloatArray, FloatArray]:
+    a, b = as_symmetric("kernel entries", first), as_symmetric("other kernel entries", second)
+    if a.shape != b.shape:
+        raise DataError(f"kernels of shapes {a.shape} and {b.shape} are of different points")
+    return a, b
+
+
+def _cosine(a: FloatArray, b: FloatArray) -> float:
+    # Scaled first, so that squares of the norms neither overflow nor vanish.
+    sizes = np.abs(a).max(), np.abs(b).max()
+    if min(sizes) == 0:
+        raise DataError("a kernel is zero, or constant where it is centred: its alignment is undefined")
+    a, b = a / sizes[0], b / sizes[1]
+    return float(np.clip(np.vdot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)), -1, 1))
+
+
+def _balanced() -> FloatArray:
+    return np.where(np.arange(_SAMPLE) < _SAMPLE // 2, -1.0, 1.0)
+
+
+def _identity_and_labels() -> dict[str, Any]:
+    y = _balanced()
+    return {"gram": np.eye(_SAMPLE), "other": np.outer(y, y)}
+
+
+def _constant_and_labels() -> dict[str, Any]:
+    y = _balanced()
+    return {"gram": 1 + np.outer(y, y), "other": np.outer(y, y)}
+
+
+def _identity_and_constant() -> dict[str, Any]:
+    return {"gram": np.eye(_SAMPLE), "other": np.ones((_SAMPLE, _SAMPLE))}
+
+
+def _scaled() -> dict[str, Any]:
+    k = np.array([[2.0, 1.0], [1.0, 3.0]])
+    return {"gram": k, "other": 7 * k}
+
+
+def _three_classes(kernel: str) -> dict[str, Any]:
+    labels = np.repeat([0, 1, 2], 2)
+    grams = {"labels": np.equal.outer(labels, labels) - 1 / 3, "identity": np.eye(6)}
+    return {"gram": grams[kernel], "labels": labels}
+
+
+@metric(
+    symbol="A",
+    equation=_ALIGNMENT,
+    source=_CRISTIANINI,
+    direction="none",
+    bounds=(-1.0, 1.0),
+    invariant_to=("permutation", "scale"),
+    known_answers=(
+        KnownAnswer("identity and labels of -1 and +1, n = 100", _identity_and_labels, 0.1, "1/sqrt(n)"),
+        KnownAnswer("a kernel and seven times it", _scaled, 1.0, "blind to scale"),
+    ),
+    tags=_TAGS,
+)
+def kernel_alignment(gram: Any, other: Any) -> float:
+    """Cosine between two kernels as vectors; 1 if they are the same up to scale.
+
+    Parameters
+    ----------
+    gram, other : array of shape (n, n), float32 or float64
+        Symmetric kernel matrices of the same points.
+
+    Raises
+    ------
+    DataError
+        If a kernel is zero, not symmetric or not finite, or the shapes differ.
+    """
+    return _cosine(*_pair(gram, other))
+
+
+@metric(
+    symbol=r"\mathrm{CKA}",
+    equation=r"A(HKH, HK'H),\quad H = I - \tfrac1n \mathbf 1\mathbf 1^\top",
+    source=_CORTES,
+    direction="none",
+    bounds=(-1.0, 1.0),
+    invariant_to=("permutation", "scale", "translation"),
+    known_answers=(
+        KnownAnswer(
+            "identity and labels of -1 and +1, n = 100", _identity_and_labels, 1 / math.sqrt(99), "1/sqrt(n - 1)"
+        ),
+        KnownAnswer("labels with and without a constant", _constant_and_labels, 1.0, "centring removes the constant"),
+    ),
+    tags=_TAGS,
+)
+def centred_kernel_alignment(gram: Any, other: Any) -> float:
+    """Alignment of two centred kernels (CKA): a constant added to all features does not count.
+
+    Parameters
+    ----------
+    gram, other : array of shape (n, n), float32 or float64
+        Symmetric kernel matrices of the same points.
+
+    Raises
+    ------
+    DataError
+        If a kernel is constant, not symmetric or not finite, or the shapes differ.
+    """
+    a, b = _pair(gram, other)
+    centred = centre(a), centre(b)
+    # What rounding leaves of a constant kernel has no direction.
+    for before, after in zip((a, b), centred, strict=True):
+        after[np.abs(after) <= 1e-14 * np.abs(before).max()] = 0.0
+    return _cosine(*centred)
+
+
+@metric(
+    symbol=r"A(K, yy^\top)",
+    equation=r"A(K, YY^\top),\quad Y = \mathrm{onehot} - 1/C",
+    source=f"{_CRISTIANINI}; for C classes with the encoding of the kernel machines (our choice)",
+    direction="higher",
+    bounds=(-1.0, 1.0),
+    invariant_to=("permutation", "scale"),
+    known_answers=(
+        KnownAnswer("the label kernel", lambda: _three_classes("labels"), 1.0, "identity"),
+        KnownAnswer(
+            "identity, 3 classes of 2",
+            lambda: _three_classes("identity"),
+            1 / math.sqrt(3),
+            "trace (C-1)/C n over sqrt(n) times (n/C) sqrt(C-1): sqrt((C-1)/n)",
+        ),
+    ),
+    tags=_TAGS,
+)
+def kernel_target_alignment(gram: Any, labels: Any) -> float:
+    """Alignment of a kernel with the kernel of the labels: how well it tells the classes apart.
+
+    Parameters
+    ----------
+    gram : array of shape (n, n), float32 or float64
+        Symmetric kernel matrix.
+    labels : array of shape (n,), integer
+        Labels 0 to C-1, every class present.
+
+    Raises
+    ------
+    DataError
+        If a class is missing, or as :func:`kernel_alignment`.
+    """
+    return kernel_alignment(gram, label_kernel(labels))
+
+
+@metric(
+    symbol=r"\mathrm{CKA}(K, yy^\top)",
+    equation=r"\mathrm{CKA}(K, YY^\top),\quad Y = \mathrm{onehot} - 1/C",
+    source=f"{_CORTES}; for C classes with the encoding of the kernel machines (our choice)",
+    direction="higher",
+    bounds=(-1.0, 1.0),
+    invariant_to=("permutation", "scale", "translation"),
+    known_answers=(
+        KnownAnswer("the label kernel", lambda: _three_classes("labels"), 1.0, "identity"),
+        KnownAnswer(
+            "identity, 3 classes of 2",
+            lambda: _three_classes("identity"),
+            2 / math.sqrt(10),
+            "sqrt((C-1)/(n-1)): the centred identity has norm sqrt(n-1)",
+        ),
+    ),
+    tags=_TAGS,
+)
+def centred_target_alignment(gram: Any, labels: Any) -> float:
+    """Centred alignment of a kernel with the kernel of the labels.
+
+    Parameters
+    ----------
+    gram : array of shape (n, n), float32 or float64
+        Symmetric kernel matrix.
+    labels : array of shape (n,), integer
+        Labels 0 to C-1, every class present.
+
+    Raises
+    ------
+    DataError
+        If a class is missing, or as :func:`centred_kernel_alignment`.
+    """
+    return centred_kernel_alignment(gram, label_kernel(labels))
+
+
+@metric(
+    symbol="S",
+    equation=rf"1 - {_ALIGNMENT}",
+    source="Fort et al. 2020, kernel distance",
+    direction="none",
+    bounds=(0.0, 2.0),
+    invariant_to=("permutation", "scale"),
+    known_answers=(
+        KnownAnswer("identity and constant, n = 100", _identity_and_constant, 0.9, "1 - 1/sqrt(n)"),
+        KnownAnswer("a kernel and seven times it", _scaled, 0.0, "blind to scale"),
+    ),
+    tags=_TAGS,
+)
+def kernel_rotation(gram: Any, other: Any) -> float:
+    """Kernel distance of Fort et al.: one minus the alignment, how far a kernel has turned in training.
+
+    Parameters
+    ----------
+    gram, other : array of shape (n, n), float32 or float64
+        The kernel at two times, on the same points.
+
+    Raises
+    ------
+    DataError
+        As :func:`kernel_alignment`.
+    """
+    return 1.0 - kernel_alignment(gram, other)
+
+
+@metric(
+    symbol=r"v",
+    equation=r"\frac{S(K_t, K_{t+\Delta t})}{\Delta t}",
+    source="Fort et al. 2020, kernel velocity",
+    direction="none",
+    bounds=(0.0, math.inf),
+    unit="1/epoch",
+    invariant_to=("permutation", "scale"),
+    known_answers=(
+        KnownAnswer(
+            "identity and constant, n = 100, 4 epochs",
+            lambda: {**_identity_and_constant(), "elapsed": 4.0},
+            0.225,
+            "(1 - 1/sqrt(n))/4",
+        ),
+    ),
+    tags=_TAGS,
+)
+def kernel_velocity(gram: Any, other: Any, elapsed: float) -> float:
+    """Kernel distance between two times, over the time between them; it depends on how long that is.
+
+    Parameters
+    ----------
+    gram, other : array of shape (n, n), float32 or float64
+        The kernel at two times, on the same points.
+    elapsed : float
+        Epochs between them, positive.
+
+    Raises
+    ------
+    DataError
+        If `elapsed` is not positive, or as :func:`kernel_alignment`.
+    """
+    if not (math.isfinite(elapsed) and elapsed > 0):
+        raise DataError(f"elapsed is {elapsed}: a positive time is needed")
+    return kernel_rotation(gram, other) / elapsed
+
+
+@metric(
+    symbol=r"\Delta_\Theta",
+    equation=r"\frac{\|\Theta_T - \Theta_0\|_F}{\|\Theta_0\|_F}",
+    source="Geiger, Spigler, Jacot & Wyart 2019, relative change of the kernel",
+    direction="none",
+    bounds=(0.0, math.inf),
+    invariant_to=("permutation", "scale"),
+    known_answers=(
+        KnownAnswer("a kernel and seven times it", _scaled, 6.0, "7 - 1: sees the scale that the alignment does not"),
+        KnownAnswer("identity and constant, n = 100", _identity_and_constant, math.sqrt(99), "sqrt(n (n-1)/n)"),
+    ),
+    tags=_TAGS,
+)
+def kernel_change(gram: Any, other: Any) -> float:
+    """Norm of the change of a kernel in training over its norm before: small in the lazy regime.
+
+    Parameters
+    ----------
+    gram, other : array of shape (n, n), float32 or float64
+        The kernel before and after training, on the same points.
+
+    Raises
+    ------
+    DataError
+        If the kernel before is zero, a kernel is not symmetric or not finite, or the shapes differ.
+    """
+    before, after = _pair(gram, other)
+    size = np.abs(before).max()
+    if size == 0:
+        raise DataError("the kernel before training is zero: its relative change is undefined")
+    return float(np.linalg.norm((after - before) / size) / np.linalg.norm(before / size))
+
+
+@metric(
+    symbol=r"\kappa",
+    equation=r"\frac{\|h(w_0) - y^*\|\,\|D^2 h(w_0)\|}{\|D h(w_0)\|^2}",
+    source="Chizat, Oyallon & Bach 2019, section 1.2",
+    direction="none",
+    bounds=(0.0, math.inf),
+    invariant_to=("permutation",),
+    known_answers=(
+        KnownAnswer(
+            "h(w) = w_1 w_2 at (1, 0), y = 1/2",
+            lambda: {"residuals": np.array([-0.5]), "jacobian": np.array([[0.0, 1.0]]), "hessian_norm": 1.0},
+            0.5,
+            "|0 - 1/2| x 1 / 1^2: the Hessian of a product has eigenvalues -1 and 1",
+        ),
+        KnownAnswer(
+            "two outputs",
+            lambda: {"residuals": np.array([3.0, 4.0]), "jacobian": np.diag([2.0, 1.0]), "hessian_norm": 0.8},
+            1.0,
+            "5 x .8 / 2^2",
+        ),
+    ),
+    tags=_TAGS,
+)
+def laziness(residuals: Any, jacobian: Any, hessian_norm: float) -> float:
+    """Inverse relative scale kappa of Chizat et al.; training is lazy if it is far below 1.
+
+    Parameters
+    ----------
+    residuals : array of shape (n,), float32 or float64
+        h(w0) - y, of all outputs at all points.
+    jacobian : array of shape (n, P), float32 or float64
+        Derivatives of h in the parameters at w0.
+    hessian_norm : float
+        Operator norm of the second derivative of h at w0; :func:`two_layer_hessian_norm` for a two-layer network.
+
+    Raises
+    ------
+    DataError
+        If the shapes do not fit, the Jacobian is zero or the norm negative.
+    """
+    u, j = as_floats("residuals", residuals, 1), as_floats("Jacobian entries", jacobian, 2)
+    if len(u) != len(j):
+        raise DataError(f"{len(u)} residuals for a Jacobian of {len(j)} rows")
+    if not (math.isfinite(hessian_norm) and hessian_norm >= 0):
+        raise DataError(f"the norm of the second derivative is {hessian_norm}: a non-negative number is needed")
+    size = float(np.linalg.norm(j, 2))
+    if size == 0:
+        raise DataError("the Jacobian is zero: laziness is undefined")
+    return float(np.linalg.norm(u)) * hessian_norm / size**2
+
+
+def two_layer_hessian_norm(first: Any, second: Any) -> float:
+    """Return the operator norm of the Hessian of f(w) = sum_i b_i s(a_i x) at one input, from its units' derivatives.
+
+    Each unit i has the block [[p_i, q_i], [q_i, 0]] with p_i = b_i s''(a_i x) x^2 and q_i = s'(a_i x) x, so the norm is
+    max_i (|p_i| + sqrt(p_i^2 + 4 q_i^2))/2.
+
+    Parameters
+    ----------
+    first : array of shape (m,), float32 or float64
+        p_i, second derivative in a_i.
+    second : array of shape (m,), float32 or float64
+        q_i, mixed derivative in a_i and b_i.
+
+    Raises
+    ------
+    DataError
+        If the lengths differ.
+    """
+    p, q = as_floats("second derivatives", first, 1), as_floats("mixed derivatives", second, 1)
+    if p.shape != q.shape:
+        raise DataError(f"{len(p)} second derivatives for {len(q)} mixed ones")
+    return float(((np.abs(p) + np.sqrt(p**2 + 4 * q**2)) / 2).max())
