@@ -151,6 +151,9 @@ class Variant:
     recipe : tuple of (str, value)
         Changes of how a network is trained, see :meth:`lebench.backends.base.Recipe.changed`:
         ``(("lr", "x4"), ("loss", "mse"))``.
+    may_fail : bool
+        Training may break down without taking the task with it: the score gets a
+        :class:`~lebench.tasks.base.NotFitted` in place of the fitted model.
     """
 
     name: str = "default"
@@ -161,10 +164,11 @@ class Variant:
     imbalance: float = 1.0
     leave_out: int | None = None
     recipe: tuple[tuple[str, str | int | float], ...] = ()
+    may_fail: bool = False
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What the fit depends on; two variants with the same key share a fit."""
+        """What the fit depends on, and whether it may fail; two variants with the same key share a fit."""
         return tuple(getattr(self, f.name) for f in fields(self) if f.name != "name")
 
     def apply(self, split: Split, seed: int) -> Split:

@@ -25,12 +25,12 @@ from lebench import progress, registry
 from lebench.artifacts import pack
 from lebench.capabilities import offers
 from lebench.data.base import Split, Variant
-from lebench.errors import LebenchError
+from lebench.errors import LebenchError, TrainingError
 from lebench.metrics.base import Missing
 from lebench.models.spec import build_model
 from lebench.records import Artifact, Cost, Status
 from lebench.runner.plan import Job, PlannedCell
-from lebench.tasks.base import Fit, Scored, Task
+from lebench.tasks.base import Fit, NotFitted, Scored, Task
 
 _PROGRESS_INTERVAL = 0.1
 _REASON_LENGTH = 300
@@ -196,7 +196,7 @@ class _Fits:
             model = self._model.with_recipe(variant.recipe) if variant.recipe else self._model
             wall, cpu = time.perf_counter(), time.process_time()
             with progress.listen(_Throttled(self._channel)):
-                fitted = model.fit(split, self._seed)
+                fitted = _fitted(model, split, self._seed, variant.may_fail)
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             self._made[variant.key] = Fit(split, fitted, self._seed), wall, cpu
             self.broken.discard(variant.key)
@@ -207,6 +207,15 @@ class _Fits:
         """Forget the fits that no remaining cell needs."""
         needed = frozenset[tuple[object, ...]]().union(*(cell.fit_keys for cell in remaining))
         self._made = {key: made for key, made in self._made.items() if key in needed}
+
+
+def _fitted(model: Any, split: Split, seed: int, may_fail: bool) -> Any:
+    try:
+        return model.fit(split, seed)
+    except TrainingError as error:
+        if not may_fail:
+            raise
+        return NotFitted(str(error))
 
 
 class _Throttled:
@@ -245,6 +254,8 @@ def _score(index: int, planned: PlannedCell, fits: _Fits) -> CellScored:
 
 
 def _check_promises(task: Task, fitted: object) -> None:
+    if isinstance(fitted, NotFitted):
+        return
     for need in task.needs:
         options = (need,) if isinstance(need, str) else need
         if not any(offers(fitted, option) for option in options):

@@ -16,6 +16,19 @@ TRACKS: tuple[Track, ...] = ("generalization", "elasticity", "collapse")
 
 
 @dataclass(frozen=True)
+class NotFitted:
+    """Stands in for the fitted model of a variant that may fail and whose training broke down.
+
+    Attributes
+    ----------
+    reason : str
+        What happened, in one line.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Fit:
     """One fitted model together with the data it was fitted to.
 
@@ -24,7 +37,8 @@ class Fit:
     split : Split
         Data of the variant.
     fitted : object
-        What ``model.fit`` returned; it offers the task's needs.
+        What ``model.fit`` returned; it offers the task's needs. Or :class:`NotFitted`, if the variant may fail and
+        training raised a :class:`~lebench.errors.TrainingError`.
     seed : int
         Root seed of the cell.
     """

@@ -91,6 +91,23 @@ def test_failure_takes_only_what_needs_the_same_fit(workshop, deed, status, reas
     assert {"raise": "in _raises", "segfault": "about to crash"}.get(deed, deed and "") in log
 
 
+def test_variant_that_may_fail_does_not_take_the_task_with_it(workshop):
+    plan = workshop.plan("toy/some", "toy/few", deed="diverge")
+    summary = execute(plan, workshop.store)
+    results = outcome(summary)
+    assert results["toy/few"] == ("failed", "training diverged by epoch 3")
+    assert results["toy/some"] == ("ok", "")
+    (record,) = [record for record in summary.records if record.status == "ok"]
+    assert record.metrics == {"accuracy@n=6": 1.0}
+    assert record.missing == {"accuracy@default": "training diverged by epoch 3"}
+    assert record.cost.fits == 2
+
+
+def test_only_training_that_breaks_down_is_forgiven(workshop):
+    results = outcome(execute(workshop.plan("toy/some", deed="raise"), workshop.store))
+    assert results["toy/some"] == ("failed", "ValueError: no such thing as a second line")
+
+
 def test_failure_is_recorded_but_tried_again(workshop):
     plan = workshop.plan(deed="raise")
     for times in (1, 2):

@@ -17,8 +17,9 @@ from annotated_types import Ge, Le
 
 from lebench import progress, registry
 from lebench.data.base import Dataset, Variant
+from lebench.errors import TrainingError
 from lebench.metrics import generalization as metrics
-from lebench.tasks.base import Missing, Scored, Task
+from lebench.tasks.base import Missing, NotFitted, Scored, Task
 
 POINTS = 40
 
@@ -59,6 +60,12 @@ def _with_arrays(fits):
     return Scored({"accuracy": 1.0}, {"points": fit.split.x_train, "labels": fit.split.y_train})
 
 
+def _of_what_was_fitted(fits):
+    fitted = {name: fit for name, fit in fits.items() if not isinstance(fit.fitted, NotFitted)}
+    reasons = {f"accuracy@{name}": Missing(fit.fitted.reason) for name, fit in fits.items() if name not in fitted}
+    return _accuracies(fitted) | reasons
+
+
 _WHOLE = (Variant(),)
 
 
@@ -72,6 +79,12 @@ _task("toy/few", _accuracies, ("accuracy@default", "accuracy@n=6"), (*_WHOLE, Va
 _task("toy/small", _accuracies, ("accuracy@n=6",), (Variant("n=6", n_train=6),))
 _task("toy/arrays", _with_arrays, ("accuracy",))
 _task("toy/slow", _accuracies, ("accuracy@slow",), (Variant("slow", recipe=(("seconds", 0.2),)),))
+_task(
+    "toy/some",
+    _of_what_was_fitted,
+    ("accuracy@default", "accuracy@n=6"),
+    (Variant(may_fail=True), Variant("n=6", n_train=6, may_fail=True)),
+)
 _task("toy/missing", _one_is_missing, ("accuracy", "error"))
 _task("toy/breaks", _breaks, ("accuracy",))
 _task("toy/gram", _accuracies, ("accuracy",), needs=("gram",))
@@ -123,6 +136,10 @@ def _killed():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _diverges():
+    raise TrainingError("training diverged by epoch 3")
+
+
 def _raises():
     raise ValueError("no such thing\nas a second line")
 
@@ -138,6 +155,7 @@ _DEEDS = {
     "eat": _eat,
     "refuse": _refuse,
     "starve": _starve,
+    "diverge": _diverges,
     "killed": _killed,
     "raise": _raises,
 }
