@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lebench import metrics, registry
+from lebench.arrays import IntArray
 from lebench.capabilities import offers
 from lebench.data.base import Split, Variant, balanced_subset
 from lebench.metrics.base import Missing
+from lebench.metrics.class_projection import ClassProjection, project_on_class_means, project_on_class_means_from_gram
 from lebench.seeds import generator
-from lebench.tasks.base import Fit, Scores, Task
+from lebench.tasks.base import Fit, Scored, Scores, Task
 
 #: Points per class between which similarities are measured.
 _POINTS_PER_CLASS = 10
 #: Training points per digit that are clustered.
 _CLUSTER_POINTS = 60
+#: Training points in the picture of the class means.
+_PICTURED_POINTS = 300
 
 
 def _one(fits: Mapping[str, Fit]) -> Fit:
@@ -94,7 +99,7 @@ registry.tasks.register(
 )
 
 
-def score_elasticity(fits: Mapping[str, Fit]) -> Scores:
+def score_elasticity(fits: Mapping[str, Fit]) -> Scored:
     """Compare the effect of a gradient step within and between classes, on held-out points."""
     fit = _one(fits)
     split = fit.split
@@ -104,13 +109,15 @@ def score_elasticity(fits: Mapping[str, Fit]) -> Scores:
     x, y = split.x_test[chosen], split.y_test[chosen]
     relative = fit.fitted.similarity(x, y, x, kind="relative")
     signed = fit.fitted.similarity(x, y, x, kind="signed")
-    return {
+    values = {
         "elasticity_ratio": metrics.elasticity_ratio(relative, y),
         "elasticity_difference": metrics.elasticity_difference(relative, y),
         "within_class_similarity": metrics.within_class_similarity(relative, y),
         "between_class_similarity": metrics.between_class_similarity(relative, y),
         "elasticity_difference@signed": metrics.elasticity_difference(signed, y),
     }
+    order = np.argsort(y, kind="stable")
+    return Scored(values, {"similarity": relative[np.ix_(order, order)], "labels": y[order]})
 
 
 registry.tasks.register(
@@ -154,10 +161,11 @@ def _primary_points(split: Split, seed: int) -> tuple[Any, Any, Any]:
     return split.x_train[points], split.y_train[points], hidden[chosen].astype(np.int64)
 
 
-def score_clustering(fits: Mapping[str, Fit]) -> Scores:
+def score_clustering(fits: Mapping[str, Fit]) -> Scored:
     """Cluster points of two digits that share a label by their similarities, and compare with the digits."""
     found: dict[str, list[float]] = {"adjusted_rand_index": [], "clustering_accuracy_corrected": [], "pixels": []}
     values: dict[str, float | Missing] = {}
+    artifacts: dict[str, NDArray[Any]] = {}
     for name, fit in fits.items():
         x, y, hidden = _primary_points(fit.split, fit.seed)
         similarity = metrics.symmetrize(fit.fitted.similarity(x, y, x, kind="relative"))
@@ -167,11 +175,18 @@ def score_clustering(fits: Mapping[str, Fit]) -> Scores:
         found["clustering_accuracy_corrected"].append(metrics.clustering_accuracy_corrected(hidden, assignment))
         found["pixels"].append(metrics.adjusted_rand_index(hidden, by_pixels))
         values[f"adjusted_rand_index@{name}"] = found["adjusted_rand_index"][-1]
-    return values | {
+        if not artifacts:
+            order = np.argsort(hidden, kind="stable")
+            artifacts = {
+                "similarity": similarity[np.ix_(order, order)],
+                "labels": np.asarray(_PAIRS[name][1])[hidden[order]],
+            }
+    values |= {
         "adjusted_rand_index@mean": float(np.mean(found["adjusted_rand_index"])),
         "clustering_accuracy_corrected@mean": float(np.mean(found["clustering_accuracy_corrected"])),
         "adjusted_rand_index@pixels": float(np.mean(found["pixels"])),
     }
+    return Scored(values, artifacts)
 
 
 registry.tasks.register(
@@ -201,18 +216,27 @@ _OF_MEANS = ("nc1_pinv_over_C", "nc1_quotient", "cdnv", "nc2_equinorm", "nc2_equ
 _OF_HEAD = ("nc2_equinorm_weights", "nc2_equiangular_weights", "nc3_selfduality", "nc4")
 
 
-def score_collapse(fits: Mapping[str, Fit]) -> Scores:
+def score_collapse(fits: Mapping[str, Fit]) -> Scored:
     """Measure collapse on training points and on test points, from features or from the Gram matrix."""
     fit = _one(fits)
+    split = fit.split
+    pictured = np.sort(generator(fit.seed, "probe").permutation(len(split.y_train))[:_PICTURED_POINTS])
     values: dict[str, float | Missing] = {}
-    for part, x, y in (("train", fit.split.x_train, fit.split.y_train), ("test", fit.split.x_test, fit.split.y_test)):
+    artifacts: dict[str, NDArray[Any]] = {}
+    project: Callable[[Any, Any, IntArray], ClassProjection]
+    for part, x, y in (("train", split.x_train, split.y_train), ("test", split.x_test, split.y_test)):
         if offers(fit.fitted, "features"):
-            measured = metrics.collapse(fit.fitted.features(x), y, *fit.fitted.head())
+            points, project = fit.fitted.features(x), project_on_class_means
+            measured = metrics.collapse(points, y, *fit.fitted.head())
         else:
-            measured = metrics.collapse_from_gram(fit.fitted.gram(x, x), y)
+            points, project = fit.fitted.gram(x, x), project_on_class_means_from_gram
+            measured = metrics.collapse_from_gram(points, y)
         for name in (*_OF_MEANS, *_OF_HEAD):
             values[f"{name}@{part}"] = measured.get(name, Missing("a kernel machine has no last layer"))
-    return values
+        if part == "train":
+            shown = project(points, y, pictured)
+            artifacts = {"means": shown.means, "points": shown.points, "labels": y[pictured], "shares": shown.shares}
+    return Scored(values, artifacts)
 
 
 registry.tasks.register(

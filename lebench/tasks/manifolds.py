@@ -8,7 +8,7 @@ import numpy as np
 
 from lebench import metrics, registry
 from lebench.data.manifolds import MANIFOLDS, Manifold
-from lebench.tasks.base import Fit, Scores, Task
+from lebench.tasks.base import Fit, Scored, Task
 
 _METRICS = (
     "distance_pearson",
@@ -19,10 +19,10 @@ _METRICS = (
 )
 
 
-def scorer(manifold: Manifold) -> Callable[[Mapping[str, Fit]], Scores]:
+def scorer(manifold: Manifold) -> Callable[[Mapping[str, Fit]], Scored]:
     """Return the score of a manifold's task."""
 
-    def score(fits: Mapping[str, Fit]) -> Scores:
+    def score(fits: Mapping[str, Fit]) -> Scored:
         (fit,) = fits.values()
         points, labels = manifold.training_points(fit.seed)
         first = np.flatnonzero(labels == 1)
@@ -30,13 +30,14 @@ def scorer(manifold: Manifold) -> Callable[[Mapping[str, Fit]], Scores]:
         x, y = fit.split.x_train[first], fit.split.y_train[first]
         relative = metrics.symmetrize(fit.fitted.similarity(x, y, x, kind="relative"))
         signed = metrics.symmetrize(fit.fitted.similarity(x, y, x, kind="signed"))
-        return {
+        values = {
             "distance_pearson": metrics.distance_pearson(relative, distance),
             "distance_spearman": metrics.distance_spearman(relative, distance),
             "distance_pearson@signed": metrics.distance_pearson(signed, distance),
             "distance_spearman@signed": metrics.distance_spearman(signed, distance),
             "accuracy": metrics.accuracy(fit.fitted.predict(fit.split.x_test), fit.split.y_test),
         }
+        return Scored(values, {"similarity": relative, "signed": signed, "distance": distance})
 
     return score
 

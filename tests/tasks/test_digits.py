@@ -6,7 +6,7 @@ import pytest
 from lebench import registry
 from lebench.data.base import Split
 from lebench.metrics.base import Missing
-from lebench.tasks.base import TRACKS, Fit, metric_of
+from lebench.tasks.base import TRACKS, Fit, Scored, metric_of
 
 CLASSES = 10
 NAMES = tuple(str(c) for c in range(CLASSES))
@@ -36,10 +36,15 @@ class Oracle:
 
 def score(name, fits):
     task = registry.tasks.get(name)
-    values = task.score(fits)
+    scored = task.score(fits)
+    values = scored.values if isinstance(scored, Scored) else scored
     assert set(values) == set(task.metrics)
     assert task.primary in task.metrics
     return values
+
+
+def artifacts(name, fits):
+    return registry.tasks.get(name).score(fits).artifacts
 
 
 @pytest.mark.parametrize("name", registry.tasks.select(["*"]))
@@ -79,6 +84,12 @@ def test_elasticity_of_a_block_similarity():
     assert values["elasticity_difference"] == pytest.approx(0.8)
 
 
+def test_the_similarity_behind_the_elasticity_is_kept_sorted_by_class():
+    kept = artifacts("digits/elasticity", {"default": Fit(planted_split(), Oracle(), 0)})
+    assert list(kept["labels"]) == [c for c in range(CLASSES) for _ in range(10)]
+    assert np.array_equal(kept["similarity"], np.kron(np.where(np.eye(CLASSES), 0.9, 0.1), np.ones((10, 10))))
+
+
 def test_clustering_finds_the_hidden_digits_of_a_block_similarity():
     fits = {}
     for name in ("5v8", "4v9", "3v5"):
@@ -98,6 +109,9 @@ def test_clustering_finds_the_hidden_digits_of_a_block_similarity():
     assert values["clustering_accuracy_corrected@mean"] == pytest.approx(1)
     # The second coordinate of the inputs is far larger than the label and says nothing of it.
     assert abs(values["adjusted_rand_index@pixels"]) < 0.1
+    kept = artifacts("digits/clustering", fits)
+    assert list(kept["labels"]) == [5] * 60 + [8] * 60
+    assert np.array_equal(kept["similarity"], np.kron([[0.9, 0.1], [0.1, 0.9]], np.ones((60, 60))))
 
 
 class Simplex:
@@ -142,3 +156,15 @@ def test_collapse_of_a_noisy_simplex_from_features_and_from_the_gram_matrix():
         assert gram[name] == pytest.approx(value, abs=1e-7)
     assert features["nc3_selfduality@train"] == pytest.approx(0, abs=1e-12)
     assert isinstance(gram["nc4@train"], Missing)
+
+
+def test_the_class_means_behind_collapse_are_kept():
+    """The axes of a simplex of ten are degenerate, but each holds a ninth of the variance of the means."""
+    split = planted_split(per_class=40)
+    for model in (Simplex(), SimplexKernel()):
+        kept = artifacts("digits/collapse", {"default": Fit(split, model, 0)})
+        assert kept["means"].shape == (CLASSES, 3)
+        assert kept["points"].shape == (300, 3)
+        assert kept["shares"] == pytest.approx(np.full(3, 1 / 9))
+        assert np.square(kept["means"]).sum() == pytest.approx(CLASSES * 2.0**2 / 3)
+        assert len(set(kept["labels"])) == CLASSES

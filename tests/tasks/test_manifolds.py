@@ -28,11 +28,16 @@ class Planted:
 def test_similarity_that_falls_with_distance_has_correlation_minus_one(name):
     task = registry.tasks.get(f"manifold/{name}")
     split = registry.datasets.get(task.dataset).split(1)
-    values = task.score({"default": Fit(split, Planted(MANIFOLDS[name], 1), 1)})
+    planted = Planted(MANIFOLDS[name], 1)
+    scored = task.score({"default": Fit(split, planted, 1)})
+    values = scored.values
     assert set(values) == set(task.metrics)
     assert values["distance_pearson"] == pytest.approx(-1)
     assert values["distance_spearman@signed"] == pytest.approx(1)
     assert values["accuracy"] == 0.5
+    assert np.array_equal(scored.artifacts["distance"], planted.distance)
+    assert scored.artifacts["similarity"] == pytest.approx(100 - planted.distance)
+    assert scored.artifacts["signed"] == pytest.approx(100 + planted.distance)
 
 
 def test_a_convolutional_network_is_skipped_with_the_reason():
