@@ -13,6 +13,7 @@ from lebench.arrays import FloatArray, IntArray
 from lebench.capabilities import SimilarityKind
 from lebench.data.base import Split
 from lebench.errors import DataError
+from lebench.kernels import one_hot_targets, ridge_regression
 
 
 def flat(x: FloatArray) -> FloatArray:
@@ -177,14 +178,10 @@ class RBFKernelMachine:
     def fit(self, split: Split, seed: int) -> object:
         """Solve for the dual coefficients."""
         x = flat(split.x_train)
-        targets = np.eye(split.classes)[split.y_train] - 1.0 / split.classes
+        targets = one_hot_targets(split.y_train, split.classes)
         machine = _RBFMachine(x, 1.0 / (2.0 * x.shape[1] * self.scale**2))
         machine.solve(targets)
         return machine
-
-
-#: Ridges over which leave-one-out chooses, relative to the mean diagonal of the kernel.
-RIDGES = 10.0 ** np.arange(-8, 2)
 
 
 class _RBFMachine:
@@ -193,18 +190,7 @@ class _RBFMachine:
         self._rate = rate
 
     def solve(self, targets: FloatArray) -> None:
-        kernel = self.gram(self._x, self._x)
-        values, vectors = np.linalg.eigh(kernel)
-        rotated = vectors.T @ targets
-        # Leave-one-out residual of point i: alpha_i / (K + ridge)^-1_ii, all ridges from one decomposition.
-        best = np.inf
-        for ridge in RIDGES * np.trace(kernel) / len(kernel):
-            inverse = 1.0 / (np.maximum(values, 0.0) + ridge)
-            coefficients = vectors @ (inverse[:, None] * rotated)
-            residual = coefficients / (np.square(vectors) @ inverse)[:, None]
-            loss = float(np.square(residual).mean())
-            if loss < best:
-                best, self._coefficients = loss, coefficients
+        self._coefficients = ridge_regression(self.gram(self._x, self._x), targets).coefficients
 
     def predict(self, x: FloatArray) -> FloatArray:
         scores: FloatArray = self.gram(x, self._x) @ self._coefficients

@@ -7,7 +7,8 @@ from lebench import registry
 from lebench.capabilities import CAPABILITIES, offers
 from lebench.data.base import Split
 from lebench.errors import DataError
-from lebench.models.classical import RIDGES, LinearClassifier, kernel_similarity
+from lebench.kernels import RIDGES
+from lebench.models.classical import LinearClassifier, kernel_similarity
 
 NAMES = ("knn", "logistic-regression", "rbf", "constant", "random-features")
 

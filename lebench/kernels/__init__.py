@@ -1,0 +1,54 @@
+"""Kernels of architectures, and regression with kernels.
+
+Names are imported on first use, so that importing this package imports neither NumPy nor SciPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lebench.kernels.infinite_width import infinite_width_diagonal, infinite_width_kernel
+    from lebench.kernels.regression import (
+        RIDGES,
+        GradientFlow,
+        RidgeRegression,
+        gradient_flow,
+        one_hot_targets,
+        ridge_regression,
+    )
+    from lebench.kernels.solvers import Solution, solve_spd
+
+_MODULES = {
+    "infinite_width": ("infinite_width_diagonal", "infinite_width_kernel"),
+    "regression": (
+        "RIDGES",
+        "GradientFlow",
+        "RidgeRegression",
+        "gradient_flow",
+        "one_hot_targets",
+        "ridge_regression",
+    ),
+    "solvers": ("Solution", "solve_spd"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "RIDGES",
+    "GradientFlow",
+    "RidgeRegression",
+    "Solution",
+    "gradient_flow",
+    "infinite_width_diagonal",
+    "infinite_width_kernel",
+    "one_hot_targets",
+    "ridge_regression",
+    "solve_spd",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"lebench.kernels.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
