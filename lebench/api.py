@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lebench import board, registry
+from lebench.errors import LebenchWarning
 from lebench.runner.execution import TIME_LIMIT, execute
 from lebench.runner.plan import make_plan
 from lebench.runner.store import Store
@@ -63,6 +65,8 @@ def run(
     ------
     LebenchError
         For bad input; nothing has been computed then.
+    UnavailableDataError
+        If there are no files for any of the tasks; tasks for whose data there are none are left out with a warning.
     KeyboardInterrupt
         If the run was interrupted; the records of finished cells are kept.
     """
@@ -73,6 +77,8 @@ def run(
         backend,
         plugins,
     )
+    for task, reason in plan.unavailable:
+        warnings.warn(f"{task} is left out: {reason}", LebenchWarning, stacklevel=2)
     store = Store(results)
     summary = execute(plan, store, jobs, force, time_limit, memory_limit, on_event)
     if summary.interrupted:

@@ -153,6 +153,42 @@ def baselines(context: click.Context, /, **options: Any) -> None:
 
 
 @app.group()
+def data() -> None:
+    """Image sets that are files of their own: where they are, and whether they are as published."""
+
+
+@data.command("list")
+@_common("json")
+@click.pass_context
+def data_list(context: click.Context, as_json: bool) -> None:
+    """List the datasets that need files, with what is found of them."""
+    from lebench.cli import data as commands
+
+    context.exit(commands.list_(as_json=as_json))
+
+
+@data.command("fetch")
+@click.argument("name")
+@click.pass_context
+def data_fetch(context: click.Context, name: str) -> None:
+    """Fetch what is missing of a dataset from its official sources into the cache folder."""
+    from lebench.cli import data as commands
+
+    context.exit(commands.fetch(name))
+
+
+@data.command("verify")
+@click.argument("name", required=False)
+@_common("json")
+@click.pass_context
+def data_verify(context: click.Context, name: str | None, as_json: bool) -> None:
+    """Check the files of a dataset, or all there are, against published checksums."""
+    from lebench.cli import data as commands
+
+    context.exit(commands.verify(name, as_json=as_json))
+
+
+@app.group()
 def site() -> None:
     """The documentation site and its leaderboard pages."""
 

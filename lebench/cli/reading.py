@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: Width of tables where there is no terminal to ask.
 _PLAIN_WIDTH = 140
 _MODELS_WIDE = 5
+_TEXT_COLUMNS = frozenset(
+    {"metric", "model", "verdict", "task", "best other", "known answer", "state", "file", "folder"}
+)
 _ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
 
 
@@ -313,7 +316,7 @@ def make_table(title: str, columns: Sequence[str]) -> Table:
 
     table = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(columns):
-        text = number == 0 or name in ("metric", "model", "verdict", "task", "best other", "known answer")
+        text = number == 0 or name in _TEXT_COLUMNS
         table.add_column(Text(name), justify="left" if text else "right", no_wrap=number == 0, overflow="fold")
     return table
 

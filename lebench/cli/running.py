@@ -86,6 +86,8 @@ def baselines(*, jobs: int | None, results: Path, entries: Path | None) -> int:
     """Bring the baselines up to date and write their entries; return the exit code."""
     folder = reading.entries_folder(entries)
     plan = make_plan(BASELINE_TASKS, BASELINES, range(BASELINE_SEEDS))
+    if plan.unavailable:
+        raise LebenchError(f"the baselines need every task: {plan.unavailable[0][1]}")
     console = reading.make_console()
     store = Store(results)
     store.prepare()
@@ -125,6 +127,9 @@ def _explain_skipped(plan: Plan, console: Console) -> None:
     reasons = Counter((cell.label, cell.cell.task, cell.unmet) for cell in plan.skipped)
     for label, task, reason in sorted(reasons, key=str):
         console.print(f"skipped: {label} on {task}: {reason}", style="dim", highlight=False, markup=False)
+    for reason in dict.fromkeys(reason for _, reason in plan.unavailable):
+        tasks = ", ".join(task for task, why in plan.unavailable if why == reason)
+        console.print(f"skipped: {tasks}: {reason}", style="yellow", highlight=False, markup=False)
 
 
 def _print_plan(plan: Plan, store: Store, force: bool, console: Console) -> None:

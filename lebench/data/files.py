@@ -75,11 +75,6 @@ class DataFile:
     sha256: str
     archive_sha256: str = ""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names under which it is looked for."""
-        return (f"{self.name}.gz", self.name) if self.sha256 else (f"{self.name}.gz",)
-
 
 @dataclass(frozen=True)
 class FileState:
@@ -159,7 +154,7 @@ class Source:
         Parameters
         ----------
         bar : callable
-            Returns a progress bar for the download of this name.
+            Returns a progress bar for a download, from the words that say which.
 
         Raises
         ------
@@ -183,6 +178,12 @@ class Source:
                 f"free space or permit it, or set {VARIABLE} to a folder of the files"
             ) from error
 
+    def _names(self, file: DataFile) -> tuple[str, ...]:
+        """Return the names under which a file is looked for."""
+        if self.format == "cifar":
+            return (file.name,)
+        return (f"{file.name}.gz", file.name) if file.sha256 else (f"{file.name}.gz",)
+
     @property
     def _cure(self) -> str:
         return f"get it with 'lebench data fetch {self.name}', or set {VARIABLE} to a folder that has it"
@@ -198,7 +199,7 @@ class Source:
 
     def _locate(self, file: DataFile) -> Path:
         for folder in self._folders():
-            for name in file.names:
+            for name in self._names(file):
                 try:
                     os.stat(folder / name)
                 except (FileNotFoundError, NotADirectoryError):
@@ -206,7 +207,7 @@ class Source:
                 except OSError as error:
                     raise self._unusable(folder / name, f"it cannot be read: {error.strerror}") from error
                 return folder / name
-        raise UnavailableDataError(f"dataset {self.name!r}: the file {file.names[0]} is not here; {self._cure}")
+        raise UnavailableDataError(f"dataset {self.name!r}: the file {self._names(file)[0]} is not here; {self._cure}")
 
     def _usable(self, file: DataFile) -> bool:
         try:
@@ -289,7 +290,9 @@ class Source:
         pooch.get_logger().setLevel("ERROR")
         failures = []
         for url in urls:
-            downloader = pooch.HTTPDownloader(progressbar=bar(path.name) or False, chunk_size=_CHUNK, timeout=TIMEOUT)
+            host = url.split("/")[2]
+            shown = bar(f"{path.name} from {host}") or False
+            downloader = pooch.HTTPDownloader(progressbar=shown, chunk_size=_CHUNK, timeout=TIMEOUT)
             known = f"md5:{self.archive_md5}" if file is None else None
             try:
                 pooch.retrieve(url, known, fname=path.name, path=path.parent, downloader=downloader)
@@ -297,7 +300,7 @@ class Source:
                     self._checked(file, path)
             except (OSError, ValueError) as error:
                 path.unlink(missing_ok=True)
-                failures.append(f"{url.split('/')[2]}: {_reason(error)}")
+                failures.append(f"{host}: {_reason(error)}")
             else:
                 return path
         raise UnavailableDataError(
@@ -307,7 +310,7 @@ class Source:
 
     def _keep(self, file: DataFile, path: Path, folder: Path) -> Path:
         # The other form of a file, if it is there, is damaged: it would be found first.
-        for name in file.names:
+        for name in self._names(file):
             (folder / name).unlink(missing_ok=True)
         return path.replace(folder / path.name)
 

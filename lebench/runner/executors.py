@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from lebench.data.files import VARIABLE
 from lebench.records import Status
 from lebench.runner import worker
 from lebench.runner.events import (
@@ -123,8 +124,10 @@ class LocalExecutor:
         receiver, sender = context.Pipe(duplex=False)
         handle, output = tempfile.mkstemp(dir=folder)
         os.close(handle)
+        # The server that forks the workers keeps the variables of the time when it began.
+        data_folder = os.environ.get(VARIABLE, "")
         process = context.Process(
-            target=worker.main, args=(sender, job, plan.plugins, plan.modules, Path(output)), daemon=False
+            target=worker.main, args=(sender, job, plan.plugins, plan.modules, Path(output), data_folder), daemon=False
         )
         with _hidden_main(), _environment(_ONE_THREAD):
             process.start()

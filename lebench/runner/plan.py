@@ -10,7 +10,7 @@ from pathlib import Path
 from lebench import registry
 from lebench.architectures import Architecture, input_problem
 from lebench.data.base import Dataset, Variant
-from lebench.errors import LebenchError
+from lebench.errors import LebenchError, UnavailableDataError
 from lebench.models.spec import NUMPY, Configured, build_model, expand
 from lebench.records import Cell
 from lebench.runner.fingerprint import model_fingerprint, task_fingerprint
@@ -92,12 +92,16 @@ class Plan:
         Files that a worker runs first.
     modules : tuple of str
         Modules that a worker imports first, because they register what is planned.
+    unavailable : tuple of (str, str)
+        Tasks that are left out because files of their dataset are missing or damaged, and that reason. They have no
+        cells: nothing is recorded, so that they run as soon as the files are there.
     """
 
     jobs: tuple[Job, ...]
     skipped: tuple[PlannedCell, ...]
     plugins: tuple[Path, ...]
     modules: tuple[str, ...]
+    unavailable: tuple[tuple[str, str], ...] = ()
 
     @property
     def preload(self) -> tuple[str, ...]:
@@ -144,6 +148,8 @@ def make_plan(
     ------
     LebenchError
         For a bad name, parameter, backend, seed or plug-in; nothing has been computed then.
+    UnavailableDataError
+        If there are no files for any of the tasks.
     """
     files = tuple(Path(plugin).resolve() for plugin in plugins)
     for file in files:
@@ -158,6 +164,11 @@ def make_plan(
         raise LebenchError("nothing to run: name at least one task and one model")
 
     datasets: dict[str, Dataset] = {name: registry.datasets.get(name) for name in {t.dataset for t in chosen_tasks}}
+    reasons = _unavailable(datasets.values())
+    unavailable = tuple((task.name, reasons[task.dataset]) for task in chosen_tasks if task.dataset in reasons)
+    chosen_tasks = [task for task in chosen_tasks if task.dataset not in reasons]
+    if not chosen_tasks:
+        raise UnavailableDataError(f"nothing is left to run: {unavailable[0][1]}")
     task_prints = {task.name: task_fingerprint(task, datasets[task.dataset]) for task in chosen_tasks}
     model_prints = {label: model_fingerprint(model) for label, model in configured.items()}
 
@@ -193,7 +204,18 @@ def make_plan(
                 else:
                     by_dataset.setdefault(task.dataset, []).append(planned)
             jobs += [Job(label, model.backend, name, seed, tuple(cells)) for name, cells in by_dataset.items()]
-    return Plan(tuple(jobs), tuple(skipped), *_providers(chosen_tasks, configured.values(), files))
+    return Plan(tuple(jobs), tuple(skipped), *_providers(chosen_tasks, configured.values(), files), unavailable)
+
+
+def _unavailable(datasets: Iterable[Dataset]) -> dict[str, str]:
+    """Return the datasets whose files are missing or damaged, and why."""
+    reasons = {}
+    for dataset in datasets:
+        try:
+            _ = dataset.sha256
+        except UnavailableDataError as error:
+            reasons[dataset.name] = str(error)
+    return reasons
 
 
 def _input_problem(model: object, dataset: Dataset) -> str | None:

@@ -25,6 +25,7 @@ from lebench import progress, registry
 from lebench.artifacts import pack
 from lebench.capabilities import offers
 from lebench.data.base import Split, Variant
+from lebench.data.files import VARIABLE
 from lebench.errors import LebenchError, TrainingError
 from lebench.metrics.base import Missing
 from lebench.models.spec import build_model
@@ -90,7 +91,9 @@ class Failed:
 Message = Began | FitBegan | Progressed | FitMade | CellScored | Failed
 
 
-def main(channel: Connection, job: Job, plugins: Iterable[Path], modules: Iterable[str], output: Path) -> None:
+def main(
+    channel: Connection, job: Job, plugins: Iterable[Path], modules: Iterable[str], output: Path, data_folder: str
+) -> None:
     """Do a job and send what happens.
 
     Parameters
@@ -103,7 +106,10 @@ def main(channel: Connection, job: Job, plugins: Iterable[Path], modules: Iterab
         What to import first, see :class:`lebench.runner.plan.Plan`.
     output : Path
         File that receives what anything in the process writes to its standard output and error.
+    data_folder : str
+        Value of ``LEBENCH_DATA``.
     """
+    os.environ[VARIABLE] = data_folder
     _die_with_parent()
     # An interrupt from the keyboard reaches all processes of the terminal; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -26,7 +26,7 @@ def places(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def serve(tmp_path, monkeypatch):
+def serve(tmp_path):
     """Serve a folder on this machine; return its address and what was asked for."""
     asked = []
 
@@ -41,8 +41,12 @@ def serve(tmp_path, monkeypatch):
 
     folder = tmp_path / "served"
     folder.mkdir()
-    monkeypatch.setattr(http.server.ThreadingHTTPServer, "handle_error", lambda *args: None)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, *args):
+            """Who asked may have left: that is what the test is about."""
+
+    server = Server(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
     thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.02), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/", folder, asked
@@ -298,7 +302,8 @@ def test_a_download_is_shown_by_the_bar(serve):
             self.closed = True
 
     small.digit_source([address]).fetch(Bar)
-    assert list(bars) == [f"{name}.gz" for name in small.digit_files()]
+    host = address.split("/")[2]
+    assert list(bars) == [f"{name}.gz from {host}" for name in small.digit_files()]
     for bar in bars.values():
         assert bar.closed
         assert bar.done == bar.total > 0
