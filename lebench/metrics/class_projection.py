@@ -23,11 +23,15 @@ class ClassProjection:
         The points asked for.
     shares : ndarray of shape (axes,), float64
         Share of the class means' variance along each axis; zero on axes along which the means do not differ.
+    cosines : ndarray of shape (C, C), float64
+        Of the angles between the centred class means, not only of their projections: off the diagonal -1/(C-1) in a
+        simplex. Zero for a mean that is the mean of the means.
     """
 
     means: FloatArray
     points: FloatArray
     shares: FloatArray
+    cosines: FloatArray
 
 
 def project_on_class_means(features: Any, labels: Any, points: IntArray, axes: int = 3) -> ClassProjection:
@@ -92,9 +96,12 @@ def _project(statistics: class_statistics.ClassStatistics, products: FloatArray,
     real = values > statistics.floor
     lengths = np.sqrt(np.where(real, values, 1.0))
     total = float(np.trace(statistics.gram))
+    squares = np.diagonal(statistics.gram)
+    norms = np.sqrt(np.where(squares > statistics.floor, squares, np.inf))
     wide = ((0, 0), (0, axes - kept))
     return ClassProjection(
         np.pad(vectors * np.where(real, lengths, 0.0), wide),
         np.pad(products @ (vectors * np.where(real, 1 / lengths, 0.0)), wide),
         np.pad(np.where(real, values, 0.0) / (total or 1.0), wide[1]),
+        statistics.gram / np.outer(norms, norms),
     )

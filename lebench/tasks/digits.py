@@ -235,7 +235,8 @@ def score_collapse(fits: Mapping[str, Fit]) -> Scored:
             values[f"{name}@{part}"] = measured.get(name, Missing("a kernel machine has no last layer"))
         if part == "train":
             shown = project(points, y, pictured)
-            artifacts = {"means": shown.means, "points": shown.points, "labels": y[pictured], "shares": shown.shares}
+            artifacts = {name: getattr(shown, name) for name in ("means", "points", "shares", "cosines")}
+            artifacts["labels"] = y[pictured]
     return Scored(values, artifacts)
 
 

@@ -18,6 +18,7 @@ def test_four_means_of_a_simplex_keep_their_distances_and_noise_across_them_vani
     assert distances == pytest.approx(3 * np.sqrt(2) * (1 - np.eye(4)))
     assert found.means.mean(axis=0) == pytest.approx(np.zeros(3))
     assert found.points == pytest.approx(found.means[labels])
+    assert found.cosines == pytest.approx((4 * np.eye(4) - 1) / 3)
 
 
 def test_means_in_a_plane_are_turned_to_their_axes():
@@ -35,7 +36,7 @@ def test_a_gram_matrix_gives_the_same():
     points = np.array([3, 50, 7])
     direct = project_on_class_means(features, labels, points)
     gram = project_on_class_means_from_gram(features @ features.T, labels, points)
-    for name in ("means", "points", "shares"):
+    for name in ("means", "points", "shares", "cosines"):
         assert getattr(gram, name) == pytest.approx(getattr(direct, name), abs=1e-9)
 
 
@@ -46,6 +47,7 @@ def test_means_that_do_not_differ_have_no_axes(features):
     assert not found.means.any()
     assert not found.points.any()
     assert not found.shares.any()
+    assert not found.cosines.any()
 
 
 def test_bad_input_is_named():

@@ -167,4 +167,5 @@ def test_the_class_means_behind_collapse_are_kept():
         assert kept["points"].shape == (300, 3)
         assert kept["shares"] == pytest.approx(np.full(3, 1 / 9))
         assert np.square(kept["means"]).sum() == pytest.approx(CLASSES * 2.0**2 / 3)
+        assert kept["cosines"][0, 1] == pytest.approx(-1 / 9)
         assert len(set(kept["labels"])) == CLASSES
