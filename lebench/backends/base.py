@@ -36,6 +36,8 @@ class Recipe:
     output_scale : float, optional
         With a value a, the scores are a (f(x; w) - f(x; w0)) and the loss is divided by a^2, so that training becomes
         lazy as a grows (Chizat, Oyallon & Bach 2019, section 1). By default they are f(x; w).
+    linearized : bool
+        Train f(x; w0) + J(x; w0) (w - w0), the network's first-order expansion at its initialization, in its place.
     """
 
     epochs: Annotated[int, Ge(0), Le(100_000)] = 100
@@ -48,6 +50,7 @@ class Recipe:
     schedule: Literal["step", "constant", "cosine"] = "step"
     min_steps: Annotated[int, Ge(0)] = 500
     output_scale: Annotated[float, Gt(0)] | None = None
+    linearized: bool = False
 
     def changed(self, changes: Iterable[tuple[str, str | int | float]]) -> Recipe:
         """Return the recipe with some values changed.

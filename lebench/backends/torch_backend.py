@@ -19,10 +19,10 @@ from lebench import registry
 from lebench.architectures import Architecture
 from lebench.arrays import FloatArray, IntArray
 from lebench.backends.base import Builder, Loss, Recipe
-from lebench.backends.torch_build import Centred, build
+from lebench.backends.torch_build import Centred, Linearized, build, tangent
 from lebench.backends.torch_steps import step_changes
 from lebench.backends.torch_tangents import empirical_ntk, first_order_changes
-from lebench.capabilities import Checkpoint, SimilarityKind, Trajectory
+from lebench.capabilities import Checkpoint, Predicts, SimilarityKind, Trajectory
 from lebench.errors import DataError, LebenchError, TrainingError
 from lebench.progress import report
 from lebench.seeds import generator, stream
@@ -51,17 +51,18 @@ class TorchBackend:
         classes: int,
         seed: int,
         removed: int | None = None,
-    ) -> FittedNetwork:
+    ) -> FittedFunction:
         """Train a network; see :class:`lebench.backends.base.Backend`."""
         inputs, labels = _as_input(x, torch.float32), torch.from_numpy(y)
         module = _initialized(network, x.shape[1:], classes, seed)
+        if recipe.linearized:
+            module = Linearized(module)
         if recipe.output_scale is not None:
             module = Centred(module, recipe.output_scale)
         probe = np.sort(generator(seed, "probe").permutation(len(y))[:_PROBES])
         order = _Order(generator(seed, "batches"), len(labels), removed)
         course, states = _train(module, recipe, inputs, labels, classes, order, probe)
-        fitted = FittedClassifier if recipe.loss == "cross_entropy" else FittedNetwork
-        return fitted(module.double().eval(), recipe.loss, classes, _as_input(x[:1]), course, states)
+        return _fitted_class(recipe)(module.double().eval(), recipe.loss, classes, _as_input(x[:1]), course, states)
 
 
 registry.backends.register(
@@ -196,8 +197,8 @@ class _Moved:
     length: Tensor
 
 
-class FittedNetwork:
-    """A trained network with its capabilities, measured in float64 and in evaluation mode.
+class FittedFunction:
+    """A trained function of inputs and weights, measured in float64 and in evaluation mode.
 
     Attributes
     ----------
@@ -226,20 +227,6 @@ class FittedNetwork:
     def predict(self, x: FloatArray) -> FloatArray:
         """Return scores (n, C): logits for cross-entropy."""
         return _numpy(_evaluate(self.module, _as_input(x)))
-
-    def features(self, x: FloatArray) -> FloatArray:
-        """Return the input of the last linear layer, (n, p)."""
-        head = self._head()
-        parts: list[Tensor] = []
-        with head.register_forward_pre_hook(lambda _, inputs: parts.append(inputs[0].detach())):
-            _evaluate(self.module, _as_input(x))
-        return _numpy(torch.cat(parts).flatten(1))
-
-    def head(self) -> tuple[FloatArray, FloatArray]:
-        """Return weights (C, p) and bias (C,) of the last linear layer."""
-        head = self._head()
-        bias = head.bias if head.bias is not None else torch.zeros(head.out_features, dtype=torch.float64)
-        return _numpy(head.weight), _numpy(bias)
 
     def similarity(
         self,
@@ -270,7 +257,7 @@ class FittedNetwork:
     def gram(self, x1: FloatArray, x2: FloatArray) -> FloatArray:
         """Return the empirical NTK (n, m), averaged over outputs, at the trained parameters."""
         second = None if x2 is x1 else _as_input(x2)
-        return _numpy(empirical_ntk(self.module, _as_input(x1), second))
+        return _numpy(empirical_ntk(tangent(self.module), _as_input(x1), second))
 
     def trajectory(self) -> Trajectory:
         """Return loss, error and scores of probe points over the epochs."""
@@ -285,7 +272,7 @@ class FittedNetwork:
             Checkpoint(float(time), partial(self._at, state)) for time, state in zip(times, self._states, strict=True)
         )
 
-    def _at(self, state: State) -> FittedNetwork:
+    def _at(self, state: State) -> FittedFunction:
         module = copy.deepcopy(self.module)
         module.load_state_dict(state)
         return type(self)(module, self._loss_name, self._classes, self._example)
@@ -300,13 +287,14 @@ class FittedNetwork:
     def _move(self, sources: FloatArray, labels: IntArray, targets: FloatArray, step: float | None) -> _Moved:
         x, x_to, y = _as_input(sources), _as_input(targets), torch.from_numpy(labels)
         direction, length = self._loss_gradient(x, y)
-        if step is not None:
+        if step is not None and tangent(self.module) is self.module:
             wanted = y if self._loss_name == "cross_entropy" else encode(y, self._classes, torch.float64)
             at_targets, at_source = step_changes(self.module, x, wanted, self._loss_name, x_to, step)
             return _Moved(at_targets, at_source, direction, step * length)
-        # First order, per unit step along the unit gradient: every kind is a ratio, so the length drops out.
+        # First order, per unit step along the unit gradient: every kind is a ratio, so the length drops out. For a
+        # network that is linear in its weights that is what any step does.
         same = len(x) == len(x_to) and torch.equal(x, x_to)
-        at_targets, at_source = first_order_changes(self.module, x, direction, x if same else x_to)
+        at_targets, at_source = first_order_changes(tangent(self.module), x, direction, x if same else x_to)
         return _Moved(-at_targets, -at_source, direction, torch.ones_like(length))
 
     def _loss_gradient(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -329,6 +317,24 @@ class FittedNetwork:
         _refuse_zero(norm, "the loss gradient")
         return gradient / norm[:, None], scale * norm
 
+
+class FittedNetwork(FittedFunction):
+    """A trained network whose scores are the outputs of its last linear layer."""
+
+    def features(self, x: FloatArray) -> FloatArray:
+        """Return the input of the last linear layer, (n, p)."""
+        head = self._head()
+        parts: list[Tensor] = []
+        with head.register_forward_pre_hook(lambda _, inputs: parts.append(inputs[0].detach())):
+            _evaluate(self.module, _as_input(x))
+        return _numpy(torch.cat(parts).flatten(1))
+
+    def head(self) -> tuple[FloatArray, FloatArray]:
+        """Return weights (C, p) and bias (C,) of the last linear layer."""
+        head = self._head()
+        bias = head.bias if head.bias is not None else torch.zeros(head.out_features, dtype=torch.float64)
+        return _numpy(head.weight), _numpy(bias)
+
     def _head(self) -> nn.Linear:
         if self._last is None or self._last.out_features != self._classes:
             raise LebenchError(
@@ -338,18 +344,30 @@ class FittedNetwork:
         return self._last
 
 
-class FittedClassifier(FittedNetwork):
-    """A network trained by cross-entropy, whose scores are logits."""
+class _Classifies:
+    """What was trained by cross-entropy, so that its scores are logits."""
 
-    def predict_proba(self, x: FloatArray) -> FloatArray:
+    def predict_proba(self: Predicts, x: FloatArray) -> FloatArray:
         """Return the softmax of the logits, (n, C)."""
         return _numpy(torch.from_numpy(self.predict(x)).softmax(dim=1))
 
 
+class FittedClassifier(_Classifies, FittedNetwork):
+    """A network trained by cross-entropy."""
+
+
+class _FittedExpansion(_Classifies, FittedFunction):
+    """A first-order expansion or a centred network trained by cross-entropy."""
+
+
+def _fitted_class(recipe: Recipe) -> type[FittedFunction]:
+    if recipe.linearized or recipe.output_scale is not None:
+        return _FittedExpansion if recipe.loss == "cross_entropy" else FittedFunction
+    return FittedClassifier if recipe.loss == "cross_entropy" else FittedNetwork
+
+
 def _last_linear(module: nn.Module, example: Tensor) -> nn.Linear | None:
-    """Return the linear layer whose outputs are the scores, if the last one called is that."""
-    if isinstance(module, Centred):
-        return None
+    """Return the linear layer that is called last."""
     called: list[nn.Linear] = []
     handles = [
         m.register_forward_hook(lambda m, *_: called.append(m)) for m in module.modules() if isinstance(m, nn.Linear)

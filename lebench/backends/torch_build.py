@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import math
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -182,7 +184,33 @@ def build(architecture: arch.Architecture, input_shape: tuple[int, ...], outputs
     return Network(layers)
 
 
-class Centred(nn.Module):
+class _FromInitialization(nn.Module):
+    """A network and a copy of it at its initialization, which is no part of the module: nothing trains or restores it.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        At its initialization.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        # In a list, where torch does not find it.
+        self._initial = [copy.deepcopy(network).eval()]
+
+    @property
+    def initial(self) -> nn.Module:
+        """The network at its initialization, in evaluation mode."""
+        return self._initial[0]
+
+    def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> _FromInitialization:
+        self.initial._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+class Centred(_FromInitialization):
     """A network's scores minus those at its initialization, scaled: a (f(x; w) - f(x; w0)).
 
     Parameters
@@ -194,18 +222,44 @@ class Centred(nn.Module):
     """
 
     def __init__(self, network: nn.Module, scale: float) -> None:
-        super().__init__()
-        self.network = network
+        super().__init__(network)
         self.scale = scale
-        # In a list, where it is no part of the module: it has no parameters to train, to list or to restore.
-        self._initial = [copy.deepcopy(network).requires_grad_(False).eval()]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the scores (n, C)."""
-        scores: Tensor = self.scale * (self.network(x) - self._initial[0](x))
+        with torch.no_grad():
+            before = self.initial(x)
+        scores: Tensor = self.scale * (self.network(x) - before)
         return scores
 
-    def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> Centred:
-        self._initial[0]._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return self
+
+class Linearized(_FromInitialization):
+    """The first-order expansion of a network at its initialization: f(x; w0) + J(x; w0) (w - w0).
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        At its initialization; its parameters become w.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(network)
+        with warnings.catch_warnings():
+            # torch compiles its forward-mode rules with a function of its own that it has deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            importlib.import_module("torch._decomp.decompositions_for_jvp")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the scores (n, C)."""
+        start = {name: value.detach() for name, value in self.initial.named_parameters()}
+        change = {name: value - start[name] for name, value in self.network.named_parameters()}
+        scores, slope = torch.func.jvp(  # type: ignore[misc]
+            lambda weights: torch.func.functional_call(self.initial, weights, (x,)), (start,), (change,)
+        )
+        result: Tensor = scores + slope
+        return result
+
+
+def tangent(module: nn.Module) -> nn.Module:
+    """Return a module with the same derivatives in its parameters, whose layers can be looked at one by one."""
+    return module.initial if isinstance(module, Linearized) else module

@@ -40,9 +40,9 @@ class Network:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What a fitted network offers; probabilities if it was trained by cross-entropy, features if unscaled."""
+        """What a fitted network offers; probabilities if trained by cross-entropy, features if it ends in them."""
         offered = {"predict", "similarity", "gram", "trajectory", "checkpoints"}
-        if self.recipe.output_scale is None:
+        if self.recipe.output_scale is None and not self.recipe.linearized:
             offered.add("features")
         if self.recipe.loss == "cross_entropy":
             offered.add("predict_proba")
@@ -107,5 +107,17 @@ _NETWORKS: dict[str, tuple[Callable[..., Architecture], Recipe]] = {
     "vgg": (architectures.vgg, _SGD),
 }
 
+#: Networks whose first-order expansion at initialization is a model of its own.
+_LINEARIZED = ("mlp", "cnn", "resnet-nf")
+
 for _name, (_architecture, _recipe) in _NETWORKS.items():
     registry.models.register(_name, network_model(_architecture, _recipe), tags=("network",))
+
+for _name in _LINEARIZED:
+    _architecture, _recipe = _NETWORKS[_name]
+    registry.models.register(
+        f"lin-{_name}",
+        network_model(_architecture, replace(_recipe, linearized=True)),
+        summary=f"Linearized {_name}: its first-order expansion at initialization, trained by the same recipe",
+        tags=("linearized",),
+    )

@@ -1,5 +1,6 @@
 """The torch backend: what it builds, how it trains, and what a fitted network says of itself."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -69,9 +70,37 @@ def test_output_scale_centres_the_scores_and_makes_training_lazy(blobs):
         before, after = first.gram(x, x), fitted.gram(x, x)
         moved[scale] = np.linalg.norm(after - before) / np.linalg.norm(before)
         assert fitted.trajectory().loss[-1] < fitted.trajectory().loss[0]
-        with pytest.raises(LebenchError, match="no features"):
-            fitted.features(x)
+        assert not offers(fitted, "features")
     assert 0 < moved[10.0] < moved[1.0] / 3
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_linearized_network_is_linear_in_its_weights_with_the_kernel_of_the_initialization(blobs, loss):
+    x, y = blobs
+    recipe = replace(FAST, epochs=20, loss=loss, linearized=True, lr=0.002)
+    fitted = fit(arch.mlp(width=32), x, y, 3, recipe)
+    start = fit(arch.mlp(width=32), x, y, 3, replace(recipe, epochs=0, linearized=False))
+    np.testing.assert_allclose(fitted.checkpoints()[0].fitted.predict(x), start.predict(x), atol=1e-12)
+    assert fitted.trajectory().loss[-1] < fitted.trajectory().loss[0] / 2
+    np.testing.assert_allclose(fitted.gram(x, x), start.gram(x, x), rtol=1e-12)
+    # Scores are affine in the weights: half-way between start and end they are the mean of both.
+    middle = copy.deepcopy(fitted.module)
+    for p, a, b in zip(middle.parameters(), start.module.parameters(), fitted.module.parameters(), strict=True):
+        p.data = (a.data + b.data) / 2
+    inputs = torch.from_numpy(x)
+    np.testing.assert_allclose(
+        middle(inputs).detach(), (start.predict(x) + fitted.predict(x)) / 2, rtol=1e-9, atol=1e-9
+    )
+    # A real step moves the scores by the kernel times the loss gradient, whatever its size.
+    moved = fitted.similarity(x[:5], y[:5], x[:8], step=0.5)
+    np.testing.assert_array_equal(moved, fitted.similarity(x[:5], y[:5], x[:8]))
+    assert not offers(fitted, "features")
+
+
+def test_convolutional_network_can_be_linearized(digits):
+    recipe = replace(FAST, linearized=True, lr=0.01, epochs=2)
+    fitted = fit(arch.resnet_nf(width=4), digits.x_train[:100], digits.y_train[:100], 10, recipe)
+    assert fitted.trajectory().loss[-1] < fitted.trajectory().loss[0]
 
 
 def test_left_out_point_leaves_the_batches_of_the_others_as_they_were(blobs):
