@@ -6,12 +6,15 @@ import json
 import sys
 import threading
 from functools import partial
+from pathlib import Path
 
 import pytest
 import small_sets as small
 
-from lebench import registry
+from lebench import load, registry, run
 from lebench.cli import main
+from lebench.errors import LebenchWarning
+from lebench.testing import check_task
 
 IMAGES = "train-images-idx3-ubyte.gz"
 
@@ -48,7 +51,7 @@ def lebench(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("lebench.cli.data.cache_folder", lambda: tmp_path / "cache")
     before = {kind: set(known.names()) for kind, known in registry.REGISTRIES.items()}
 
-    def run(*args):
+    def command(*args):
         monkeypatch.setattr(sys, "argv", ["lebench", *map(str, args)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
@@ -56,11 +59,12 @@ def lebench(capsys, monkeypatch, tmp_path):
         out, err = capsys.readouterr()
         return ended.value.code, out, err
 
-    yield run
+    yield command
     for kind, known in registry.REGISTRIES.items():
         for name in set(known.names()) - before[kind]:
             del known._items[name], known._objects[name]
-    sys.modules.pop("lebench_plugin_small_plugin", None)
+    for name in ("small_plugin", "blobs"):
+        sys.modules.pop(f"lebench_plugin_{name}", None)
 
 
 @pytest.fixture
@@ -161,16 +165,33 @@ def test_a_run_without_the_files_is_refused_in_one_line(lebench, plugin):
 
 
 def test_other_tasks_run_and_those_without_files_run_once_the_files_are_here(lebench, plugin, tmp_path, monkeypatch):
-    command = ("run", "--plugin", plugin, "--task", "small/*", "--task", "other/*", "--model", "knn[k=1]", "--seeds", 1)
+    (tmp_path / "entries").mkdir()
+    options = ("--plugin", plugin, "--model", "knn[k=1]", "--seeds", 1, "--entries", tmp_path / "entries")
+    command = ("run", *options, "--task", "small/*", "--task", "other/*")
     code, out, err = lebench(*command)
     assert (code, err) == (0, "")
     assert "skipped: small/accuracy: dataset 'small-digits': the file" in out
     assert "1 cells computed, 0 known from before" in out
     # Nothing is recorded of the task that could not run.
     assert not (tmp_path / "results" / "small").exists()
+    # In Python the same is said by a warning.
+    with pytest.warns(LebenchWarning, match="small/accuracy is left out: dataset 'small-digits': the file"):
+        frame = run(["knn[k=1]"], ["small/*", "other/*"], 1)
+    assert set(frame["task"]) == {"other/accuracy"}
     small.write_digits(tmp_path / "small-digits")
     monkeypatch.setenv("LEBENCH_DATA", str(tmp_path))
     code, out, _ = lebench(*command)
     assert code == 0
     assert "skipped" not in out
     assert "1 cells computed, 1 known from before" in out
+
+
+def test_the_dataset_of_the_documentation_is_run(lebench):
+    example = Path(__file__).parents[2] / "docs/assets/examples/blobs.py"
+    code, _, err = lebench("run", "--plugin", example, "--task", "blobs/*", "--model", "knn", "--seeds", 1)
+    assert (code, err) == (0, "")
+    assert check_task("blobs/accuracy") == []
+    frame = load()
+    assert set(frame["status"]) == {"ok"}
+    # The best classifier is right with probability Phi(3 / sqrt 2) = 0.983.
+    assert frame["value"].min() > 0.93
