@@ -4,6 +4,7 @@ The change is what local elasticity is made of (He & Su 2020). A loop that updat
 two forward passes works for every module, at the price of a copy and a full evaluation for each source, and with the
 rounding error of a difference of two large numbers. A step on one point changes each layer of a dense ReLU network by
 a matrix of rank one, which can be propagated as a *difference*: cheaper, and exact to the last digits for any step.
+After a small step few units have changed sign, and sums over all units with corrections at those are cheaper still.
 """
 
 from __future__ import annotations
@@ -16,20 +17,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lebench.backends.torch_chains import Trace, computes, relu_layers
-from lebench.backends.torch_layers import check_module, forward, prepared, product, slices
+from lebench.backends.torch_flips import bias, one_hidden_layer, products, two_hidden_layers
+from lebench.backends.torch_layers import check_module, forward, prepared, slices
 from lebench.errors import LebenchError
 
 Loss = Literal["cross_entropy", "mse"]
 
-#: Elements of an intermediate table; larger ones fall out of the processor's cache or fill the memory.
+#: Elements of an intermediate table; larger ones fall out of the processor's cache.
 _CACHE_ELEMENTS = 2**20
-_TABLE_ELEMENTS = 2**22
 
 #: Inputs evaluated at once in the loop over sources.
 _LOOP_BATCH = 512
 
-#: Share of (target, unit) pairs that may change sign from which propagating all units is cheaper.
-_MANY_CANDIDATES = 0.1
+#: Largest certified error in units of the source's own change, that is, of the relative similarity.
+_TOLERANCE = 1e-6
+
+#: Work, in units of a forward pass, that sums over all units cost beside what grows with sources and targets.
+_OVERHEAD = 100
 
 
 def loss_gradient(scores: Tensor, labels: Tensor, loss: Loss) -> Tensor:
@@ -77,12 +81,14 @@ def step_changes(
     step: float,
     *,
     dtype: torch.dtype = torch.float64,
+    tolerance: float = _TOLERANCE,
 ) -> tuple[Tensor, Tensor]:
     """Compute how a step of gradient descent on each source changes the scores at the targets and at the source.
 
     ``D[i, j] = f(x'_j; w - step * grad_w L(x_i, y_i)) - f(x'_j; w)`` in float64, with w the parameters that require
-    gradients (He & Su 2020, section 2; science page 4.1). Exact in every case: dense ReLU networks by propagated
-    differences, anything else by a loop over sources.
+    gradients (He & Su 2020, section 2; science page 4.1). Exact in every case but one, to rounding: dense ReLU
+    networks by propagated differences, anything else by a loop over sources. With two hidden layers a term of third
+    order in the step is estimated where that is certified to be as good as exact, see `tolerance`.
 
     Parameters
     ----------
@@ -100,6 +106,10 @@ def step_changes(
     dtype : torch.dtype
         Of the computation in dense ReLU networks; float32 takes half the time and is right to about 1e-5 of the largest
         change. A loop over sources is always in float64, since it subtracts.
+    tolerance : float
+        Largest error of a row of changes that is accepted to save time, relative to the norm of the change at its own
+        source: what the relative similarity may be wrong by. Sources for which no such bound is certified, and all
+        sources if many units may change sign, are propagated exactly; with 0 practically all are.
 
     Returns
     -------
@@ -125,24 +135,39 @@ def step_changes(
             return at_targets.to(dtype), at_sources.to(dtype)
         source = Trace.of(layers, prepared(network, sources))
         cotangents = loss_gradient(source.z[-1], labels, loss)
-        g = [gradient[:, 0] for gradient in source.backward(layers, cotangents[:, None])]
         x = prepared(network, targets).flatten(1)
         # Most often the sources are the targets; then there is only one pass, and inner products are symmetric.
         target = source if torch.equal(source.a[0], x) else Trace.of(layers, x)
-        changes = _one_hidden_layer(layers, source, g, target, step) if len(layers) == 2 else None
+        if len(layers) == 3:
+            found = _certified(layers, source, cotangents, target, step, tolerance)
+            if found is not None:
+                return found
+        g = _gradients(layers, source, cotangents)
+        changes = one_hidden_layer(layers, source, g, target, step) if len(layers) == 2 else None
         if changes is None:
             changes = _all_units(layers, source, g, target, step)
         return changes, _at_sources(layers, source, g, step)
 
 
-def _products(left: Trace, right: Trace, index: int) -> Tensor:
-    """Return the inner products of the inputs of one layer."""
-    return product(left.a[index], None if left is right else right.a[index])
+def _gradients(layers: list[nn.Linear], source: Trace, cotangents: Tensor) -> list[Tensor]:
+    """Return the gradients (n, width) of the source's loss in the preactivations of every layer."""
+    return [gradient[:, 0] for gradient in source.backward(layers, cotangents[:, None])]
 
 
-def _bias(layer: nn.Linear) -> float:
-    """Return what a bias adds to the inner products of the layer's inputs: it is the weight of a constant input 1."""
-    return 0.0 if layer.bias is None else 1.0
+def _certified(
+    layers: list[nn.Linear], source: Trace, cotangents: Tensor, target: Trace, step: float, tolerance: float
+) -> tuple[Tensor, Tensor] | None:
+    """Return the changes at targets and sources, certified to the tolerance, or None if propagation is cheaper."""
+    (n, outputs), m = source.z[-1].shape, len(target.z[-1])
+    if n * m < 4 * n + 2 * outputs * m + _OVERHEAD:
+        return None
+    own = None
+    if target is not source:
+        own = _at_sources(layers, source, _gradients(layers, source, cotangents), step)
+    found = two_hidden_layers(layers, source, cotangents, target, step, own, tolerance)
+    if found is None:
+        return None
+    return found[0], found[0].diagonal().T.contiguous() if own is None else own
 
 
 def _propagated(
@@ -175,7 +200,7 @@ def _propagated(
     dh: Tensor | None = None
     for index, layer in enumerate(layers):
         a, at_layer = source.a[index][rows], g[index][rows]
-        strength = products[index] + _bias(layer)
+        strength = products[index] + bias(layer)
         if dh is not None:
             strength = strength + torch.bmm(dh, a[:, :, None])[:, :, 0]
         dz = (-step * strength)[:, :, None] * at_layer[:, None]
@@ -197,57 +222,14 @@ def _all_units(layers: list[nn.Linear], source: Trace, g: list[Tensor], target: 
     """Return the changes (n, m, C) in a dense network of any depth."""
     n, m, outputs = len(source.z[-1]), len(target.z[-1]), layers[-1].out_features
     width = max(layer.out_features for layer in layers)
-    products = [_products(source, target, index) for index in range(len(layers))]
+    inner = [products(source, target, index) for index in range(len(layers))]
     changes = source.z[-1].new_empty((n, m, outputs))
     for columns in slices(m, _CACHE_ELEMENTS // width):
         z = [z[None, columns] for z in target.z]
         for rows in slices(n, _CACHE_ELEMENTS // (width * (columns.stop - columns.start))):
-            block = [product[rows, columns] for product in products]
+            block = [product[rows, columns] for product in inner]
             changes[rows, columns] = _propagated(layers, source, g, rows, z, block, step)
     return changes
-
-
-def _one_hidden_layer(
-    layers: list[nn.Linear], source: Trace, g: list[Tensor], target: Trace, step: float
-) -> Tensor | None:
-    """Return the changes (n, m, C) in a network with one hidden layer, or None if too many units may change sign.
-
-    The step moves the preactivations of target j by ``t_ij g_i``. As long as no unit changes sign the change of the
-    scores is a sum over units that matrix products compute for all pairs; then the few units that do change sign are
-    corrected one by one. A unit whose preactivation is larger than any possible movement needs no look.
-    """
-    first, last = layers
-    weight = last.weight
-    hidden, e, a, z = g[0], g[1], source.a[1], target.z[0]
-    n, m, outputs = len(e), len(z), len(weight)
-    # Targets come first here, so that the corrections below add up whole rows of scores.
-    t = -step * (_products(target, source, 0) + _bias(first))
-
-    size = e.norm(dim=1)
-    furthest = (t.abs() * size).amax(1)
-    per_size = torch.where(size[:, None] > 0, hidden.abs() / size[:, None], 0.0).amax(0)
-    candidates = z.abs() <= furthest[:, None] * per_size
-    if int(candidates.sum()) > _MANY_CANDIDATES * z.numel():
-        return None
-
-    active = (z > 0).to(z)
-    second = _products(target, source, 1) + _bias(last) + t * (active @ (a * hidden).T)
-    changes = z.new_empty((m, n, outputs))
-    for rows in slices(n, _TABLE_ELEMENTS // (outputs * max(m, z.shape[1]))):
-        linear = active @ (hidden[rows, None] * weight).flatten(0, 1).T
-        torch.mul(linear.view(m, -1, outputs), t[:, rows, None], out=changes[:, rows])
-        changes[:, rows] -= step * second[:, rows, None] * e[rows]
-
-    flat = changes.view(m * n, outputs)
-    for chunk in candidates.nonzero().split(max(1, _TABLE_ELEMENTS // n)):
-        j, h = chunk.unbind(1)
-        before = z[j, h]
-        after = torch.addcmul(before[:, None], t[j], hidden.T[h])
-        k, i = ((after > 0) != (before > 0)[:, None]).nonzero().unbind(1)
-        # Whichever way the sign changes, the linear sum is short of |z + dz| at this unit.
-        missed = after[k, i].abs()[:, None] * (weight.T[h[k]] - step * e[i] * a[i, h[k]][:, None])
-        flat.index_add_(0, j[k] * n + i, missed)
-    return changes.transpose(0, 1).contiguous()
 
 
 def _loop(

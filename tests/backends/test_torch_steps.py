@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lebench.backends import torch_steps
+from lebench.backends import torch_flips, torch_steps
 from lebench.backends.torch_chains import Trace, relu_layers
 from lebench.backends.torch_steps import loss_gradient, step_changes
 from lebench.backends.torch_tangents import tangent_products
@@ -108,7 +108,7 @@ def test_corrected_sum_equals_propagation_where_units_change_sign(outputs: int, 
         g = [gradient[:, 0] for gradient in trace.backward(layers, loss_gradient(trace.z[-1], y, "mse")[:, None])]
         moved = trace.z[0][None] - step * (x @ x.T + 1)[:, :, None] * g[0][:, None]
         assert ((trace.z[0] > 0)[None] != (moved > 0)).sum() >= 5
-        corrected = torch_steps._one_hidden_layer(layers, trace, g, trace, step)
+        corrected = torch_flips.one_hidden_layer(layers, trace, g, trace, step)
         propagated = torch_steps._all_units(layers, trace, g, trace, step)
     assert corrected is not None
     torch.testing.assert_close(corrected, propagated, rtol=1e-11, atol=1e-15)
