@@ -45,6 +45,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "clustering_accuracy_corrected",
         "clustering_accuracy_null",
         "normalized_mutual_information",
+        "spread",
     ),
     "neural_collapse": (
         "class_means",

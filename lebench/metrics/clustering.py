@@ -356,3 +356,37 @@ def clustering_accuracy_corrected(labels: Any, assignment: Any) -> float:
     if null >= 1:
         raise DataError("any permutation of the assignment is perfect: there is nothing to correct for")
     return (clustering_accuracy(labels, assignment) - null) / (1 - null)
+
+
+def _three_scores() -> dict[str, Any]:
+    return {"scores": np.array([0.25, -0.5, 0.125])}
+
+
+@metric(
+    symbol=r"\Delta",
+    equation=r"\max_i s_i - \min_i s_i",
+    source="range of a sample; our choice to show how much a score depends on a setting such as the learning rate",
+    direction="none",
+    bounds=(0.0, math.inf),
+    invariant_to=("permutation",),
+    known_answers=(
+        KnownAnswer("three scores", _three_scores, 0.75, "1/4 + 1/2"),
+        KnownAnswer("equal scores", lambda: {"scores": np.full(4, 0.3)}, 0.0, "identity"),
+    ),
+    tags=_TAGS,
+)
+def spread(scores: Any) -> float:
+    """Largest minus smallest of a score over settings that should not matter, or whose effect is asked for.
+
+    Parameters
+    ----------
+    scores : array of shape (k,), float32 or float64
+        One score per setting.
+
+    Raises
+    ------
+    DataError
+        If there are none, or one is not finite.
+    """
+    values = as_floats("scores", scores, 1)
+    return float(values.max() - values.min())

@@ -1,4 +1,4 @@
-"""The default suite: one question per track and two more, on real handwritten digits."""
+"""The default suite on real handwritten digits, but for clustering, which has a file of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lebench import metrics, registry
 from lebench.arrays import IntArray
 from lebench.capabilities import offers
-from lebench.data.base import Split, Variant, balanced_subset
+from lebench.data.base import Variant, balanced_subset
 from lebench.metrics.base import Missing
 from lebench.metrics.class_projection import ClassProjection, project_on_class_means, project_on_class_means_from_gram
 from lebench.seeds import generator
@@ -19,8 +19,6 @@ from lebench.tasks.base import Fit, Scored, Scores, Task
 
 #: Points per class between which similarities are measured.
 _POINTS_PER_CLASS = 10
-#: Training points per digit that are clustered.
-_CLUSTER_POINTS = 60
 #: Training points in the picture of the class means.
 _PICTURED_POINTS = 300
 
@@ -139,75 +137,6 @@ registry.tasks.register(
             "elasticity_difference@signed",
         ),
         score=score_elasticity,
-    ),
-    tags=("elasticity",),
-)
-
-#: Primary pair and auxiliary classes, from He & Su 2020, section 3.
-_PAIRS: dict[str, tuple[tuple[int, ...], tuple[int, int]]] = {
-    "5v8": ((9, 3), (5, 8)),
-    "4v9": ((5, 7), (4, 9)),
-    "3v5": ((8, 9), (3, 5)),
-}
-
-
-def _primary_points(split: Split, seed: int) -> tuple[Any, Any, Any]:
-    """Return inputs, training labels (all 1) and hidden digits (0 or 1) of points of the primary class."""
-    assert split.fine_train is not None, "the variants of this task merge digits"
-    primary = np.flatnonzero(split.y_train == 1)
-    _, hidden = np.unique(split.fine_train[primary], return_inverse=True)
-    chosen = balanced_subset(hidden.astype(np.int64), 2 * _CLUSTER_POINTS, 2, generator(seed, "probe"))
-    points = primary[chosen]
-    return split.x_train[points], split.y_train[points], hidden[chosen].astype(np.int64)
-
-
-def score_clustering(fits: Mapping[str, Fit]) -> Scored:
-    """Cluster points of two digits that share a label by their similarities, and compare with the digits."""
-    found: dict[str, list[float]] = {"adjusted_rand_index": [], "clustering_accuracy_corrected": [], "pixels": []}
-    values: dict[str, float | Missing] = {}
-    artifacts: dict[str, NDArray[Any]] = {}
-    for name, fit in fits.items():
-        x, y, hidden = _primary_points(fit.split, fit.seed)
-        similarity = metrics.symmetrize(fit.fitted.similarity(x, y, x, kind="relative"))
-        assignment = metrics.cluster_kmeans(similarity, k=2, seed=fit.seed)
-        by_pixels = metrics.cluster_kmeans(x.reshape(len(x), -1), k=2, seed=fit.seed)
-        found["adjusted_rand_index"].append(metrics.adjusted_rand_index(hidden, assignment))
-        found["clustering_accuracy_corrected"].append(metrics.clustering_accuracy_corrected(hidden, assignment))
-        found["pixels"].append(metrics.adjusted_rand_index(hidden, by_pixels))
-        values[f"adjusted_rand_index@{name}"] = found["adjusted_rand_index"][-1]
-        if not artifacts:
-            order = np.argsort(hidden, kind="stable")
-            artifacts = {
-                "similarity": similarity[np.ix_(order, order)],
-                "labels": np.asarray(_PAIRS[name][1])[hidden[order]],
-            }
-    values |= {
-        "adjusted_rand_index@mean": float(np.mean(found["adjusted_rand_index"])),
-        "clustering_accuracy_corrected@mean": float(np.mean(found["clustering_accuracy_corrected"])),
-        "adjusted_rand_index@pixels": float(np.mean(found["pixels"])),
-    }
-    return Scored(values, artifacts)
-
-
-registry.tasks.register(
-    "digits/clustering",
-    Task(
-        name="digits/clustering",
-        track="elasticity",
-        summary="Do similarities reveal two digits that were trained as one class?",
-        reference="He & Su 2020, section 3: k-means on the symmetrized relative similarity",
-        version=1,
-        dataset="digits",
-        needs=("similarity",),
-        primary="adjusted_rand_index@mean",
-        metrics=(
-            "adjusted_rand_index@mean",
-            "clustering_accuracy_corrected@mean",
-            *(f"adjusted_rand_index@{name}" for name in _PAIRS),
-            "adjusted_rand_index@pixels",
-        ),
-        score=score_clustering,
-        variants=tuple(Variant(name, groups=groups) for name, groups in _PAIRS.items()),
     ),
     tags=("elasticity",),
 )
