@@ -1,4 +1,4 @@
-"""Models without a network: nearest neighbours, logistic regression and a kernel machine."""
+"""Models without a network and without a kernel matrix: nearest neighbours and logistic regression."""
 
 from __future__ import annotations
 
@@ -13,12 +13,7 @@ from lebench.arrays import FloatArray, IntArray
 from lebench.capabilities import SimilarityKind
 from lebench.data.base import Split
 from lebench.errors import DataError
-from lebench.kernels import one_hot_targets, ridge_regression
-
-
-def flat(x: FloatArray) -> FloatArray:
-    """Return inputs (n, *shape) as rows (n, d)."""
-    return x.reshape(len(x), -1)
+from lebench.models.kernel_machine import flat, kernel_similarity
 
 
 @registry.models.register("knn", tags=("classical",))
@@ -129,85 +124,3 @@ class LinearClassifier:
         return kernel_similarity(
             self.gram(sources, targets), np.einsum("nd,nd->n", flat(sources), flat(sources)) + 1, kind
         )
-
-
-def kernel_similarity(kernel: FloatArray, diagonal: FloatArray, kind: SimilarityKind) -> FloatArray:
-    """Return the similarities of a model whose step on x moves f(x') by -step K(x', x) times the loss gradient.
-
-    Parameters
-    ----------
-    kernel : ndarray of shape (n, m)
-        K(source, target).
-    diagonal : ndarray of shape (n,)
-        K(source, source).
-    kind : {"relative", "signed", "kernel"}
-        See :class:`lebench.capabilities.HasSimilarity`. The label drops out of all three (He & Su 2020, section 2).
-
-    Raises
-    ------
-    DataError
-        If the kernel of a source with itself is zero.
-    """
-    if kind == "kernel":
-        return kernel
-    if np.any(diagonal == 0):
-        raise DataError(
-            f"similarity is undefined for source {int(np.argmin(diagonal))}: its kernel with itself is zero"
-        )
-    signed: FloatArray = kernel / diagonal[:, None]
-    return np.abs(signed) if kind == "relative" else signed
-
-
-@registry.models.register("rbf", tags=("kernel",))
-@dataclass(frozen=True)
-class RBFKernelMachine:
-    """Ridge regression with the Gaussian kernel exp(-|x - x'|^2 / (2 d s^2)), ridge by leave-one-out.
-
-    Targets are one-hot minus 1/C. The ridge is chosen on the training points by closed-form leave-one-out over
-    one grid relative to the mean diagonal of the kernel.
-
-    Parameters
-    ----------
-    scale : float
-        Length scale s in units of the square root of the input dimension d.
-    """
-
-    scale: Annotated[float, Gt(0)] = 0.5
-    capabilities: ClassVar[frozenset[str]] = frozenset({"predict", "similarity", "gram"})
-
-    def fit(self, split: Split, seed: int) -> object:
-        """Solve for the dual coefficients."""
-        x = flat(split.x_train)
-        targets = one_hot_targets(split.y_train, split.classes)
-        machine = _RBFMachine(x, 1.0 / (2.0 * x.shape[1] * self.scale**2))
-        machine.solve(targets)
-        return machine
-
-
-class _RBFMachine:
-    def __init__(self, x: FloatArray, rate: float) -> None:
-        self._x = x
-        self._rate = rate
-
-    def solve(self, targets: FloatArray) -> None:
-        self._coefficients = ridge_regression(self.gram(self._x, self._x), targets).coefficients
-
-    def predict(self, x: FloatArray) -> FloatArray:
-        scores: FloatArray = self.gram(x, self._x) @ self._coefficients
-        return scores
-
-    def gram(self, x1: FloatArray, x2: FloatArray) -> FloatArray:
-        from scipy.spatial.distance import cdist
-
-        kernel: FloatArray = np.exp(-self._rate * cdist(flat(x1), flat(x2), "sqeuclidean"))
-        return kernel
-
-    def similarity(
-        self,
-        sources: FloatArray,
-        labels: IntArray,
-        targets: FloatArray,
-        kind: SimilarityKind = "relative",
-        step: float | None = None,
-    ) -> FloatArray:
-        return kernel_similarity(self.gram(sources, targets), np.ones(len(sources)), kind)

@@ -14,7 +14,8 @@ from lebench import registry
 from lebench.arrays import FloatArray, IntArray
 from lebench.capabilities import SimilarityKind
 from lebench.data.base import Split
-from lebench.models.classical import LinearClassifier, flat
+from lebench.models.classical import LinearClassifier
+from lebench.models.kernel_machine import flat
 from lebench.models.network import Network
 from lebench.seeds import generator, stream
 

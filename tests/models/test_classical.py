@@ -8,7 +8,8 @@ from lebench.capabilities import CAPABILITIES, offers
 from lebench.data.base import Split
 from lebench.errors import DataError
 from lebench.kernels import RIDGES
-from lebench.models.classical import LinearClassifier, kernel_similarity
+from lebench.models.classical import LinearClassifier
+from lebench.models.kernel_machine import kernel_similarity
 
 NAMES = ("knn", "logistic-regression", "rbf", "constant", "random-features")
 
