@@ -1,0 +1,484 @@
+"""Closed-form, Monte Carlo and empirical kernels by neural-tangents, and what it needs to run on current JAX.
+
+Neural Tangents (Novak et al. 2020) is the reference implementation of infinite-width kernels. Its last release, 0.6.5,
+was written for a JAX of 2024 and imports TensorFlow for a part that nobody here uses. :func:`load` imports it anyway:
+
+- ``neural_tangents.experimental``, the only part that needs TensorFlow, is replaced by an empty module;
+- names that moved from ``jax.core``, ``jax.interpreters.ad`` and ``jax.util`` are added where it looks for them;
+  nothing of JAX is replaced;
+- its structured derivatives call internal functions of JAX that have changed: ``ad.linearize`` is written anew with the
+  public ``jax.linearize`` and ``jax.make_jaxpr``, and ``ad.get_primitive_transpose`` falls back on the public
+  ``jax.linear_transpose`` for primitives whose rule has another form now (``slice`` is one);
+- four calls of functions whose results or arguments have changed are mended: XLA's cost analysis, ``jnp.size`` of a
+  shape, ``wrap_init`` without debugging information, SciPy's ``eigvalsh``.
+
+Only this file imports neural_tangents. Inputs are (n, height, width, channels) or (n, d).
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import scipy.linalg
+
+from lebench import architectures as arch
+from lebench.arrays import FloatArray
+from lebench.errors import LebenchError, MissingDependencyError
+
+Kind = Literal["ntk", "nngp"]
+Implementation = Literal["jacobian", "ntk_vp", "structured"]
+
+_INSTALL = (
+    "needs JAX and neural-tangents: pip install 'lebench[jax]', then pip install --no-deps neural-tangents==0.6.5 (its "
+    "wheel asks for TensorFlow, which is not needed)"
+)
+
+_MOVED_TO_SRC_CORE = (
+    "Jaxpr",
+    "JaxprEqn",
+    "Literal",
+    "Var",
+    "Primitive",
+    "ShapedArray",
+    "Value",
+    "AbstractValue",
+    "eval_context",
+)
+
+
+@cache
+def load() -> Any:
+    """Import neural_tangents on current JAX, without TensorFlow.
+
+    Returns
+    -------
+    module
+        ``neural_tangents``.
+
+    Raises
+    ------
+    MissingDependencyError
+        If JAX or neural-tangents is not installed.
+    """
+    try:
+        _add_moved_names()
+        sys.modules.setdefault("neural_tangents.experimental", types.ModuleType("neural_tangents.experimental"))
+        nt = importlib.import_module("neural_tangents")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in ("jax", "jaxlib", "neural_tangents", "frozendict"):
+            raise
+        raise MissingDependencyError(f"this kernel {_INSTALL}; missing: {error.name}") from None
+    _mend(nt)
+    return nt
+
+
+def _add(module: Any, name: str, value: object) -> None:
+    # Not hasattr: JAX answers it for retired names, too, with a warning or an error.
+    if name not in vars(module):
+        setattr(module, name, value)
+
+
+def _add_moved_names() -> None:
+    import jax
+    import jax.extend.core
+    import jax.extend.linear_util
+    import jax.extend.source_info_util
+    from jax._src import core
+    from jax._src.util import safe_map, safe_zip
+    from jax.interpreters import ad
+
+    for name in _MOVED_TO_SRC_CORE:
+        _add(jax.core, name, getattr(core, name))
+    _add(jax.core, "DShapedArray", type("DShapedArray", (), {}))
+    _add(ad, "source_info_util", jax.extend.source_info_util)
+    _add(ad, "config", jax.config)
+    _add(ad, "reducing_transposes", {})
+    _add(ad, "zeros_like_p", core.Primitive("zeros_like"))
+    _add(core.Primitive, "map_primitive", False)
+    if "jax.util" not in sys.modules:
+        util = types.ModuleType("jax.util")
+        util.safe_map, util.safe_zip = safe_map, safe_zip  # type: ignore[attr-defined]
+        sys.modules["jax.util"] = util
+
+
+def _mend(nt: Any) -> None:
+    from jax.interpreters import ad
+
+    empirical: Any = importlib.import_module("neural_tangents._src.empirical")
+    predict: Any = importlib.import_module("neural_tangents._src.predict")
+    # In its own namespace: the functions of JAX and SciPy stay what they are for everybody else.
+    empirical.ad = _changed(ad, linearize=_linearize, get_primitive_transpose=_transpose_rule)
+    empirical.lu = _changed(empirical.lu, wrap_init=_wrap_init)
+    empirical.jnp = _changed(empirical.jnp, size=lambda array: math.prod(array.shape))
+    empirical._get_flops = _flops
+    linalg = _changed(scipy.linalg, eigvalsh=lambda a, eigvals: scipy.linalg.eigvalsh(a, subset_by_index=eigvals))
+    predict.sp = _changed(scipy, linalg=linalg)
+
+
+def _changed(module: Any, **changes: object) -> Any:
+    return types.SimpleNamespace(**{**vars(module), **changes})
+
+
+def _wrap_init(fn: Callable[..., Any]) -> Any:
+    from jax.api_util import debug_info
+    from jax.extend import linear_util
+
+    return linear_util.wrap_init(fn, debug_info=debug_info("neural_tangents", fn, (), {}))
+
+
+def _linearize(fn: Any, *primals: Any, has_aux: bool = False) -> tuple[Any, list[Any], Any, Any]:
+    """Return outputs, partial values (all unknown), the jaxpr of the linear map, and its constants."""
+    import jax
+
+    outputs, linear = jax.linearize(fn.call_wrapped, *primals)
+    closed = jax.make_jaxpr(linear)(*primals)
+    unknown = types.SimpleNamespace(is_known=lambda: False)
+    return outputs, [unknown] * len(outputs), closed.jaxpr, closed.consts
+
+
+def _transpose_rule(primitive: Any) -> Callable[..., Any]:
+    ad: Any = importlib.import_module("jax.interpreters.ad")
+    try:
+        rule: Callable[..., Any] = ad.get_primitive_transpose(primitive)
+    except NotImplementedError:
+        return partial(_transposed, primitive)
+    return rule
+
+
+def _transposed(primitive: Any, cotangent: Any, *operands: Any, **parameters: Any) -> list[Any]:
+    """Return the cotangents of the operands in which a primitive is linear, None for the others."""
+    jax: Any = importlib.import_module("jax")
+    ad: Any = importlib.import_module("jax.interpreters.ad")
+    linear = [index for index, operand in enumerate(operands) if ad.is_undefined_primal(operand)]
+
+    def apply(*values: Any) -> Any:
+        given = dict(zip(linear, values, strict=True))
+        return primitive.bind(*(given.get(i, operand) for i, operand in enumerate(operands)), **parameters)
+
+    shapes = [jax.ShapeDtypeStruct(operands[i].aval.shape, operands[i].aval.dtype) for i in linear]
+    found = dict(zip(linear, jax.linear_transpose(apply, *shapes)(cotangent), strict=True))
+    return [found.get(index) for index in range(len(operands))]
+
+
+def _flops(function: Callable[..., Any], optimize: bool, *args: Any, **kwargs: Any) -> float:
+    jax: Any = importlib.import_module("jax")
+    lowered = jax.jit(function).lower(*args, **kwargs)
+    analysis = (lowered.compile() if optimize else lowered).cost_analysis()
+    return float((analysis[0] if isinstance(analysis, list) else analysis)["flops"])
+
+
+class StaxNetwork(NamedTuple):
+    """A network of ``neural_tangents.stax`` in the NTK parametrization.
+
+    Attributes
+    ----------
+    init : callable
+        ``(key, input_shape)`` to (output shape, parameters); the batch size in `input_shape` may be -1.
+    apply : callable
+        ``(parameters, x)`` to scores.
+    kernel : callable
+        ``(x1, x2, get)`` to closed-form kernels.
+    """
+
+    init: Callable[..., Any]
+    apply: Callable[..., Any]
+    kernel: Callable[..., Any]
+
+
+def stax_network(architecture: arch.Architecture, outputs: int = 1) -> StaxNetwork:
+    """Build an architecture with ``neural_tangents.stax``, in the NTK parametrization.
+
+    Weights are standard normal and multiplied by sqrt(weight_variance / fan_in), biases by sqrt(bias_variance); without
+    bias variance there are no biases. The affine parameters of layer normalization are not trained.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        What to build.
+    outputs : int
+        Number of scores C.
+
+    Raises
+    ------
+    LebenchError
+        If a layer has no closed-form kernel; the message names it and what to use instead.
+    """
+    stax = load().stax
+    return StaxNetwork(*_Builder(stax, architecture, outputs).chain(architecture.layers, _needs_image(architecture)))
+
+
+def _needs_image(architecture: arch.Architecture) -> bool:
+    first = next(architecture.walk(), None)
+    return not isinstance(first, arch.Dense)
+
+
+class _Builder:
+    """Builds layers and follows whether they get an image or a vector."""
+
+    def __init__(self, stax: Any, architecture: arch.Architecture, outputs: int) -> None:
+        self.stax = stax
+        self.outputs = outputs
+        variance = architecture.bias_variance
+        self.scales = {
+            "W_std": math.sqrt(architecture.weight_variance),
+            "b_std": math.sqrt(variance) if variance > 0 else None,
+        }
+
+    def chain(self, layers: tuple[arch.Layer, ...], image: bool) -> Any:
+        parts = []
+        for layer in layers:
+            parts += self.layer(layer, image)
+            image = image and not isinstance(layer, arch.Flatten | arch.GlobalAvgPool)
+        return self.stax.serial(*parts) if parts else self.stax.Identity()
+
+    def layer(self, layer: arch.Layer, image: bool) -> list[Any]:
+        stax = self.stax
+        match layer:
+            case arch.Dense(units):
+                return [stax.Dense(self.outputs if units is None else units, **self.scales)]
+            case arch.Conv(channels, kernel, stride, padding):
+                return self.convolution(channels, kernel, stride, padding)
+            case arch.Activation("relu"):
+                return [stax.Relu()]
+            case arch.Activation("leaky_relu"):
+                return [stax.LeakyRelu(0.01)]
+            case arch.Activation("erf"):
+                return [stax.Erf()]
+            case arch.Activation("gelu"):
+                return [stax.Gelu()]
+            case arch.Activation("identity"):
+                return []
+            case arch.AvgPool(size):
+                return [stax.AvgPool((size, size), strides=(size, size))]
+            case arch.GlobalAvgPool():
+                return [stax.GlobalAvgPool()]
+            case arch.Flatten():
+                return [stax.Flatten()]
+            case arch.LayerNorm():
+                return [stax.LayerNorm(axis=(1, 2, 3) if image else -1, eps=1e-5)]
+            case arch.Residual(body, shortcut):
+                if not any(isinstance(part, arch.Dense | arch.Conv) for part in (*body, *shortcut)):
+                    raise LebenchError(
+                        f"{arch.describe(layer)} has no closed-form kernel: its branches are not independent; put a "
+                        "Dense or a Conv into the body"
+                    )
+                branches = stax.parallel(self.chain(body, image), self.chain(shortcut, image))
+                return [stax.FanOut(2), branches, stax.FanInSum()]
+        raise LebenchError(f"{arch.describe(layer)} has no closed-form kernel; {_CURES[_kind(layer)]}")
+
+    def convolution(self, channels: int, kernel: int, stride: int, padding: str) -> list[Any]:
+        stax = self.stax
+        if stride == 1 or padding == "valid":
+            return [stax.Conv(channels, (kernel, kernel), (stride, stride), padding.upper(), **self.scales)]
+        # With a stride, 'SAME' of stax pads more at the end than at the beginning. Here both sides get as much, so the
+        # windows are those of every stride-th position of a convolution without stride.
+        conv = stax.Conv(channels, (kernel, kernel), padding="SAME", **self.scales)
+        return [conv, stax.Index(stax.Slice[:, ::stride, ::stride, :])]
+
+
+_CURES = {
+    "BatchNorm": "use resnet-nf, or leave the normalization out",
+    "MaxPool": "use AvgPool",
+    "tanh": "use erf, which has nearly its shape",
+}
+
+
+def _kind(layer: arch.Layer) -> str:
+    return layer.name if isinstance(layer, arch.Activation) else type(layer).__name__
+
+
+@contextmanager
+def _precision(dtype: str) -> Iterator[None]:
+    import jax
+
+    if dtype not in ("float32", "float64"):
+        raise LebenchError(f"the dtype must be 'float32' or 'float64', got {dtype!r}")
+    with jax.enable_x64(dtype == "float64"), warnings.catch_warnings():
+        # Branches that no layer of weights makes independent are refused when the network is built.
+        warnings.filterwarnings("ignore", message="`FanIn` layers assume independent inputs")
+        yield
+
+
+def _compiled(function: Callable[..., Any], dtype: str) -> Callable[..., Any]:
+    """Compile a function; in float64 on the CPU with fewer optimizations.
+
+    The loop that XLA 0.10.2 makes of a convolution in float64 reads past the end of its arrays when LLVM vectorizes it,
+    which ends the process with a segmentation fault if what follows in memory is not its own.
+    """
+    import jax
+
+    careful = dtype == "float64" and jax.default_backend() == "cpu"
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 1} if careful else None)
+
+
+def infinite_width_kernel(
+    architecture: arch.Architecture,
+    x1: FloatArray,
+    x2: FloatArray | None = None,
+    kind: Kind = "ntk",
+    *,
+    dtype: str = "float64",
+    block: int | None = None,
+) -> FloatArray:
+    """Return the closed-form kernel of an architecture of infinite width.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Widths do not matter.
+    x1, x2 : ndarray of shapes (n, *input_shape) and (m, *input_shape)
+        Without `x2` the kernel of `x1` with itself.
+    kind : {"ntk", "nngp"}
+        Tangent kernel (all layers trained) or covariance of the scores.
+    dtype : {"float64", "float32"}
+        Of the computation.
+    block : int, optional
+        Pairs of so many points at once, which bounds the memory.
+
+    Returns
+    -------
+    ndarray of shape (n, m), float64
+
+    Raises
+    ------
+    LebenchError
+        If a layer has no closed-form kernel, or neural-tangents is missing.
+
+    References
+    ----------
+    Novak et al. (2020), Neural Tangents; Jacot et al. (2018); Arora et al. (2019).
+    """
+    network = stax_network(architecture)
+    with _precision(dtype):
+        function = _compiled(lambda a, b: network.kernel(a, b, kind), dtype)
+        second = x1 if x2 is None else x2
+        size = block or max(len(x1), len(second), 1)
+        result = np.empty((len(x1), len(second)))
+        for rows in range(0, len(x1), size):
+            for columns in range(0, len(second), size):
+                if x2 is None and columns < rows:
+                    result[rows : rows + size, columns : columns + size] = result[
+                        columns : columns + size, rows : rows + size
+                    ].T
+                    continue
+                part1, part2 = x1[rows : rows + size], second[columns : columns + size]
+                # A block on the diagonal is told apart, so that equal points get exactly equal rows.
+                same = x2 is None and rows == columns
+                values = function(np.asarray(part1, dtype), None if same else np.asarray(part2, dtype))
+                result[rows : rows + size, columns : columns + size] = np.asarray(values)
+    return result
+
+
+def monte_carlo_kernel(
+    architecture: arch.Architecture,
+    x1: FloatArray,
+    x2: FloatArray | None = None,
+    kind: Kind = "ntk",
+    *,
+    samples: int = 100,
+    outputs: int = 1,
+    seed: int = 0,
+    dtype: str = "float64",
+) -> FloatArray:
+    """Return the mean kernel of `samples` random networks of the architecture's own widths.
+
+    Parameters
+    ----------
+    architecture, x1, x2, kind, dtype
+        As in :func:`infinite_width_kernel`.
+    samples : int
+        Number of networks; the standard error falls with its square root.
+    outputs : int
+        Number of scores, over which the kernel is averaged.
+    seed : int
+        Draws the weights.
+
+    Returns
+    -------
+    ndarray of shape (n, m), float64
+    """
+    nt = load()
+    network = stax_network(architecture, outputs)
+    with _precision(dtype):
+        import jax
+
+        empirical = nt.empirical_kernel_fn(network.apply, trace_axes=(-1,), vmap_axes=0)
+        second = None if x2 is None else np.asarray(x2, dtype)
+
+        def one(key: Any) -> Any:
+            parameters = network.init(key, (-1, *x1.shape[1:]))[1]
+            return empirical(np.asarray(x1, dtype), second, kind, parameters)
+
+        function = _compiled(one, dtype)
+        keys = jax.random.split(jax.random.key(seed), samples)
+        mean: FloatArray = np.mean([np.asarray(function(key), np.float64) for key in keys], axis=0)
+        return mean
+
+
+def empirical_kernel(
+    apply: Callable[..., Any],
+    parameters: Any,
+    x1: FloatArray,
+    x2: FloatArray | None = None,
+    *,
+    implementation: Implementation = "structured",
+    trace: bool = True,
+    dtype: str = "float64",
+) -> FloatArray:
+    """Return the empirical NTK of a JAX function at some parameters.
+
+    Parameters
+    ----------
+    apply : callable
+        ``(parameters, x)`` to scores (n, C).
+    parameters : pytree of arrays
+        Where to linearize.
+    x1, x2 : ndarray
+        Inputs; without `x2` the kernel of `x1` with itself.
+    implementation : {"structured", "jacobian", "ntk_vp"}
+        Structured derivatives, Jacobian contraction or NTK-vector products (Novak, Sohl-Dickstein & Schoenholz 2022).
+    trace : bool
+        Average over scores, (n, m); otherwise all pairs of scores, (n, m, C, C).
+    dtype : {"float64", "float32"}
+        Of the computation.
+
+    Returns
+    -------
+    ndarray of shape (n, m) or (n, m, C, C), float64
+    """
+    nt = load()
+    names = {
+        "structured": "STRUCTURED_DERIVATIVES",
+        "jacobian": "JACOBIAN_CONTRACTION",
+        "ntk_vp": "NTK_VECTOR_PRODUCTS",
+    }
+    with _precision(dtype):
+        import jax
+
+        function = nt.empirical_ntk_fn(
+            apply,
+            trace_axes=(-1,) if trace else (),
+            vmap_axes=0,
+            implementation=getattr(nt.NtkImplementation, names[implementation]),
+        )
+        cast = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), parameters)
+        second = None if x2 is None else np.asarray(x2, dtype)
+        values: FloatArray = np.asarray(_compiled(function, dtype)(np.asarray(x1, dtype), second, cast), np.float64)
+        return values
+
+
+def random_parameters(network: StaxNetwork, input_shape: tuple[int, ...], seed: int, dtype: str = "float64") -> Any:
+    """Draw the parameters of a network for inputs of a shape, without the batch."""
+    with _precision(dtype):
+        import jax
+
+        return jax.tree.map(np.asarray, network.init(jax.random.key(seed), (-1, *input_shape))[1])
