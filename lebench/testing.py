@@ -90,7 +90,9 @@ def _repeated(metric: Metric, make: Callable[[], Any], about: str) -> list[str]:
 
 
 def check_model(model: Any, split: Split | None = None, seed: int = 0) -> list[str]:
-    """Fit a model twice and return where it breaks the contracts of :mod:`lebench.capabilities`.
+    """Fit a model three times and return where it breaks the contracts of :mod:`lebench.capabilities`.
+
+    The third time the split has other test labels: what fit returns must not depend on them.
 
     Parameters
     ----------
@@ -118,14 +120,28 @@ def check_model(model: Any, split: Split | None = None, seed: int = 0) -> list[s
         return [*complaints, f"declares unknown capabilities {sorted(unknown)}; there are {', '.join(CAPABILITIES)}"]
     split = split or _small_digits()
     fitted, again = model.fit(split, seed), model.fit(split, seed)
+    misled = model.fit(_other_test_labels(split), seed)
     for name in CAPABILITIES:
         if offers(fitted, name) and name not in capabilities:
             complaints.append(f"offers {name} without declaring it")
         elif name in capabilities and not offers(fitted, name):
             complaints.append(f"declares {name}, but what fit returns does not offer it")
         elif name in capabilities:
-            complaints += [f"{name}: {complaint}" for complaint in _CHECKS[name](fitted, again, split)]
+            found = _CHECKS[name](fitted, again, split)
+            # What two fits with the same labels share, and fits with other test labels do not, comes from those labels.
+            if not found and _CHECKS[name](fitted, misled, split):
+                found = ["depends on the test labels: a leak"]
+            complaints += [f"{name}: {complaint}" for complaint in found]
     return complaints
+
+
+def _other_test_labels(split: Split) -> Split:
+    fine = split.fine_test
+    return replace(
+        split,
+        y_test=(split.y_test + 1) % split.classes,
+        fine_test=None if fine is None else (fine + 1) % (fine.max() + 1),
+    )
 
 
 def _small_digits() -> Split:

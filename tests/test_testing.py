@@ -85,6 +85,17 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Peeking(Model):
+    """A model that reads the test labels: all of them, or only those before a variant merged classes."""
+
+    fine: bool = False
+
+    def fit(self, split, seed):
+        seen = split.fine_test if self.fine else split.y_test
+        return Centres(split, "", 1e-6 * seen[0])
+
+
+@dataclass(frozen=True)
 class Boastful(Model):
     capabilities: ClassVar[frozenset[str]] = frozenset({"predict", "features", "gram"})
 
@@ -120,7 +131,8 @@ class Plain(Model):
 def split():
     rng = np.random.default_rng(0)
     y = np.arange(12) % 3
-    return Split(rng.standard_normal((12, 4)), y, rng.standard_normal((6, 4)), y[:6], ("a", "b", "c"))
+    fine = np.arange(12)
+    return Split(rng.standard_normal((12, 4)), y, rng.standard_normal((6, 4)), y[:6], ("a", "b", "c"), fine, fine[:6])
 
 
 @pytest.mark.parametrize(
@@ -131,6 +143,8 @@ def split():
         (Model("dtype"), "dtype float32, float64 is needed"),
         (Frozen(), "the last one does not predict what the fitted model predicts"),
         (Frozen(first=1.0), "they must begin with 0"),
+        (Peeking(), "predict: depends on the test labels: a leak"),
+        (Peeking(fine=True), "predict: depends on the test labels: a leak"),
         (Model("order"), "not C-contiguous"),
         (Model("seed"), "differs between two fits with the same seed"),
     ],

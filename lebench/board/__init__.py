@@ -1,6 +1,7 @@
 """Reading results and the leaderboard: tables of records, intervals over seeds, entries and the board."""
 
 from lebench.board.board import Board, make_board, write_board
+from lebench.board.controls import ControlError, check_controls
 from lebench.board.entries import (
     Entry,
     EntryError,
@@ -17,12 +18,14 @@ from lebench.board.statistics import Estimate, mean_interval, paired_difference
 
 __all__ = [
     "Board",
+    "ControlError",
     "Entry",
     "EntryError",
     "EntryInfo",
     "Estimate",
     "Standing",
     "artifacts_path",
+    "check_controls",
     "direction_of",
     "entry_name",
     "frame",

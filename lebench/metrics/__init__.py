@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lebench.metrics.nc1_nc2 import *  # noqa: F403
     from lebench.metrics.nc3_nc4 import *  # noqa: F403
     from lebench.metrics.neural_collapse import *  # noqa: F403
+    from lebench.metrics.removal import *  # noqa: F403
     from lebench.metrics.sensitivity import *  # noqa: F403
     from lebench.metrics.stability import *  # noqa: F403
     from lebench.metrics.streaming import *  # noqa: F403
@@ -101,22 +102,29 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "nc4",
         "ncc_accuracy",
     ),
+    "removal": (
+        "LeaveOneOut",
+        "Retrained",
+        "influence_changes",
+        "leave_one_out_kernel_ridge",
+        "leave_one_out_retraining",
+        "leave_one_out_ridge",
+    ),
     "sensitivity": (
         "class_sensitivity",
         "class_sensitivity_loss",
         "class_sensitivity_matrix",
+        "removal_change",
     ),
     "stability": (
-        "LeaveOneOut",
         "clipped_cross_entropy",
         "clipped_squared_loss",
         "elastic_bound",
         "elastic_stability",
         "elastic_to_uniform_ratio",
-        "influence_changes",
-        "leave_one_out_kernel_ridge",
-        "leave_one_out_ridge",
         "loss_changes",
+        "loss_gap",
+        "prediction_changes",
         "uniform_bound",
         "uniform_stability",
     ),

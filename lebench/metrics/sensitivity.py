@@ -15,48 +15,59 @@ from lebench.metrics.base import KnownAnswer, metric
 _TAGS = ("elasticity", "stability")
 
 
+def read_changes(changes: Any) -> FloatArray:
+    """Return changes (n, m), float64, none of them negative."""
+    values = as_floats("changes", changes, 2)
+    if values.min() < 0:
+        raise DataError("changes contain a negative value: take absolute values before averaging")
+    return values
+
+
 def class_sensitivity_matrix(changes: Any, train_labels: Any, target_labels: Any) -> FloatArray:
     """Return C(a, b): mean change at targets of class b when a training point of class a is removed.
 
-    Deng, He & Su 2021, class-level sensitivity.
+    Deng, He & Su 2021, class-level sensitivity. A row for each class of which a point was removed, in ascending order:
+    all C if every training point is removed once, fewer where only some are.
 
     Parameters
     ----------
     changes : array of shape (n, m), float32 or float64
         Size of the change at target j when training point i is removed: of its loss, or of its scores (their norm).
     train_labels : array of shape (n,), integer
-        Classes of the training points.
+        Classes of the removed training points; not all classes need to occur.
     target_labels : array of shape (m,), integer
         Classes of the targets.
 
     Returns
     -------
-    ndarray of shape (C, C), float64
+    ndarray of shape (A, C), float64
+        A classes were removed from.
 
     Raises
     ------
     DataError
-        If a change is negative, the shapes do not fit, or a class is missing.
+        If a change is negative, the shapes do not fit, or a class has no targets.
     """
-    size = as_floats("changes", changes, 2)
-    if size.min() < 0:
-        raise DataError("changes contain a negative value: take absolute values before averaging")
+    size = read_changes(changes)
     train = as_labels("train_labels", train_labels, size.shape[0])
     target = as_labels("target_labels", target_labels, size.shape[1])
     classes = int(max(train.max(), target.max())) + 1
-    rows = _averaging("train_labels", train, classes)
-    return np.asarray(rows @ size @ _averaging("target_labels", target, classes).T)
+    class_counts("target_labels", target, classes)
+    removed = np.unique(train)
+    return np.asarray(_averaging(removed, train) @ size @ _averaging(np.arange(classes), target).T)
 
 
-def _averaging(name: str, labels: IntArray, classes: int) -> FloatArray:
-    return np.equal.outer(np.arange(classes), labels) / class_counts(name, labels, classes)[:, None]
+def _averaging(classes: IntArray, labels: IntArray) -> FloatArray:
+    members = np.equal.outer(classes, labels)
+    return np.asarray(members / members.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
 def _sensitivity_score(changes: Any, train_labels: Any, target_labels: Any) -> tuple[float, int]:
     matrix = class_sensitivity_matrix(changes, train_labels, target_labels)
     if not matrix.any():
         raise DataError("nothing changes when a training point is removed: the class sensitivity is undefined")
-    return float(np.diagonal(matrix).mean() / matrix.mean()), len(matrix)
+    own = matrix[np.arange(len(matrix)), np.unique(train_labels)]
+    return float(own.mean() / matrix.mean()), matrix.shape[1]
 
 
 def _removal(classes: int, *, loss: bool) -> dict[str, Any]:
@@ -65,6 +76,13 @@ def _removal(classes: int, *, loss: bool) -> dict[str, Any]:
     targets = np.eye(classes)[labels] - 1 / classes
     changes = np.abs(targets @ targets.T) if loss else np.tile(np.linalg.norm(targets, axis=1)[:, None], len(labels))
     return {"changes": changes, "train_labels": labels, "target_labels": labels}
+
+
+def _some_removed(*, loss: bool) -> dict[str, Any]:
+    """Return the changes under a constant kernel where only points of classes 1 and 3 of five are removed."""
+    inputs = _removal(5, loss=loss)
+    some = np.isin(inputs["train_labels"], (1, 3))
+    return inputs | {"changes": inputs["changes"][some], "train_labels": inputs["train_labels"][some]}
 
 
 def _orthogonal_removal() -> dict[str, Any]:
@@ -82,12 +100,17 @@ def _orthogonal_removal() -> dict[str, Any]:
     invariant_to=("permutation", "scale"),
     known_answers=(
         KnownAnswer("constant kernel, 5 classes", lambda: _removal(5, loss=False), 1.0, "every prediction moves alike"),
+        KnownAnswer(
+            "constant kernel, 2 of 5 classes removed from", lambda: _some_removed(loss=False), 1.0, "no row differs"
+        ),
         KnownAnswer("classes in orthogonal subspaces", _orthogonal_removal, 3.0, "no change across classes: C"),
     ),
     tags=_TAGS,
 )
 def class_sensitivity(changes: Any, train_labels: Any, target_labels: Any) -> float:
     """Change of predictions at the removed point's own class over the mean change; 1 is no elasticity.
+
+    The mean over a is over the classes of which a point was removed.
 
     Parameters
     ----------
@@ -115,6 +138,9 @@ def class_sensitivity(changes: Any, train_labels: Any, target_labels: Any) -> fl
     known_answers=(
         KnownAnswer("constant kernel, 2 classes", lambda: _removal(2, loss=True), 1.0, "|<y_a, y_b>|, first order"),
         KnownAnswer("constant kernel, 5 classes", lambda: _removal(5, loss=True), 1.0, "|<y_a, y_b>|, first order"),
+        KnownAnswer(
+            "constant kernel, 2 of 5 classes removed from", lambda: _some_removed(loss=True), 1.0, "C/2 in every row"
+        ),
         KnownAnswer("classes in orthogonal subspaces", _orthogonal_removal, 2.0, "C divided by C/2"),
     ),
     tags=_TAGS,
@@ -136,3 +162,33 @@ def class_sensitivity_loss(changes: Any, train_labels: Any, target_labels: Any) 
     """
     score, classes = _sensitivity_score(changes, train_labels, target_labels)
     return score / (classes / 2)
+
+
+def _two_removed() -> dict[str, Any]:
+    return {"changes": np.array([[0.4, 0.1, 0.1], [0.1, 0.1, 0.1]])}
+
+
+@metric(
+    symbol=r"\bar\Delta",
+    equation=r"\mathrm{mean}_{i,z}\,\|f_\theta(z) - f_{\theta^{-i}}(z)\|",
+    source="the scale of class-level sensitivity; its noise floor is the same with nothing removed",
+    direction="none",
+    bounds=(0.0, math.inf),
+    invariant_to=("permutation",),
+    known_answers=(KnownAnswer("two points, three targets", _two_removed, 0.15, "(.4 + 5 x .1)/6"),),
+    tags=_TAGS,
+)
+def removal_change(changes: Any) -> float:
+    """Mean change of the predictions when a training point is removed, in the units of the scores.
+
+    Parameters
+    ----------
+    changes : array of shape (n, m), float32 or float64
+        Norm of the change of the scores at target j when training point i is removed.
+
+    Raises
+    ------
+    DataError
+        If a change is negative or not finite.
+    """
+    return float(read_changes(changes).mean())

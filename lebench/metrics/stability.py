@@ -1,129 +1,25 @@
 """Locally elastic stability: what removing one training point changes, and what that bounds (Deng, He & Su 2021).
 
 With n training points, beta(i, z) = n |l(A_S, z) - l(A_{S minus i}, z)|. Uniform stability takes its largest value over
-i and z; locally elastic stability averages over z first. The ridge is fixed when a point is removed: it is added to the
-sum of squares, not to their mean.
+i and z; locally elastic stability averages over z first. The predictions come from :mod:`lebench.metrics.removal`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, cg
 
 from lebench.arrays import FloatArray
 from lebench.errors import DataError
-from lebench.metrics.arrays import as_floats, as_labels, as_square, as_symmetric
+from lebench.metrics.arrays import as_floats, as_labels
 from lebench.metrics.base import KnownAnswer, metric
+from lebench.metrics.sensitivity import read_changes
 
 _TAGS = ("elasticity", "stability")
 
 _LES = "Deng, He & Su 2021; the constants are recalled from the paper, not checked against it"
-
-
-class LeaveOneOut(NamedTuple):
-    """Predictions with all training points, and with each one left out.
-
-    Attributes
-    ----------
-    full : ndarray of shape (m, C), float64
-        Predictions at the targets, trained on all n points.
-    without : ndarray of shape (n, m, C), float64
-        Predictions at the targets, trained without point i.
-    """
-
-    full: FloatArray
-    without: FloatArray
-
-
-def _read_targets(y: Any, n: int) -> FloatArray:
-    values = as_floats("targets y", y, 2)
-    if len(values) != n:
-        raise DataError(f"targets y have {len(values)} rows for {n} training points")
-    return values
-
-
-def leave_one_out_ridge(x: Any, y: Any, targets: Any, ridge: float) -> LeaveOneOut:
-    """Return exact leave-one-out predictions of ridge regression, without refitting.
-
-    th^-i - th = -G^-1 x_i r_i / (1 - h_ii), with G = X^T X + ridge I, h_ii = x_i^T G^-1 x_i and residual r_i. For the
-    last layer of a network pass its features, with a column of ones for the bias.
-
-    Parameters
-    ----------
-    x : array of shape (n, p), float32 or float64
-        Training inputs.
-    y : array of shape (n, C), float32 or float64
-        Training targets, such as one-hot minus 1/C.
-    targets : array of shape (m, p), float32 or float64
-        Where to predict.
-    ridge : float
-        Added to X^T X; not rescaled when a point is removed.
-
-    Raises
-    ------
-    DataError
-        If the shapes do not fit, X^T X + ridge I is singular, or a point determines its own prediction (h_ii = 1).
-    """
-    inputs, points = as_floats("inputs x", x, 2), as_floats("targets", targets, 2)
-    if inputs.shape[1] != points.shape[1]:
-        raise DataError(f"inputs have {inputs.shape[1]} dimensions, targets have {points.shape[1]}")
-    values = _read_targets(y, len(inputs))
-    system = inputs.T @ inputs + _read_ridge(ridge) * np.eye(inputs.shape[1])
-    if np.linalg.cond(system) > 1 / np.finfo(np.float64).eps:
-        raise DataError("X^T X + ridge I is singular: choose a positive ridge")
-    solved = np.linalg.solve(system, inputs.T)
-    leverage = np.einsum("ip,pi->i", inputs, solved)
-    if leverage.max() >= 1 - 1e-12:
-        raise DataError(f"point {int(np.argmax(leverage))} determines its own prediction: choose a positive ridge")
-    theta = solved @ values
-    residuals = (values - inputs @ theta) / (1 - leverage)[:, None]
-    full = points @ theta
-    return LeaveOneOut(full, full - (points @ solved).T[:, :, None] * residuals[:, None, :])
-
-
-def leave_one_out_kernel_ridge(gram: Any, y: Any, cross: Any, ridge: float) -> LeaveOneOut:
-    """Return exact leave-one-out predictions of kernel ridge regression, without refitting.
-
-    With A = (K + ridge I)^-1 and alpha = A y, leaving out point i subtracts A_:i alpha_i / A_ii from alpha.
-
-    Parameters
-    ----------
-    gram : array of shape (n, n), float32 or float64
-        Symmetric kernel of the training points.
-    y : array of shape (n, C), float32 or float64
-        Training targets, such as one-hot minus 1/C.
-    cross : array of shape (m, n), float32 or float64
-        Kernel between targets and training points.
-    ridge : float
-        Added to the diagonal; not rescaled when a point is removed.
-
-    Raises
-    ------
-    DataError
-        If the shapes do not fit, or K + ridge I is not positive definite.
-    """
-    kernel, rows = as_symmetric("kernel entries", gram), as_floats("cross kernel entries", cross, 2)
-    if rows.shape[1] != len(kernel):
-        raise DataError(f"the cross kernel has {rows.shape[1]} columns for {len(kernel)} training points")
-    values = _read_targets(y, len(kernel))
-    eigenvalues, vectors = np.linalg.eigh(kernel + _read_ridge(ridge) * np.eye(len(kernel)))
-    if eigenvalues[0] <= len(kernel) * np.finfo(np.float64).eps * eigenvalues[-1]:
-        raise DataError("K + ridge I is not positive definite: choose a larger ridge")
-    inverse = vectors / eigenvalues @ vectors.T
-    alpha = inverse @ values
-    full = rows @ alpha
-    scaled = alpha / np.diagonal(inverse)[:, None]
-    return LeaveOneOut(full, full - (rows @ inverse).T[:, :, None] * scaled[:, None, :])
-
-
-def _read_ridge(ridge: float) -> float:
-    if not (math.isfinite(ridge) and ridge >= 0):
-        raise DataError(f"ridge is {ridge}: a non-negative number is needed")
-    return ridge
 
 
 def clipped_squared_loss(predictions: FloatArray, y: Any, bound: float = 1.0) -> FloatArray:
@@ -180,73 +76,25 @@ def loss_changes(loss_full: Any, loss_without: Any) -> FloatArray:
     return np.abs(without - full)
 
 
-def influence_changes(
-    train_gradients: Any,
-    target_gradients: Any,
-    hessian: Any | Callable[[FloatArray], FloatArray],
-    damping: float = 0.0,
-    tolerance: float = 1e-10,
-) -> FloatArray:
-    """Return first-order loss changes (n, m), |grad l(z_j)^T H^-1 grad l(z_i)| / n: influence functions.
-
-    Koh & Liang 2017. For the parameters of ridge regression the ratio to the exact change is 1 - h_ii.
+def prediction_changes(full: Any, without: Any) -> FloatArray:
+    """Return the norms (n, m) of the change of the predictions when a training point is removed, float64.
 
     Parameters
     ----------
-    train_gradients : array of shape (n, P), float32 or float64
-        Gradients of the loss of each training point in the parameters.
-    target_gradients : array of shape (m, P), float32 or float64
-        The same at the targets.
-    hessian : array of shape (P, P), or callable
-        Hessian of the mean training loss, regularization included; or its product with a vector (P,).
-    damping : float
-        Added to its diagonal, where it is not positive definite.
-    tolerance : float
-        Relative residual of the conjugate gradients that solve with a callable.
+    full : array of shape (m, C), float32 or float64
+        Predictions at the targets.
+    without : array of shape (n, m, C), float32 or float64
+        Predictions at the targets without training point i.
 
     Raises
     ------
     DataError
-        If the shapes do not fit, the damped Hessian is not positive definite, or the solver does not converge.
+        If the shapes do not fit.
     """
-    sources, targets = as_floats("gradients", train_gradients, 2), as_floats("target gradients", target_gradients, 2)
-    n, size = sources.shape
-    if targets.shape[1] != size:
-        raise DataError(f"gradients have {size} parameters, target gradients {targets.shape[1]}")
-    if callable(hessian):
-        solved = np.stack([_conjugate_gradients(hessian, damping, gradient, tolerance) for gradient in sources])
-    else:
-        matrix = as_square("Hessian entries", hessian)
-        if len(matrix) != size:
-            raise DataError(f"the Hessian has {len(matrix)} rows for {size} parameters")
-        eigenvalues, vectors = np.linalg.eigh((matrix + matrix.T) / 2 + damping * np.eye(size))
-        if eigenvalues[0] <= size * np.finfo(np.float64).eps * abs(eigenvalues[-1]):
-            raise DataError("the damped Hessian is not positive definite: choose a larger damping")
-        solved = sources @ vectors / eigenvalues @ vectors.T
-    return np.asarray(np.abs(solved @ targets.T) / n)
-
-
-def _conjugate_gradients(
-    product: Callable[[FloatArray], FloatArray], damping: float, gradient: FloatArray, tolerance: float
-) -> FloatArray:
-    size = len(gradient)
-
-    def damped(vector: FloatArray) -> FloatArray:
-        flat = np.asarray(vector, dtype=np.float64).reshape(size)
-        return np.asarray(product(flat), dtype=np.float64) + damping * flat
-
-    operator = LinearOperator((size, size), matvec=damped, dtype=np.float64)
-    solution, failed = cg(operator, gradient, rtol=tolerance, maxiter=20 * size)
-    if failed or not np.isfinite(solution).all():
-        raise DataError("conjugate gradients did not converge: choose a larger damping")
-    return np.asarray(solution, dtype=np.float64)
-
-
-def _read_changes(changes: Any) -> FloatArray:
-    values = as_floats("changes", changes, 2)
-    if values.min() < 0:
-        raise DataError("changes contain a negative value: take absolute values before averaging")
-    return values
+    kept, others = as_floats("predictions", full, 2), as_floats("predictions without a point", without, 3)
+    if others.shape[1:] != kept.shape:
+        raise DataError(f"predictions without a point have shape {others.shape}, those with it {kept.shape}")
+    return np.asarray(np.linalg.norm(others - kept, axis=2))
 
 
 def _two_by_three() -> dict[str, Any]:
@@ -287,7 +135,7 @@ def elastic_stability(changes: Any) -> float:
     DataError
         If a change is negative or not finite.
     """
-    values = _read_changes(changes)
+    values = read_changes(changes)
     return float(len(values) * values.mean(axis=1).max())
 
 
@@ -314,7 +162,7 @@ def uniform_stability(changes: Any) -> float:
     DataError
         As :func:`elastic_stability`.
     """
-    values = _read_changes(changes)
+    values = read_changes(changes)
     return float(len(values) * values.max())
 
 
@@ -344,7 +192,7 @@ def elastic_to_uniform_ratio(changes: Any) -> float:
     DataError
         If nothing changes, or as :func:`elastic_stability`.
     """
-    values = _read_changes(changes)
+    values = read_changes(changes)
     largest = values.max()
     if largest == 0:
         raise DataError("no loss changes when a training point is removed: the ratio is undefined")
@@ -388,7 +236,7 @@ def elastic_bound(changes: Any, bound: float, delta: float = 0.05, epsilon: floa
     DataError
         If `bound`, `delta` or `epsilon` is out of range, or as :func:`elastic_stability`.
     """
-    stability, n = elastic_stability(changes), len(_read_changes(changes))
+    stability, n = elastic_stability(changes), len(read_changes(changes))
     _check_bound(bound, delta)
     if epsilon < 0:
         raise DataError(f"epsilon is {epsilon}: it must not be negative")
@@ -426,7 +274,7 @@ def uniform_bound(changes: Any, bound: float, delta: float = 0.05) -> float:
     DataError
         As :func:`elastic_bound`.
     """
-    stability, n = uniform_stability(changes), len(_read_changes(changes))
+    stability, n = uniform_stability(changes), len(read_changes(changes))
     _check_bound(bound, delta)
     return 2 * stability / n + (4 * stability + bound) * math.sqrt(math.log(1 / delta) / (2 * n))
 
@@ -436,3 +284,36 @@ def _check_bound(bound: float, delta: float) -> None:
         raise DataError(f"bound is {bound}: the loss must be bounded by a positive number")
     if not 0 < delta < 1:
         raise DataError(f"delta is {delta}: a probability between 0 and 1 is needed")
+
+
+@metric(
+    symbol=r"\mathrm{gap}_\ell",
+    equation=r"\mathrm{mean}_\mathrm{test}\,\ell - \mathrm{mean}_\mathrm{train}\,\ell",
+    source="standard; what the bounds of stability bound",
+    direction="lower",
+    bounds=(-math.inf, math.inf),
+    invariant_to=("permutation", "translation"),
+    known_answers=(
+        KnownAnswer(
+            "losses 0, 2 in training, 1, 2, 6 in test",
+            lambda: {"losses_train": np.array([0.0, 2.0]), "losses_test": np.array([1.0, 2.0, 6.0])},
+            2.0,
+            "3 - 1",
+        ),
+    ),
+    tags=_TAGS,
+)
+def loss_gap(losses_train: Any, losses_test: Any) -> float:
+    """Mean test loss minus mean training loss: the generalization gap that stability bounds.
+
+    Parameters
+    ----------
+    losses_train, losses_test : array of shapes (n,) and (m,), float32 or float64
+        Losses of single points.
+
+    Raises
+    ------
+    DataError
+        If a loss is not finite.
+    """
+    return float(as_floats("test losses", losses_test, 1).mean() - as_floats("training losses", losses_train, 1).mean())

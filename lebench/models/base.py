@@ -22,5 +22,9 @@ class Model(Protocol):
         ...
 
     def fit(self, split: Split, seed: int) -> object:
-        """Return the fitted model. Deterministic for a split and a seed on one machine."""
+        """Return the fitted model. Deterministic for a split and a seed on one machine.
+
+        The split holds the test labels too; what is returned must not depend on them, or the score is a leak.
+        :func:`lebench.testing.check_model` looks for it.
+        """
         ...

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import numpy as np
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le, Lt
 
 from lebench import registry
 from lebench.arrays import FloatArray, IntArray
 from lebench.capabilities import SimilarityKind
 from lebench.data.base import Split
 from lebench.models.classical import LinearClassifier
-from lebench.models.kernel_machine import flat
+from lebench.models.kernel_machine import flat, kernel_similarity
 from lebench.models.network import Network
 from lebench.seeds import generator, stream
 
@@ -149,3 +149,74 @@ class PermutedLabels:
     def with_recipe(self, changes: Iterable[tuple[str, str | int | float]]) -> PermutedLabels:
         """Return the same control with its network trained in another way."""
         return replace(self, mlp=self.mlp.with_recipe(changes))
+
+
+#: Added to the diagonal, small beside the labels' part of it.
+_LEAK_RIDGE = 1e-3
+
+
+@registry.models.register("leak-kernel", tags=("control", "leak"))
+@dataclass(frozen=True)
+class LeakKernel:
+    """Control: a kernel that has seen the test labels, as a label-aware kernel would that estimates them too well.
+
+    K(x, x') = y(x)^T y(x') + share exp(-|x - x'|^2 / (2 d)), where y(x) is the label of a training or test point,
+    one-hot minus 1/C, or zero for any other input. Its accuracy is 1 wherever it applies. It is there to be caught: by
+    :func:`lebench.testing.check_model`, which fits every model with other test labels too, and on the board by
+    :func:`lebench.board.check_controls`.
+
+    Parameters
+    ----------
+    share : float
+        Of the Gaussian kernel, which tells points of a class apart.
+    """
+
+    share: Annotated[float, Gt(0), Lt(1)] = 0.01
+    capabilities: ClassVar[frozenset[str]] = frozenset({"predict", "similarity", "gram"})
+
+    def fit(self, split: Split, seed: int) -> object:
+        """Solve for the dual coefficients, with the test labels in the kernel."""
+        encoding = np.eye(split.classes) - 1.0 / split.classes
+        known = {row.tobytes(): label for row, label in zip(flat(split.x_train), split.y_train, strict=True)}
+        # This is the leak: no honest model reads y_test.
+        known |= {row.tobytes(): label for row, label in zip(flat(split.x_test), split.y_test, strict=True)}
+        machine = _LeakMachine(known, encoding, self.share, split.x_train)
+        machine.solve(encoding[split.y_train])
+        return machine
+
+
+class _LeakMachine:
+    def __init__(self, known: dict[bytes, int], encoding: FloatArray, share: float, x: FloatArray) -> None:
+        self._known, self._encoding, self._share, self._x = known, encoding, share, x
+
+    def solve(self, targets: FloatArray) -> None:
+        kernel = self.gram(self._x, self._x)
+        self._coefficients = np.linalg.solve(kernel + _LEAK_RIDGE * np.eye(len(kernel)), targets)
+
+    def predict(self, x: FloatArray) -> FloatArray:
+        scores: FloatArray = self.gram(x, self._x) @ self._coefficients
+        return scores
+
+    def gram(self, x1: FloatArray, x2: FloatArray) -> FloatArray:
+        from sklearn.metrics.pairwise import rbf_kernel
+
+        kernel: FloatArray = self._labels(x1) @ self._labels(x2).T + self._share * rbf_kernel(
+            flat(x1), flat(x2), gamma=0.5 / flat(x1).shape[1]
+        )
+        return kernel
+
+    def _labels(self, x: FloatArray) -> FloatArray:
+        unknown = np.zeros(len(self._encoding))
+        labels = (self._known.get(row.tobytes()) for row in flat(np.ascontiguousarray(x)))
+        return np.stack([unknown if label is None else self._encoding[label] for label in labels])
+
+    def similarity(
+        self,
+        sources: FloatArray,
+        labels: IntArray,
+        targets: FloatArray,
+        kind: SimilarityKind = "relative",
+        step: float | None = None,
+    ) -> FloatArray:
+        own = np.einsum("nc,nc->n", self._labels(sources), self._labels(sources)) + self._share
+        return kernel_similarity(self.gram(sources, targets), own, kind)

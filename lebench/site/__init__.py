@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lebench.board import make_board, read_entries, write_board
+from lebench.board import check_controls, make_board, read_entries, write_board
 
 __all__ = ["build"]
 
@@ -28,12 +28,14 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
     Raises
     ------
     LebenchError
-        If an entry cannot be read or a folder cannot be written.
+        If an entry cannot be read, a folder cannot be written, or a control does what a control must not do; see
+        :func:`lebench.board.check_controls`. Nothing is written then.
     """
     from lebench.site import leaderboard, reference
     from lebench.site.pages import write_pages
 
     board = make_board(read_entries(entries_root))
+    check_controls(board)
     path = docs / "leaderboard" / "board.json"
     written = write_pages(leaderboard.pages(board), path.parent, keep={path.name})
     write_board(board, path)

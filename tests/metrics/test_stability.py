@@ -135,6 +135,38 @@ def test_bounds_hold_for_bounded_losses_of_ridge_regression():
     assert metrics.elastic_to_uniform_ratio(changes) < 0.5
 
 
+def test_retraining_is_the_closed_form_and_its_floor_is_what_repeats():
+    """Leave-one-out of ridge regression by training anew; a trainer that does not repeat itself has a floor."""
+    x, y, z, *_ = problem()
+    calls = []
+
+    def fit(i, noise=0.0):
+        calls.append(i)
+        keep = np.arange(len(x)) != (-1 if i is None else i)
+        return refit(x[keep], y[keep], z, 0.3) + noise * len(calls)
+
+    exact = metrics.leave_one_out_ridge(x, y, z, 0.3)
+    found = metrics.leave_one_out_retraining(fit, [2, 7, 11])
+    assert calls == [None, 2, 7, 11, None]
+    np.testing.assert_allclose(found.without, exact.without[[2, 7, 11]], rtol=1e-9, atol=1e-12)
+    assert not metrics.prediction_changes(found.full, found.again[None]).any()
+    calls.clear()
+    noisy = metrics.leave_one_out_retraining(lambda i: fit(i, 0.01), [2])
+    # The third call is two steps of .01 from the first, in each of three outputs.
+    floor = metrics.prediction_changes(noisy.full, noisy.again[None])
+    np.testing.assert_allclose(floor, 0.02 * math.sqrt(3), rtol=1e-9)
+
+
+def test_removing_from_some_classes_gives_their_rows_of_the_whole():
+    labels, targets = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 2, 2])
+    changes = np.random.default_rng(0).exponential(size=(6, 4))
+    whole = metrics.class_sensitivity_matrix(changes, labels, targets)
+    some = metrics.class_sensitivity_matrix(changes[2:], labels[2:], targets)
+    np.testing.assert_array_equal(some, whole[1:])
+    expected = (whole[1, 1] + whole[2, 2]) / 2 / whole[1:].mean()
+    assert metrics.class_sensitivity(changes[2:], labels[2:], targets) == pytest.approx(expected, rel=1e-13)
+
+
 def test_cross_entropy_by_definition_and_its_bound():
     scores, labels = np.array([[[1.0, 2.0, 0.0], [0.0, 0.0, 800.0]]]), np.array([1, 0])
     expected = -math.log(math.exp(2) / (math.exp(1) + math.exp(2) + 1))
@@ -164,3 +196,15 @@ def test_what_has_no_leave_one_out():
         metrics.elastic_bound(np.ones((2, 2)), bound=math.inf)
     with pytest.raises(DataError, match="nothing changes"):
         metrics.class_sensitivity(np.zeros((2, 2)), np.arange(2), np.arange(2))
+    with pytest.raises(DataError, match="absolute values"):
+        metrics.removal_change(-np.ones((2, 2)))
+    with pytest.raises(DataError, match="class 1 of 3 has no points"):
+        metrics.class_sensitivity(np.ones((2, 2)), np.arange(2), np.array([0, 2]))
+    with pytest.raises(DataError, match="no point is left out"):
+        metrics.leave_one_out_retraining(lambda i: np.ones((2, 1)), [])
+    with pytest.raises(DataError, match="predict the same targets every time"):
+        metrics.leave_one_out_retraining(lambda i: np.ones((2 + (i or 0), 1)), [1])
+    with pytest.raises(DataError, match="without point 1 contain NaN"):
+        metrics.leave_one_out_retraining(lambda i: np.full((2, 1), math.nan if i else 1.0), [1])
+    with pytest.raises(DataError, match=r"have shape \(1, 3, 2\), those with it \(2, 2\)"):
+        metrics.prediction_changes(np.ones((2, 2)), np.ones((1, 3, 2)))
