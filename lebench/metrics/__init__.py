@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lebench.metrics.sensitivity import *  # noqa: F403
     from lebench.metrics.stability import *  # noqa: F403
     from lebench.metrics.streaming import *  # noqa: F403
+    from lebench.metrics.training import *  # noqa: F403
 
 _MODULES: dict[str, tuple[str, ...]] = {
     "alignment": (
@@ -129,6 +130,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "uniform_stability",
     ),
     "streaming": ("CollapseAccumulator",),
+    "training": ("elasticity_growth", "interpolation_moment", "label_following", "terminal_ratio"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -1,0 +1,145 @@
+"""Local elasticity over training, and whether similarity follows the labels that a model is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from lebench import metrics, registry
+from lebench.arrays import FloatArray, IntArray
+from lebench.data.base import Variant, balanced_subset
+from lebench.seeds import generator
+from lebench.tasks.base import Fit, Scored, Task
+
+#: Points per class between which similarities are measured, the same points as in ``digits/elasticity``.
+_POINTS_PER_CLASS = 10
+#: Moments of training at which they are, by their share of log(1 + epochs).
+_STAGES = {"start": 0.0, "t=0.2": 0.2, "t=0.4": 0.4, "t=0.6": 0.6, "t=0.8": 0.8, "end": 1.0}
+#: Values by the name of their course over training: metric and qualifier.
+_COURSES = {
+    "ratio": ("elasticity_ratio", ""),
+    "difference": ("elasticity_difference", ""),
+    "signed_difference": ("elasticity_difference", "-signed"),
+}
+
+
+def stages(times: FloatArray) -> IntArray:
+    """Return the moments of the stages: those nearest to even steps in log(1 + time), from the first to the last.
+
+    Parameters
+    ----------
+    times : ndarray of shape (T,)
+        Increasing, from 0.
+    """
+    passed = np.log1p(times)
+    wanted = np.array(list(_STAGES.values())) * passed[-1]
+    return np.asarray(np.abs(passed - wanted[:, None]).argmin(axis=1))
+
+
+def score_over_training(fits: Mapping[str, Fit]) -> Scored:
+    """Measure elasticity on the same held-out points before, during and after training."""
+    (fit,) = fits.values()
+    split = fit.split
+    chosen = balanced_subset(
+        split.y_test, _POINTS_PER_CLASS * split.classes, split.classes, generator(fit.seed, "probe")
+    )
+    x, y = split.x_test[chosen], split.y_test[chosen]
+    kept = fit.fitted.checkpoints()
+    times = np.array([checkpoint.time for checkpoint in kept])
+    at = stages(times)
+    courses: dict[str, list[float]] = {course: [] for course in _COURSES}
+    for moment in at:
+        fitted = kept[moment].fitted
+        relative, signed = (fitted.similarity(x, y, x, kind=kind) for kind in ("relative", "signed"))
+        courses["ratio"].append(metrics.elasticity_ratio(relative, y))
+        courses["difference"].append(metrics.elasticity_difference(relative, y))
+        courses["signed_difference"].append(metrics.elasticity_difference(signed, y))
+    arrays = {course: np.array(values) for course, values in courses.items()}
+    values = {
+        f"{metric}@{stage}{kind}": value
+        for course, (metric, kind) in _COURSES.items()
+        for stage, value in zip(_STAGES, courses[course], strict=True)
+    }
+    growth = {_growth(course): metrics.elasticity_growth(array) for course, array in arrays.items()}
+    return Scored(values | growth, {"epochs": times[at], **arrays})
+
+
+def _growth(course: str) -> str:
+    return f"elasticity_growth@{course.replace('_', '-')}"
+
+
+registry.tasks.register(
+    "elasticity/over-training",
+    Task(
+        name="elasticity/over-training",
+        track="elasticity",
+        summary="Does a network become more elastic as it is trained?",
+        reference="He & Su 2020; growth of the ratio in training: Chen, He & Su 2020",
+        version=1,
+        dataset="digits",
+        needs=("similarity", "checkpoints"),
+        primary=_growth("difference"),
+        metrics=(
+            *(_growth(course) for course in _COURSES),
+            *(f"{metric}@{stage}{kind}" for metric, kind in _COURSES.values() for stage in _STAGES),
+        ),
+        score=score_over_training,
+    ),
+    tags=("elasticity",),
+)
+
+#: The cells of each factor, low and high, in the numbering of ``two-factor``.
+_SYSTEMS = {"first": ((0, 1), (2, 3)), "second": ((0, 2), (1, 3))}
+
+
+def score_label_systems(fits: Mapping[str, Fit]) -> Scored:
+    """Compare held-out pairs that share only the factor trained on with pairs that share only the other one."""
+    values: dict[str, float] = {}
+    arrays: dict[str, FloatArray] = {}
+    for name, fit in fits.items():
+        x, y, cells = fit.split.x_test, fit.split.y_test, fit.split.fine_test
+        assert cells is not None, "the variants of this task merge cells"
+        factors = {"first": cells // 2, "second": cells % 2}
+        own = factors.pop(name)
+        (other,) = factors.values()
+        kernel = metrics.normalize(fit.fitted.similarity(x, y, x, kind="kernel"))
+        relative = fit.fitted.similarity(x, y, x, kind="relative")
+        values[f"label_following@{name}"] = metrics.label_following(kernel, own, other)
+        values[f"label_following@{name}-relative"] = metrics.label_following(relative, own, other)
+        values[f"accuracy@{name}"] = metrics.accuracy(fit.fitted.predict(x), y)
+        arrays[f"cells_{name}"] = _cell_means(kernel, cells)
+    for kind in ("", "-relative"):
+        values[f"label_following@mean{kind}"] = (
+            values[f"label_following@first{kind}"] + values[f"label_following@second{kind}"]
+        ) / 2
+    return Scored(values, arrays)
+
+
+def _cell_means(similarity: FloatArray, cells: IntArray) -> FloatArray:
+    """Return the mean similarity between the points of two cells (4, 4), a point's with itself left out."""
+    members = np.equal.outer(np.arange(4), cells).astype(np.float64)
+    pairs = members @ (1 - np.eye(len(cells))) @ members.T
+    return np.asarray(members @ (similarity - np.diag(np.diagonal(similarity))) @ members.T / pairs)
+
+
+registry.tasks.register(
+    "elasticity/label-systems",
+    Task(
+        name="elasticity/label-systems",
+        track="elasticity",
+        summary="Of two labellings of the same points, does similarity follow the one that was trained on?",
+        reference="Chen, He & Su 2020: label systems; on planted factors instead of photographs",
+        version=1,
+        dataset="two-factor",
+        needs=("predict", "similarity"),
+        primary="label_following@mean",
+        metrics=(
+            *(f"label_following@{name}{kind}" for kind in ("", "-relative") for name in ("mean", *_SYSTEMS)),
+            *(f"accuracy@{name}" for name in _SYSTEMS),
+        ),
+        score=score_label_systems,
+        variants=tuple(Variant(name, groups=groups) for name, groups in _SYSTEMS.items()),
+    ),
+    tags=("elasticity",),
+)
