@@ -96,7 +96,7 @@ def test_info_of_a_model_shows_its_parameters_with_defaults(lebench):
         (["run", "--model", "knn", "--plugin", "nowhere.py"], ["nowhere.py' is not a file"]),
         (
             ["run", "--model", "constant", "--task", "collapse"],
-            ["nothing is left to run: constant on digits/collapse needs the capability features or gram"],
+            ["nothing is left to run: constant on collapse/imbalance needs the capability features or gram"],
         ),
         (["run"], ["Missing", "model", "lebench run --help"]),
         (["run", "--model", "knn", "--sedes", "3"], ["No such option", "--sedes"]),
