@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import array_api_compat
 
 from lebench import progress
 from lebench.architectures import Architecture
 from lebench.errors import DataError, ParameterError
-from lebench.kernels.limits import Limit, limit_of
-from lebench.kernels.recursion import Recursion, input_kernels, own_input_kernels
-
-Kind = Literal["ntk", "nngp"]
+from lebench.kernels import methods
+from lebench.kernels.limits import limit_of
+from lebench.kernels.methods import Inputs, Kind, Method
+from lebench.metrics.arrays import to_numpy
 
 #: Bytes that the blocks of a computation may take, unless told otherwise.
 DEFAULT_MEMORY = 256 * 2**20
-#: Arrays of the size of a block that are alive at once, the kernels and the temporaries of an activation.
-_ALIVE = 16
-#: More entries than these make a block no faster, because its temporaries leave the cache.
-_BLOCK_ENTRIES = 2**19
 
 
 def infinite_width_kernel(
@@ -81,19 +75,19 @@ def infinite_width_kernel(
     """
     xp, first = _checked("x1", x1, kind)
     limit = limit_of(architecture, tuple(first.shape[1:]))
-    rows = _prepare(xp, limit, first, kind, memory)
+    method = methods.method_for(xp, limit, kind, first.dtype.itemsize, memory)
+    rows = method.prepare(xp.reshape(first, (first.shape[0], *limit.input_shape)))
     if x2 is None:
-        return _assemble(xp, limit, rows, rows, kind, memory)
-    xp2, second = _checked("x2", x2, kind)
-    if xp2 is not xp or second.dtype != first.dtype:
-        raise DataError(
-            f"x1 is {type(x1).__name__} of {first.dtype}, x2 {type(x2).__name__} of {second.dtype}: convert one of them"
-        )
+        return _like(x1, _assemble(xp, method, rows, rows))
+    _, second = _checked("x2", x2, kind)
+    if _kind_of_array(x1) != _kind_of_array(x2):
+        raise DataError(f"x1 is {_kind_of_array(x1)}, x2 {_kind_of_array(x2)}: convert one of them")
     if second.shape[1:] != first.shape[1:]:
         raise DataError(
             f"an input of x1 has shape {tuple(first.shape[1:])}, one of x2 {tuple(second.shape[1:])}: they must agree"
         )
-    return _assemble(xp, limit, rows, _prepare(xp, limit, second, kind, memory), kind, memory)
+    columns = method.prepare(xp.reshape(second, (second.shape[0], *limit.input_shape)))
+    return _like(x1, _assemble(xp, method, rows, columns))
 
 
 def infinite_width_diagonal(
@@ -123,20 +117,8 @@ def infinite_width_diagonal(
     """
     xp, inputs = _checked("x", x, kind)
     limit = limit_of(architecture, tuple(inputs.shape[1:]))
-    return _prepare(xp, limit, inputs, kind, memory).diagonal
-
-
-@dataclass(frozen=True)
-class _Inputs:
-    """Inputs, the variances at every activation (positions first), and the kernel of each with itself."""
-
-    x: Any
-    variances: tuple[Any, ...]
-    diagonal: Any
-
-    @property
-    def count(self) -> int:
-        return int(self.x.shape[0])
+    method = methods.method_for(xp, limit, kind, inputs.dtype.itemsize, memory)
+    return _like(x, method.prepare(xp.reshape(inputs, (inputs.shape[0], *limit.input_shape))).diagonal)
 
 
 def _checked(name: str, x: Any, kind: str) -> tuple[Any, Any]:
@@ -155,43 +137,37 @@ def _checked(name: str, x: Any, kind: str) -> tuple[Any, Any]:
         )
     if not xp.all(xp.isfinite(x)):
         raise DataError(f"{name} contains NaN or infinity")
+    if _on_host(x) and methods.compiled_available():
+        x = to_numpy(x)
+        xp = array_api_compat.array_namespace(x)
     return xp, x
 
 
-def _prepare(xp: Any, limit: Limit, x: Any, kind: Kind, memory: int) -> _Inputs:
-    x = xp.reshape(x, (x.shape[0], *limit.input_shape))
-    step = _pairs_within(limit, x, memory)
-    variances, diagonal = [], []
-    for start in range(0, x.shape[0], step):
-        recursion = Recursion(xp, limit)
-        own = own_input_kernels(xp, limit, x[start : start + step, ...], ntk=kind == "ntk", full=limit.full)
-        end = recursion.chain(limit.layers, own)
-        diagonal.append(end.nngp if kind == "nngp" else end.ntk)
-        variances.append(recursion.kept)
-    return _Inputs(x, tuple(xp.concat(parts, axis=-1) for parts in zip(*variances, strict=True)), xp.concat(diagonal))
+def _kind_of_array(x: Any) -> str:
+    return f"{type(x).__module__}.{type(x).__qualname__} of {x.dtype} on {array_api_compat.device(x)}"
 
 
-def _pairs_within(limit: Limit, x: Any, memory: int) -> int:
-    """Return how many pairs of inputs a block may have."""
-    bytes_per_pair = _ALIVE * limit.entries * int(x.dtype.itemsize)
-    if memory < bytes_per_pair:
-        raise ParameterError(
-            f"a memory of {memory} bytes is too small: the kernel of a single pair of inputs needs {bytes_per_pair}"
-        )
-    return max(1, min(memory // bytes_per_pair, _BLOCK_ENTRIES // limit.entries))
+def _on_host(x: Any) -> bool:
+    """Return whether an array lies in the memory of the CPU, where the compiled loops can read it."""
+    place = array_api_compat.device(x)
+    return str(getattr(place, "type", None) or getattr(place, "platform", place)) == "cpu"
 
 
-def _assemble(xp: Any, limit: Limit, rows: _Inputs, columns: _Inputs, kind: Kind, memory: int) -> Any:
+def _like(x: Any, result: Any) -> Any:
+    """Return a NumPy result as the type of array that the input has."""
+    return result if type(result) is type(x) else array_api_compat.array_namespace(x).asarray(result)
+
+
+def _assemble(xp: Any, method: Method, rows: Inputs, columns: Inputs) -> Any:
     """Compute the kernel block by block; of one set with itself, only the blocks on and above the diagonal."""
-    symmetric = rows is columns
-    edge = max(1, math.isqrt(_pairs_within(limit, rows.x, memory)))
+    symmetric, edge = rows is columns, method.edge
     parts1, parts2 = ([slice(s, min(s + edge, i.count)) for s in range(0, i.count, edge)] for i in (rows, columns))
     writer = _Blocks(xp, rows, columns)
     wanted = [(p, q) for p in parts1 for q in parts2 if not symmetric or q.start >= p.start]
     for done, (part1, part2) in enumerate(wanted, 1):
-        block = _block(xp, limit, rows, columns, part1, part2, kind)
+        block = method.block(rows, columns, part1, part2)
         if symmetric and part1 == part2:
-            block = _with_diagonal(xp, block, rows.diagonal[part1])
+            block = _symmetrized(xp, block, rows.diagonal[part1])
         writer.put(part1, part2, block)
         if symmetric and part1 != part2:
             writer.put(part2, part1, block.T)
@@ -199,25 +175,17 @@ def _assemble(xp: Any, limit: Limit, rows: _Inputs, columns: _Inputs, kind: Kind
     return writer.result()
 
 
-def _block(xp: Any, limit: Limit, rows: _Inputs, columns: _Inputs, part1: slice, part2: slice, kind: Kind) -> Any:
-    variances = (
-        (v1[..., part1, None], v2[..., None, part2]) for v1, v2 in zip(rows.variances, columns.variances, strict=True)
-    )
-    start = input_kernels(xp, limit, rows.x[part1, ...], columns.x[part2, ...], ntk=kind == "ntk")
-    end = Recursion(xp, limit, variances).chain(limit.layers, start)
-    return end.nngp if kind == "nngp" else end.ntk
-
-
-def _with_diagonal(xp: Any, block: Any, diagonal: Any) -> Any:
-    """Symmetrize a block that the rounding of a matrix product made unsymmetric, and set its diagonal."""
-    own = xp.eye(block.shape[0], dtype=xp.bool, device=array_api_compat.device(block))
-    return xp.where(own, diagonal[:, None], (block + block.T) / 2)
+def _symmetrized(xp: Any, block: Any, diagonal: Any) -> Any:
+    """Mirror what is above the diagonal, and set the diagonal itself."""
+    above = xp.triu(block, k=1)
+    own = xp.eye(block.shape[0], dtype=block.dtype, device=array_api_compat.device(block))
+    return above + above.T + diagonal[:, None] * own
 
 
 class _Blocks:
     """Collects blocks into one array; JAX arrays cannot be written to and are joined at the end."""
 
-    def __init__(self, xp: Any, rows: _Inputs, columns: _Inputs) -> None:
+    def __init__(self, xp: Any, rows: Inputs, columns: Inputs) -> None:
         self._xp = xp
         self._kept: dict[tuple[int, int], Any] | None = None
         if array_api_compat.is_jax_array(rows.x):

@@ -51,6 +51,7 @@ class _Flow:
 
     shape: tuple[int, ...]  # (height, width) or ()
     gaussian: bool  # Gaussian with mean zero, independent between channels, equally distributed
+    fresh: bool  # a dense or convolutional layer lies between it and the start of the residual branch
 
 
 class _Check:
@@ -72,12 +73,12 @@ class _Check:
                     raise LebenchError(
                         f"{describe(layer)} needs a vector as input, got an image; put Flatten before it"
                     )
-                return _Flow((), True)
+                return _Flow((), True, True)
             case arch.Conv(_, kernel, stride, padding):
                 if padding == "same" and kernel % 2 == 0:
                     raise LebenchError(f"{describe(layer)}: 'same' padding needs an odd kernel size")
                 pad = kernel // 2 if padding == "same" else 0
-                return _Flow(self._size(layer, flow, kernel, stride, pad), True)
+                return _Flow(self._size(layer, flow, kernel, stride, pad), True, True)
             case arch.Activation():
                 if slope_of(layer) == 1.0:
                     return flow
@@ -86,37 +87,41 @@ class _Check:
                         f"{describe(layer)} follows no dense or convolutional layer, so its inputs are not Gaussian "
                         "and it has no infinite-width kernel: put Dense or Conv directly before it"
                     )
-                return _Flow(flow.shape, False)
+                return _Flow(flow.shape, False, flow.fresh)
             case arch.AvgPool(size):
                 shape = self._size(layer, flow, size, size, 0)
                 self.full = self.full or size > 1
-                return _Flow(shape, flow.gaussian)
+                return _Flow(shape, flow.gaussian, flow.fresh)
             case arch.GlobalAvgPool():
                 self._size(layer, flow, 1, 1, 0)
                 self.full = True
-                return _Flow((), flow.gaussian)
+                return _Flow((), flow.gaussian, flow.fresh)
             case arch.Flatten():
                 # The coordinates of a flattened image are not equally distributed.
-                return _Flow((), flow.gaussian and not flow.shape)
+                return _Flow((), flow.gaussian and not flow.shape, flow.fresh)
             case arch.Residual(body, shortcut):
-                return self._residual(layer, self.chain(body, flow), self.chain(shortcut, flow))
+                start = _Flow(flow.shape, flow.gaussian, False)
+                left, right = self.chain(body, start), self.chain(shortcut, start)
+                fresh = flow.fresh or (left.fresh and right.fresh)
+                return _Flow(self._sum(layer, left, right), left.gaussian and right.gaussian, fresh)
             case arch.MaxPool(size):
                 raise self._unsupported(layer, f"AvgPool({size})" if size != 2 else "AvgPool()")
             case _:
                 raise self._unsupported(layer, "no normalization (resnet_nf in place of resnet)")
 
-    def _residual(self, layer: Layer, left: _Flow, right: _Flow) -> _Flow:
+    def _sum(self, layer: Layer, left: _Flow, right: _Flow) -> tuple[int, ...]:
         if left.shape != right.shape:
             raise LebenchError(
                 f"{describe(layer)}: the body gives positions {left.shape}, the shortcut {right.shape}; "
                 "add a 1x1 convolution with the same stride to the shortcut"
             )
-        if not (left.gaussian or right.gaussian):
+        # A Gaussian behind weights of its own has mean zero whatever the other branch is.
+        if not any(branch.gaussian and branch.fresh for branch in (left, right)):
             raise LebenchError(
-                f"{describe(layer)}: neither branch ends with a dense or convolutional layer, so they are correlated "
-                "and have no infinite-width kernel here: end the body with Dense or Conv"
+                f"{describe(layer)}: neither branch ends with a dense or convolutional layer of its own, so they are "
+                "correlated and have no infinite-width kernel here: end the body with Dense or Conv"
             )
-        return _Flow(left.shape, left.gaussian and right.gaussian)
+        return left.shape
 
     def _size(self, layer: Layer, flow: _Flow, kernel: int, stride: int, pad: int) -> tuple[int, ...]:
         if not flow.shape:
@@ -153,7 +158,7 @@ def limit_of(architecture: Architecture, input_shape: tuple[int, ...]) -> Limit:
         layers, input_shape = layers[1:], (size,)
     check = _Check(architecture)
     check.positions = input_shape[0] * input_shape[1] if len(input_shape) == 3 else 1
-    end = check.chain(layers, _Flow(input_shape[:2] if len(input_shape) == 3 else (), False))
+    end = check.chain(layers, _Flow(input_shape[:2] if len(input_shape) == 3 else (), False, False))
     if end.shape:
         raise LebenchError("the last layer gives an image, but a kernel compares scores: end with Flatten and Dense")
     return Limit(

@@ -96,7 +96,9 @@ class Recursion:
         return Kernels(nngp, None if k.ntk is None else k.ntk * derivative, k.shape, k.full)
 
     def _own_variances(self, k: Kernels) -> tuple[Any, Any]:
-        self.kept.append(self._equal_positions(k.nngp, k) if k.full else k.nngp)
+        # A copy: a view would keep all pairs of positions alive.
+        own = self._xp.asarray(self._equal_positions(k.nngp, k), copy=True) if k.full else k.nngp
+        self.kept.append(own)
         return self.kept[-1], self.kept[-1]
 
     def _equal_positions(self, array: Any, k: Kernels) -> Any:

@@ -25,7 +25,15 @@ from lebench.architectures import (
     vgg,
 )
 from lebench.errors import DataError, LebenchError, ParameterError
-from lebench.kernels import infinite_width_diagonal, infinite_width_kernel
+from lebench.kernels import infinite_width_diagonal, infinite_width_kernel, methods
+
+
+@pytest.fixture(params=["compiled", "array"])
+def method(request, monkeypatch):
+    """With the compiled loops, and as if numba were not installed."""
+    if request.param == "array":
+        monkeypatch.setattr(methods, "compiled_available", lambda: False)
+    return request.param
 
 
 @pytest.fixture
@@ -72,7 +80,7 @@ def test_convolutions_of_one_pixel(depth, rng):
 
 
 @pytest.mark.parametrize("kind", ["ntk", "nngp"])
-def test_kernels_of_neural_tangents(case, kind):
+def test_kernels_of_neural_tangents(case, kind, method):
     x, expected = case.x, case.kernels[kind]
     largest = np.abs(expected).max()
     kernel = infinite_width_kernel(case.architecture, x, kind=kind)
@@ -92,7 +100,7 @@ SOME = ["mlp-biased", "mlp-erf", "mlp-mixed-residual", "resnet-nf-flatten", "cnn
 
 
 @pytest.mark.parametrize("case", SOME, indirect=True)
-def test_torch_arrays_give_what_numpy_gives(case):
+def test_torch_arrays_give_what_numpy_gives(case, method):
     expected = infinite_width_kernel(case.architecture, case.x)
     double = infinite_width_kernel(case.architecture, torch.from_numpy(case.x).requires_grad_())
     assert double.dtype == torch.float64
@@ -112,7 +120,7 @@ def test_torch_arrays_give_what_numpy_gives(case):
     ],
     indirect=["case"],
 )
-def test_jax_arrays_give_what_numpy_gives(case, memory):
+def test_jax_arrays_give_what_numpy_gives(case, memory, method):
     expected = infinite_width_kernel(case.architecture, case.x)
     kernel = infinite_width_kernel(case.architecture, jnp.asarray(case.x, dtype=jnp.float32), memory=memory)
     assert isinstance(kernel, jnp.ndarray)
@@ -121,7 +129,7 @@ def test_jax_arrays_give_what_numpy_gives(case, memory):
 
 
 @pytest.mark.parametrize("case", SOME, indirect=True)
-def test_blocks_change_nothing_and_the_kernel_is_symmetric_and_positive(case, rng):
+def test_blocks_change_nothing_and_the_kernel_is_symmetric_and_positive(case, rng, method):
     x = rng.standard_normal((11, *case.x.shape[1:]))
     seen = []
     with progress.listen(seen.append):
@@ -135,7 +143,7 @@ def test_blocks_change_nothing_and_the_kernel_is_symmetric_and_positive(case, rn
     np.testing.assert_allclose(permuted, kernel[np.ix_(order, order)], rtol=1e-12)
 
 
-def test_equal_inputs_have_exactly_equal_kernels(rng):
+def test_equal_inputs_have_exactly_equal_kernels(rng, method):
     """The slope at a cosine of one is infinite: without care, rounding gives duplicates a kernel below the diagonal."""
     x = rng.standard_normal((3, 200)).astype(np.float32)
     twice = np.concatenate([x, x])
@@ -145,7 +153,7 @@ def test_equal_inputs_have_exactly_equal_kernels(rng):
     np.testing.assert_allclose(np.diag(infinite_width_kernel(mlp(depth=5), x, x)), diagonal, rtol=1e-6)
 
 
-def test_a_black_image_has_a_kernel_of_zero(rng):
+def test_a_black_image_has_a_kernel_of_zero(rng, method):
     images = rng.standard_normal((3, 4, 4, 1))
     images[1] = 0
     kernel = infinite_width_kernel(Architecture((Conv(2), Relu, Conv(2), Relu, GlobalAvgPool(), Dense())), images)
@@ -198,6 +206,8 @@ def test_moments_of_wide_random_networks(activation):
         (Architecture((Conv(2), Flatten(), Relu, Dense())), "not Gaussian"),
         (Architecture((Conv(2), Relu, Relu, Flatten(), Dense())), "not Gaussian"),
         (Architecture((Conv(2), Relu, Residual((Conv(2), Relu)), Flatten(), Dense())), "end the body with"),
+        (Architecture((Conv(2), Residual(()), Flatten(), Dense())), "end the body with"),
+        (Architecture((Conv(2), Residual((Residual((Conv(2),)),)), Flatten(), Dense())), "end the body with"),
         (Architecture((Conv(2), Residual((Conv(2, stride=2),)), Flatten(), Dense())), "1x1 convolution"),
         (Architecture((Conv(2), Dense())), "Flatten"),
         (Architecture((Conv(2), Relu)), "end with Flatten and Dense"),
@@ -229,8 +239,8 @@ def test_unusable_inputs_are_refused(x1, x2, message):
         infinite_width_kernel(mlp(), x1, x2)
 
 
-def test_a_budget_too_small_for_one_pair_is_refused():
-    with pytest.raises(ParameterError, match=r"1000 bytes is too small.*single pair"):
-        infinite_width_kernel(Architecture((Conv(2), GlobalAvgPool(), Dense())), np.ones((2, 6, 6, 1)), memory=1000)
+def test_a_budget_too_small_for_one_pair_is_refused(method):
+    with pytest.raises(ParameterError, match=r"500 bytes is too small.*single pair"):
+        infinite_width_kernel(Architecture((Conv(2), GlobalAvgPool(), Dense())), np.ones((2, 6, 6, 1)), memory=500)
     with pytest.raises(ParameterError, match="'ntk' or 'nngp'"):
         infinite_width_kernel(mlp(), np.ones((2, 3)), kind="cntk")
