@@ -36,26 +36,18 @@ _MOMENTS = ("interpolation", "end")
 _FOLLOWED = ("nc1_train", "nc1_test", "nc2_equinorm_train", "nc2_equiangular_train", "nc3_train")
 
 
-def _from_gram(gram: FloatArray, labels: IntArray) -> Values:
-    """Return what a Gram matrix tells of collapse; for the rest, the reason."""
-    return dict.fromkeys(("nc3_selfduality", "nc4", *_OF_WEIGHTS), _NO_HEAD) | metrics.collapse_from_gram(gram, labels)
-
-
 def _measured(fitted: Any, split: Split) -> dict[str, Values]:
     """Return the measures of collapse and the error on training and test points."""
-    sets = {"train": (split.x_train, split.y_train), "test": (split.x_test, split.y_test)}
-    if not offers(fitted, "features"):
-        values = {part: _from_gram(fitted.gram(x, x), y) for part, (x, y) in sets.items()}
-        values["test"]["ncc_accuracy"] = Missing("the Gram matrix of the test points does not hold the training means")
-        return {part: values[part] | {"error": metrics.error(fitted.predict(x), y)} for part, (x, y) in sets.items()}
     weights, bias = fitted.head()
-    found, centres = {}, None
-    for part, (x, y) in sets.items():
-        features = fitted.features(x)
-        # Test points are compared with the centres of the training points (Papyan, Han & Donoho 2020).
-        found[part] = metrics.collapse(features, y, weights, bias, centres)
-        found[part]["error"] = metrics.error(features @ weights.T + bias, y)
-        centres = metrics.class_means(features, y) if part == "train" else centres
+    train, test = fitted.features(split.x_train), fitted.features(split.x_test)
+    # Test points are compared with the centres of the training points (Papyan, Han & Donoho 2020).
+    centres = metrics.class_means(train, split.y_train)
+    found = {
+        "train": metrics.collapse(train, split.y_train, weights, bias),
+        "test": metrics.collapse(test, split.y_test, weights, bias, centres),
+    }
+    found["train"]["error"] = metrics.error(train @ weights.T + bias, split.y_train)
+    found["test"]["error"] = metrics.error(test @ weights.T + bias, split.y_test)
     return found
 
 
@@ -111,7 +103,8 @@ registry.tasks.register(
         reference="Papyan, Han & Donoho 2020: the terminal phase of training",
         version=1,
         dataset="digits",
-        needs=("predict", "checkpoints", ("features", "gram")),
+        # Not from a Gram matrix: the kernel of a kernel machine is the same at every moment of its training.
+        needs=("checkpoints", "features"),
         primary="terminal_ratio@nc1-train",
         metrics=(
             *(f"terminal_ratio@{name.replace('_', '-')}" for name in _FOLLOWED),
@@ -149,9 +142,9 @@ def score_imbalance(fits: Mapping[str, Fit]) -> Scores:
             values[f"minority_cosine@{name}"] = metrics.minority_cosine(weights, counts)
         else:
             gram = fitted.gram(x, x)
-            found = _from_gram(gram, y)
+            found = metrics.collapse_from_gram(gram, y)
             values[f"minority_cosine@{name}"] = _NO_HEAD
-        values |= {f"{measure}@{name}": found[measure] for measure in _UNDER_IMBALANCE}
+        values |= {f"{measure}@{name}": found.get(measure, _NO_HEAD) for measure in _UNDER_IMBALANCE}
         values[f"minority_cosine@{name}-means"] = metrics.minority_cosine(_centred_means(gram, y), counts)
         values[f"error@{name}-train"] = metrics.error(fitted.predict(x), y)
         scores, minority = fitted.predict(split.x_test), np.isin(split.y_test, small)

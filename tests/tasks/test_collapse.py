@@ -57,11 +57,11 @@ class Kernel:
 
 
 class Trained:
-    def __init__(self, kind, course):
-        self.kind, self.course = kind, course
+    def __init__(self, course):
+        self.course = course
 
     def checkpoints(self):
-        return tuple(Checkpoint(time, lambda planted=planted: self.kind(*planted)) for time, *planted in self.course)
+        return tuple(Checkpoint(time, lambda planted=planted: Features(*planted)) for time, *planted in self.course)
 
 
 def score(name, fits):
@@ -72,8 +72,8 @@ def score(name, fits):
     return values, artifacts
 
 
-def trajectory(kind, course, split=None):
-    return score("collapse/trajectory", {"default": Fit(split or planted_split(), Trained(kind, course), 0)})
+def trajectory(course, split=None):
+    return score("collapse/trajectory", {"default": Fit(split or planted_split(), Trained(course), 0)})
 
 
 #: Epoch, noise, and whether the head confuses two classes.
@@ -86,7 +86,7 @@ def nc1(s):
 
 
 def test_nc1_falls_with_the_noise_after_the_training_error_vanishes():
-    values, artifacts = trajectory(Features, COURSE)
+    values, artifacts = trajectory(COURSE)
     assert values["terminal_ratio@nc1-train"] == pytest.approx((0.1 / 0.2) ** 2)
     assert values["terminal_ratio@nc1-test"] == pytest.approx(0.25)
     assert values["nc1_pinv_over_C@interpolation-train"] == pytest.approx(nc1(0.2))
@@ -102,7 +102,7 @@ def test_nc1_falls_with_the_noise_after_the_training_error_vanishes():
 
 
 def test_a_model_that_keeps_making_errors_has_no_terminal_phase():
-    values, artifacts = trajectory(Features, [(time, s, True) for time, s, _ in COURSE])
+    values, artifacts = trajectory([(time, s, True) for time, s, _ in COURSE])
     for name in (
         "terminal_ratio@nc1-train",
         "nc1_pinv_over_C@interpolation-train",
@@ -114,22 +114,12 @@ def test_a_model_that_keeps_making_errors_has_no_terminal_phase():
 
 
 def test_test_points_are_compared_with_the_centres_of_the_training_points():
-    values, _ = trajectory(Features, COURSE, planted_split(moved=1))
+    values, _ = trajectory(COURSE, planted_split(moved=1))
     assert values["ncc_accuracy@end-train"] == 1
     assert values["ncc_accuracy@end-test"] == 0
     assert values["nc4@end-test"] == 0
     # Features of test points are as concentrated as before, only under other names.
     assert values["nc1_pinv_over_C@end-test"] == pytest.approx(nc1(0.1))
-
-
-def test_a_kernel_machine_over_time_has_nc1_but_no_head():
-    values, artifacts = trajectory(Kernel, COURSE)
-    assert values["terminal_ratio@nc1-train"] == pytest.approx(0.25)
-    assert isinstance(values["terminal_ratio@nc3-train"], Missing)
-    assert isinstance(values["nc4@end-train"], Missing)
-    assert isinstance(values["ncc_accuracy@end-test"], Missing)
-    assert "nc3_train" not in artifacts
-    assert artifacts["nc1_test"] == pytest.approx([nc1(s) for _, s, _ in COURSE])
 
 
 def imbalanced(models):
