@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lebench import architectures as arch
-from lebench.errors import LebenchError
+from lebench.errors import LebenchError, TrainingError
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -219,9 +219,17 @@ class Centred(_FromInitialization):
         At its initialization.
     scale : float
         The factor a.
+
+    Raises
+    ------
+    TrainingError
+        If the network has batch normalization.
     """
 
     def __init__(self, network: nn.Module, scale: float) -> None:
+        # Scores of a batch depend on the batch, those at the initialization would not.
+        if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in network.modules()):
+            raise TrainingError("an output scale is for networks without batch normalization")
         super().__init__(network)
         self.scale = scale
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lebench.metrics.alignment import *  # noqa: F403
     from lebench.metrics.clustering import *  # noqa: F403
+    from lebench.metrics.comparison import *  # noqa: F403
     from lebench.metrics.elasticity import *  # noqa: F403
     from lebench.metrics.generalization import *  # noqa: F403
     from lebench.metrics.generalized_collapse import *  # noqa: F403
@@ -49,6 +50,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "normalized_mutual_information",
         "spread",
     ),
+    "comparison": ("difference_to_kernel", "gap_closed", "prediction_disagreement"),
     "neural_collapse": (
         "class_means",
         "collapse",

@@ -74,6 +74,11 @@ def test_output_scale_centres_the_scores_and_makes_training_lazy(blobs):
     assert 0 < moved[10.0] < moved[1.0] / 3
 
 
+def test_output_scale_is_refused_with_batch_normalization(digits):
+    with pytest.raises(TrainingError, match="without batch normalization"):
+        fit(arch.resnet(width=2), digits.x_train[:20], digits.y_train[:20], 10, replace(FAST, output_scale=2.0))
+
+
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
 def test_linearized_network_is_linear_in_its_weights_with_the_kernel_of_the_initialization(blobs, loss):
     x, y = blobs

@@ -1,0 +1,258 @@
+"""How much of a network its kernels explain: alignment in training, laziness, linearization, and the gap to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+
+from lebench import metrics, registry
+from lebench.arrays import FloatArray, IntArray
+from lebench.data.base import Variant, balanced_subset
+from lebench.metrics.base import Missing
+from lebench.seeds import generator
+from lebench.tasks.base import Fit, NotFitted, Scored, Scores, Task
+
+#: Held-out points per class on which kernels and similarities are compared.
+_POINTS_PER_CLASS = 10
+#: Moments of training at which the kernel is looked at, by their share of log(1 + epochs).
+_STAGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+def _probe(fit: Fit) -> tuple[FloatArray, IntArray]:
+    split = fit.split
+    chosen = balanced_subset(
+        split.y_test, _POINTS_PER_CLASS * split.classes, split.classes, generator(fit.seed, "probe")
+    )
+    return split.x_test[chosen], split.y_test[chosen]
+
+
+def score_alignment(fits: Mapping[str, Fit]) -> Scored:
+    """Follow the kernel over training: how it turns, and whether towards the labels."""
+    (fit,) = fits.values()
+    x, y = _probe(fit)
+    kept = fit.fitted.checkpoints()
+    passed = np.log1p([checkpoint.time for checkpoint in kept])
+    at = np.unique(np.abs(passed - passed[-1] * np.array(_STAGES)[:, None]).argmin(axis=1))
+    times = np.expm1(passed[at])
+    kernels = [kept[moment].fitted.gram(x, x) for moment in at]
+    alignment = np.array([metrics.centred_target_alignment(kernel, y) for kernel in kernels])
+    rotation = np.array([metrics.kernel_rotation(kernels[0], kernel) for kernel in kernels])
+    values: dict[str, float | Missing] = {
+        "centred_target_alignment@start": alignment[0],
+        "centred_target_alignment@end": alignment[-1],
+        "kernel_target_alignment@start": metrics.kernel_target_alignment(kernels[0], y),
+        "kernel_target_alignment@end": metrics.kernel_target_alignment(kernels[-1], y),
+        "kernel_rotation": rotation[-1],
+        "kernel_change": metrics.kernel_change(kernels[0], kernels[-1]),
+        "kernel_velocity@first": metrics.kernel_velocity(kernels[0], kernels[1], times[1] - times[0]),
+        "kernel_velocity@last": metrics.kernel_velocity(kernels[-2], kernels[-1], times[-1] - times[-2]),
+    }
+    return Scored(values, {"epochs": times, "alignment": alignment, "rotation": rotation})
+
+
+registry.tasks.register(
+    "kernel/alignment",
+    Task(
+        name="kernel/alignment",
+        track="elasticity",
+        summary="How far does training turn the kernel of a network towards the labels of points it has not seen?",
+        reference="Fort et al. 2020 for the kernel's distance and velocity; Cortes, Mohri & Rostamizadeh 2012",
+        version=1,
+        dataset="digits",
+        needs=("gram", "checkpoints"),
+        primary="centred_target_alignment@end",
+        metrics=(
+            "centred_target_alignment@end",
+            "centred_target_alignment@start",
+            "kernel_target_alignment@end",
+            "kernel_target_alignment@start",
+            "kernel_rotation",
+            "kernel_change",
+            "kernel_velocity@first",
+            "kernel_velocity@last",
+        ),
+        score=score_alignment,
+    ),
+    tags=("kernel",),
+)
+
+#: Output scales a of lazy training, and how the published recipe is changed: weight decay would move every kernel.
+_SCALES = (1, 4, 16)
+_SHORT = (("epochs", "x0.5"), ("min_steps", "x0.5"), ("weight_decay", 0.0))
+
+
+def score_laziness(fits: Mapping[str, Fit]) -> Scores:
+    """Measure how far the kernel moves and how well the network does, from rich training to lazy training."""
+    values: dict[str, float | Missing] = {}
+    for name, fit in fits.items():
+        if isinstance(fit.fitted, NotFitted):
+            values |= {f"{metric}@{name}": Missing(fit.fitted.reason) for metric in _LAZINESS}
+            continue
+        x, _ = _probe(fit)
+        kept = fit.fitted.checkpoints()
+        before, after = kept[0].fitted.gram(x, x), fit.fitted.gram(x, x)
+        values |= {
+            f"accuracy@{name}": metrics.accuracy(fit.fitted.predict(fit.split.x_test), fit.split.y_test),
+            f"kernel_change@{name}": metrics.kernel_change(before, after),
+            f"kernel_rotation@{name}": metrics.kernel_rotation(before, after),
+        }
+    return values
+
+
+_LAZINESS = ("accuracy", "kernel_change", "kernel_rotation")
+
+registry.tasks.register(
+    "kernel/laziness",
+    Task(
+        name="kernel/laziness",
+        track="generalization",
+        summary="How well does a network do whose training an output scale makes lazy, and does its kernel move?",
+        reference="Chizat, Oyallon & Bach 2019; Geiger, Spigler, Jacot & Wyart 2019; centred scores, no weight decay",
+        version=1,
+        dataset="digits",
+        needs=("predict", "gram", "checkpoints"),
+        primary=f"accuracy@a={_SCALES[-1]}",
+        metrics=tuple(f"{metric}@a={scale}" for metric in _LAZINESS for scale in reversed(_SCALES)),
+        score=score_laziness,
+        variants=tuple(
+            Variant(f"a={scale}", n_train=200, recipe=(*_SHORT, ("output_scale", float(scale))), may_fail=True)
+            for scale in _SCALES
+        ),
+    ),
+    tags=("kernel",),
+)
+
+_SIDES = ("network", "linearized")
+
+
+def score_linearization(fits: Mapping[str, Fit]) -> Scores:
+    """Compare a network with its first-order expansion: predictions, elasticity, collapse of their kernels."""
+    values: dict[str, float | Missing] = {}
+    predicted: dict[str, IntArray] = {}
+    for name in _SIDES:
+        fit = fits[name]
+        if isinstance(fit.fitted, NotFitted):
+            values |= {f"{metric}@{name}": Missing(fit.fitted.reason) for metric in _COMPARED}
+            continue
+        x, y = _probe(fit)
+        scores = fit.fitted.predict(fit.split.x_test)
+        predicted[name] = scores.argmax(axis=1)
+        similarity = fit.fitted.similarity(x, y, x, kind="relative")
+        values |= {
+            f"accuracy@{name}": metrics.accuracy(scores, fit.split.y_test),
+            f"elasticity_ratio@{name}": metrics.elasticity_ratio(similarity, y),
+            f"elasticity_difference@{name}": metrics.elasticity_difference(similarity, y),
+            f"cdnv@{name}": metrics.collapse_from_gram(fit.fitted.gram(x, x), y)["cdnv"],
+        }
+    if len(predicted) == len(_SIDES):
+        values["prediction_disagreement"] = metrics.prediction_disagreement(*predicted.values())
+    else:
+        values["prediction_disagreement"] = Missing("one of the two could not be trained")
+    return values
+
+
+_COMPARED = ("accuracy", "elasticity_ratio", "elasticity_difference", "cdnv")
+
+registry.tasks.register(
+    "kernel/linearization",
+    Task(
+        name="kernel/linearization",
+        track="generalization",
+        summary="How far is a network from its first-order expansion at initialization, trained in the same way?",
+        reference="Lee et al. 2019; Fort et al. 2020; collapse is that of the tangent kernels, which both have",
+        version=1,
+        dataset="digits",
+        needs=("predict", "similarity", "gram", "checkpoints"),
+        primary="prediction_disagreement",
+        metrics=("prediction_disagreement", *(f"{metric}@{side}" for metric in _COMPARED for side in _SIDES)),
+        score=score_linearization,
+        variants=(
+            Variant("network", n_train=500),
+            Variant("linearized", n_train=500, recipe=(("linearized", True),), may_fail=True),
+        ),
+    ),
+    tags=("kernel",),
+)
+
+
+@lru_cache(maxsize=4)
+def _ends(variant: Variant, seed: int) -> dict[str, tuple[float, float]]:
+    """Return accuracy and elasticity ratio of the infinite-width kernel and of the network that span the gap."""
+    # Imported here, so that their code is part of the task's fingerprint.
+    from lebench.models import network, tangent_kernels  # noqa: F401
+
+    kernel = registry.models.get("ntk-mlp")()
+    trained = registry.models.get("mlp")()
+    split = variant.apply(registry.datasets.get("digits").split(seed), seed)
+    return {
+        name: _accuracy_and_ratio(Fit(split, model.fit(split, seed), seed))
+        for name, model in (("ntk", kernel), ("network", trained))
+    }
+
+
+def _accuracy_and_ratio(fit: Fit) -> tuple[float, float]:
+    x, y = _probe(fit)
+    accuracy = metrics.accuracy(fit.fitted.predict(fit.split.x_test), fit.split.y_test)
+    return accuracy, metrics.elasticity_ratio(fit.fitted.similarity(x, y, x, kind="relative"), y)
+
+
+_GAP = Variant("n=200", n_train=200)
+
+
+def score_gap(fits: Mapping[str, Fit]) -> Scores:
+    """Place a model between the infinite-width kernel and the trained network on the same points."""
+    (fit,) = fits.values()
+    ends = _ends(_GAP, fit.seed)
+    own = _accuracy_and_ratio(fit)
+    values: dict[str, float | Missing] = {}
+    for index, metric in enumerate(("accuracy", "elasticity_ratio")):
+        kernel, network, value = ends["ntk"][index], ends["network"][index], own[index]
+        values |= {
+            f"{metric}@model": value,
+            f"{metric}@ntk": kernel,
+            f"{metric}@network": network,
+            f"difference_to_kernel@{metric}": metrics.difference_to_kernel(value, kernel),
+            f"difference_to_kernel@{metric}-network": metrics.difference_to_kernel(network, kernel),
+        }
+        # A gap below two test points is noise, and what is divided by it too.
+        smallest = 2 / len(fit.split.y_test)
+        if abs(network - kernel) < smallest:
+            values[f"gap_closed@{metric}"] = Missing(
+                f"network and kernel differ by {abs(network - kernel):.4f}, less than {smallest:.4f}: there is no gap"
+            )
+        else:
+            values[f"gap_closed@{metric}"] = metrics.gap_closed(value, kernel, network)
+    return values
+
+
+registry.tasks.register(
+    "kernel/gap",
+    Task(
+        name="kernel/gap",
+        track="elasticity",
+        summary="How much of the gap between infinite-width kernel and trained perceptron does a model close?",
+        reference="Chen, He & Su 2020 ask it of label-aware kernels; paired: the same points for all three",
+        version=1,
+        dataset="digits",
+        needs=("predict", "similarity"),
+        primary="gap_closed@elasticity_ratio",
+        metrics=(
+            *(f"gap_closed@{metric}" for metric in ("elasticity_ratio", "accuracy")),
+            *(
+                f"difference_to_kernel@{metric}{whose}"
+                for metric in ("elasticity_ratio", "accuracy")
+                for whose in ("", "-network")
+            ),
+            *(
+                f"{metric}@{whose}"
+                for metric in ("elasticity_ratio", "accuracy")
+                for whose in ("model", "ntk", "network")
+            ),
+        ),
+        score=score_gap,
+        variants=(_GAP,),
+    ),
+    tags=("kernel",),
+)
