@@ -8,6 +8,10 @@ from lebench.board.statistics import paired_difference
 from lebench.errors import LebenchError
 from lebench.tasks.base import metric_of
 
+#: What says how well labels were learnt. Other values of generalization tasks, such as how far a network is from its
+#: linearization, say nothing about a control.
+_LEARNT = frozenset({"accuracy", "error", "log_loss", "brier"})
+
 
 class ControlError(LebenchError):
     """A control does what a control must not do."""
@@ -16,9 +20,9 @@ class ControlError(LebenchError):
 def check_controls(board: Board) -> None:
     """Refuse a board on which a control beats a model that learnt from the data, or a leak goes unseen.
 
-    Controls have to lose where labels must have been learnt: in the primary values of generalization tasks. Elsewhere
-    some score well for good reasons: similarities follow the geometry of the inputs whatever the labels, and a network
-    that memorizes permuted labels collapses.
+    Controls have to lose where labels must have been learnt: in generalization tasks whose primary value is an
+    accuracy, an error, a log-loss or a Brier score. Elsewhere some score well for good reasons: similarities follow
+    the geometry of the inputs whatever the labels, and a network that memorizes permuted labels collapses.
 
     Parameters
     ----------
@@ -32,7 +36,11 @@ def check_controls(board: Board) -> None:
         ``leak`` has not accuracy 1 in every seed, or is not marked as a control; or if a model that is no control has
         accuracy 1 in every seed of every task on which a leak has it.
     """
-    names = {task.name: task.primary for task in board.tasks if task.track == "generalization"}
+    names = {
+        task.name: task.primary
+        for task in board.tasks
+        if task.track == "generalization" and metric_of(task.primary) in _LEARNT
+    }
     scores = {(s.task, s.entry): s for s in board.scores if names.get(s.task) == s.value}
     leaks = [entry for entry in board.entries if _is_leak(entry)]
     controls = [entry.info.name for entry in board.entries if entry.control and entry not in leaks]

@@ -59,6 +59,17 @@ def test_where_less_is_better_the_control_with_less_beats(planted):
         check_controls(made.model_copy(update={"metrics": metrics}))
 
 
+def test_what_says_nothing_about_the_labels_is_not_looked_at(planted):
+    """A generalization task may rank by something that a control does well, such as being linear in its weights."""
+    made = planted({"mlp": [0.4, 0.41, 0.4], "constant": [0.5, 0.51, 0.5]})
+    with pytest.raises(ControlError, match="constant beats mlp"):
+        check_controls(made)
+    tasks = [task.model_copy(update={"primary": "norm"}) for task in made.tasks]
+    scores = [score.model_copy(update={"value": "norm"}) for score in made.scores]
+    metrics = [m.model_copy(update={"direction": "higher"}) for m in made.metrics]
+    check_controls(made.model_copy(update={"tasks": tasks, "scores": scores, "metrics": metrics}))
+
+
 def test_other_tracks_are_not_looked_at(make_record):
     entries = []
     for name, value in (("mlp", 2.0), ("constant", 1.0)):
