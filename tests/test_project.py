@@ -141,7 +141,8 @@ def test_vendored_files_are_the_listed_ones():
     (listing,) = _blocks("docs/assets/README.md", "")
     listed = {name: digest for digest, name in (line.split() for line in listing.splitlines())}
     folder = ROOT / "docs/assets"
-    present = {str(path.relative_to(folder)) for path in (folder / "katex").rglob("*") if path.is_file()}
+    vendored = chain(*((folder / name).rglob("*") for name in ("katex", "vega")))
+    present = {str(path.relative_to(folder)) for path in vendored if path.is_file()}
     assert present == set(listed)
     for name, digest in listed.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name

@@ -113,11 +113,19 @@ def run(context: click.Context, /, **options: Any) -> None:
 @app.command()
 @click.argument("models", nargs=-1)
 @_common("task", "results", "baselines", "entries", "plugin", "json", "csv")
-def show(**options: Any) -> None:
-    """Show results: a table per track, or with --task every metric of it."""
+@click.option("--picture", type=_FOLDER, help="HTML file to draw the arrays behind the scores in.")
+def show(picture: Path | None, **options: Any) -> None:
+    """Show results: a table per track, or with --task every metric of it; or pictures in a file."""
     from lebench.cli import reading
 
-    reading.show(**options)
+    if picture is None:
+        reading.show(**options)
+        return
+    from lebench.cli import picturing
+
+    if options.pop("as_json") | options.pop("as_csv"):
+        raise click.UsageError("--picture writes a file: leave out --json and --csv")
+    picturing.draw(picture, **options)
 
 
 @app.command()

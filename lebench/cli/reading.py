@@ -52,9 +52,9 @@ def show(
     """Print results as tables, JSON or CSV."""
     own, table = _collect(results, entries, baselines)
     if models:
-        table = table[table["model"].isin([_known(model, table) for model in models])]
+        table = table[table["model"].isin([known_label(model, table["model"]) for model in models])]
     if tasks:
-        table = table[table["task"].isin(_tasks_of(tasks, table))]
+        table = table[table["task"].isin(tasks_among(tasks, table["task"]))]
     if as_json or as_csv:
         _dump(board.summary(table), as_json)
         return
@@ -94,10 +94,10 @@ def compare(
     import pandas as pd
 
     _, table = _collect(results, entries, baselines)
-    a, b = _known(a, table), _known(b, table)
+    a, b = known_label(a, table["model"]), known_label(b, table["model"])
     if a == b:
         raise LebenchError(f"compare needs two different models, both are {a!r}")
-    chosen = _tasks_of(tasks, table) if tasks else sorted(set(table["task"]))
+    chosen = tasks_among(tasks, table["task"]) if tasks else sorted(set(table["task"]))
     rows = [row for task in chosen for row in _differences(table, task, a, b, every_metric=bool(tasks))]
     if not rows:
         raise LebenchError(f"{a!r} and {b!r} have no task and seed in common; run both with the same seeds")
@@ -190,10 +190,17 @@ def _collect(results: Path, entries: Path | None, baselines: bool) -> tuple[set[
     return own, board.frame(records)
 
 
-def _known(model: str, table: pd.DataFrame) -> str:
+def known_label(model: str, labels: Iterable[str]) -> str:
+    """Return a model's label if there are results of it.
+
+    Raises
+    ------
+    UnknownNameError
+        If there are none; the message names similar labels.
+    """
     import difflib
 
-    labels = sorted(set(table["model"]))
+    labels = sorted(set(labels))
     if model in labels:
         return model
     near = difflib.get_close_matches(model, labels, n=3, cutoff=0.5)
@@ -201,8 +208,15 @@ def _known(model: str, table: pd.DataFrame) -> str:
     raise UnknownNameError(f"there are no results of model {model!r}; {hint}")
 
 
-def _tasks_of(patterns: Iterable[str], table: pd.DataFrame) -> list[str]:
-    present = set(table["task"])
+def tasks_among(patterns: Iterable[str], present: Iterable[str]) -> list[str]:
+    """Return the tasks that patterns select among those of which there are results.
+
+    Raises
+    ------
+    LebenchError
+        If there are no results of any.
+    """
+    present = set(present)
     chosen = [task for task in registry.tasks.select(patterns) if task in present]
     if not chosen:
         raise LebenchError(f"there are no results of the tasks {', '.join(patterns)}")

@@ -33,11 +33,13 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
     """
     from lebench.site import leaderboard, reference
     from lebench.site.pages import write_pages
+    from lebench.site.pictures import gallery
 
-    board = make_board(read_entries(entries_root))
+    entries = read_entries(entries_root)
+    board = make_board(entries)
     check_controls(board)
     path = docs / "leaderboard" / "board.json"
-    written = write_pages(leaderboard.pages(board), path.parent, keep={path.name})
+    written = write_pages(leaderboard.pages(board, gallery(entries)), path.parent, keep={path.name})
     write_board(board, path)
     written += write_pages(reference.pages(), docs / "reference")
     return sorted([*written, path])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lebench.board.board import Board, BoardEntry, BoardMetric, BoardTask, Score
 from lebench.site.pages import render, slug
+from lebench.site.pictures import Figure, Gallery
 from lebench.site.plot import Axis, axis
 from lebench.tasks.base import TRACKS, metric_of
 
@@ -125,9 +126,10 @@ class View:
         return Dots(axis([value for score in shown for value in score.by_seed.values()], ends), rows)
 
 
-def pages(board: Board) -> dict[str, str]:
-    """Return the text of every page by its path."""
+def pages(board: Board, gallery: Gallery) -> dict[str, str]:
+    """Return the text of every page, and of every picture's specification, by its path."""
     view = View(board)
+    shown: list[Figure] = []
     primary = [(task, task.primary) for task in view.tasks()]
     every = view.rows(primary, view.tracks)
     models = [row for row in every if not row.entry.control]
@@ -143,16 +145,26 @@ def pages(board: Board) -> dict[str, str]:
             "track.md", view=view, track=track, columns=columns, rows=rows, root="../", question=QUESTIONS[track]
         )
     for task in view.tasks():
+        ranked = view.rows_of_task(task)
+        models = [row for row in ranked if not row.entry.control and task.name not in row.entry.missing]
+        figures = gallery.of_task(task.name, [(row.entry.info.name, row.label) for row in models])
+        shown += figures
         texts[f"tasks/{slug(task.name)}.md"] = render(
             "task.md",
             view=view,
             task=task,
             columns=view.columns(task),
-            rows=view.rows_of_task(task),
+            rows=ranked,
             dots=view.dots(task),
+            figures=figures,
             root="../../",
         )
     for entry in board.entries:
+        name = entry.info.name
+        of_tasks = {t.name: gallery.of_entry(name, t.name) for t in view.tasks() if t.name not in entry.missing}
+        shown += [figure for figures in of_tasks.values() for figure in figures]
         row = next(row for row in every if row.entry is entry)
-        texts[f"entries/{entry.info.name}.md"] = render("entry.md", view=view, row=row, entry=entry, root="../../")
-    return texts
+        texts[f"entries/{name}.md"] = render(
+            "entry.md", view=view, row=row, entry=entry, figures=of_tasks, root="../../"
+        )
+    return texts | {figure.path: figure.text for figure in shown}

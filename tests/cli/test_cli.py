@@ -104,6 +104,9 @@ def test_info_of_a_model_shows_its_parameters_with_defaults(lebench):
         (["list", "tsks"], ["tsks"]),
         (["fly"], ["fly"]),
         (["show", "--results", "nowhere", "--no-baselines"], ["nowhere", "lebench run"]),
+        (["show", "--picture", "out.png"], ["'out.png'", "ending .html"]),
+        (["show", "--picture", "out.html", "--results", "nowhere", "--no-baselines"], ["no record in 'nowhere' keeps"]),
+        (["show", "--picture", "out.html", "--json"], ["leave out --json"]),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(args, words, lebench, tmp_path, monkeypatch):
@@ -199,6 +202,52 @@ def test_show_and_compare_print_tables_json_and_csv(finished, lebench):
     assert row["difference"] == pytest.approx(row["a"] - row["b"])
     assert row["verdict"] == "knn is better"
     assert "every" not in lebench("compare", "knn", "constant", "-o", folder, "--no-baselines")[2]
+
+
+@pytest.fixture(scope="module")
+def with_arrays(tmp_path_factory):
+    """A results folder of two models whose scores keep arrays."""
+    from lebench import run
+
+    folder = tmp_path_factory.mktemp("arrays") / "results"
+    run(["rbf", "logistic-regression"], "manifold/circles", 2, results=folder, jobs=1)
+    return folder
+
+
+def test_show_draws_the_arrays_behind_scores(with_arrays, lebench, tmp_path):
+    out = tmp_path / "pictures.html"
+    code, said, _ = lebench("show", "-o", with_arrays, "--no-baselines", "--picture", out)
+    assert code == 0
+    assert "manifold/circles: logistic-regression, rbf" in said
+    assert f"1 pictures stand in {out}" in said
+    assert "for logistic-regression" in out.read_text()
+
+    # One model has its own picture, with the correlation that its score of the first seed has.
+    said = lebench("show", "rbf", "-t", "manifold/*", "-o", with_arrays, "--no-baselines", "--picture", out)[1]
+    (record,) = (path for path in with_arrays.rglob("rbf@*/seed-0-*.json"))
+    value = json.loads(record.read_text())["metrics"]["distance_pearson"]
+    assert f"of relative similarity {value:.2f}".replace("-", "\N{MINUS SIGN}") in said
+
+
+def test_show_names_what_it_cannot_draw(with_arrays, finished, lebench, tmp_path):
+    out = tmp_path / "pictures.html"
+    for args, words in [
+        (["rfb", "-o", with_arrays], "did you mean 'rbf'"),
+        (["-t", "digits/*", "-o", with_arrays], "no results of the tasks digits/*"),
+        (["-o", finished[0]], "keeps arrays"),
+    ]:
+        code, _, err = lebench("show", *args, "--no-baselines", "--picture", out)
+        assert code == 2
+        assert words in err
+    arrays = next(with_arrays.rglob("rbf@*/seed-0-*.npz"))
+    content = arrays.read_bytes()
+    arrays.write_bytes(content[:-30])
+    code, _, err = lebench("show", "-o", with_arrays, "--no-baselines", "--picture", out)
+    arrays.write_bytes(content)
+    assert code == 2
+    assert str(arrays) in err
+    assert "--force" in err
+    assert not out.exists()
 
 
 def test_compare_names_a_model_without_results(finished, lebench):

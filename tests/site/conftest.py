@@ -3,9 +3,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import planted_pictures as planted
 import pytest
 
-from lebench.board import EntryInfo, write_entry
+from lebench.artifacts import pack
+from lebench.board import EntryInfo, read_entries, write_entry
 from lebench.site import build
 
 ROOT = Path(__file__).parents[2]
@@ -41,13 +43,15 @@ def entries(tmp_path, make_record):
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """The whole site as 'make site' builds it: the real pages and entries of this checkout."""
+    """The whole site as 'make site' builds it: the pages and entries of this checkout, two with planted pictures."""
     pytest.importorskip("material", reason="mkdocs-material is not installed (extra 'site')")
     work = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "docs", work / "docs", ignore=shutil.ignore_patterns("leaderboard", "reference"))
     shutil.copy(ROOT / "mkdocs.yml", work)
     (work / "lebench").symlink_to(ROOT / "lebench")
-    build(ROOT / "leaderboard" / "entries", work / "docs")
+    shutil.copytree(ROOT / "leaderboard" / "entries", work / "entries")
+    _plant_pictures(work / "entries")
+    build(work / "entries", work / "docs")
     quiet = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"],
@@ -59,3 +63,23 @@ def site(tmp_path_factory):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return work / "site"
+
+
+def _plant_pictures(folder):
+    """Give two entries every kind of picture, a kind a task; pictures go by the arrays, not by the task."""
+    for entry in read_entries(folder):
+        if entry.name not in ("mlp", "linear"):
+            continue
+        seed = min(record.cell.seed for record in entry.records)
+        scored = [record for record in entry.records if record.cell.seed == seed and record.status == "ok"]
+        changed, arrays = {}, {}
+        for record, make in zip(scored, planted.ALL.values(), strict=False):
+            content, described = pack(make())
+            changed[record.cell.key] = record.model_copy(update={"artifacts": described}).sealed()
+            arrays[record.cell.key] = content
+        assert len(changed) == len(planted.ALL)
+        records = [
+            changed.get(record.cell.key, record.model_copy(update={"artifacts": {}}).sealed())
+            for record in entry.records
+        ]
+        write_entry(folder, entry.name, records, entry.info, arrays)

@@ -7,9 +7,11 @@ import re
 import shutil
 import threading
 
+import planted_pictures as planted
 import pytest
 
-from lebench import registry
+from lebench import pictures, registry
+from lebench.site import standalone
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
@@ -64,10 +66,10 @@ def browser():
 @pytest.fixture
 def open_page(browser, address):
     """A function that opens a page and collects errors and requests to other servers in ``problems``."""
-    contexts, problems = [], []
+    contexts, problems, asked = [], [], []
 
     def report(request):
-        if not request.url.startswith((address, "data:")):
+        if not request.url.startswith((address, "data:", "file:")):
             problems.append(f"asks {request.url}")
 
     def open_at(path, width=1400, scheme="light", scripts=True):
@@ -77,13 +79,14 @@ def open_page(browser, address):
         contexts.append(context)
         page = context.new_page()
         page.on("request", report)
+        page.on("request", lambda request: asked.append(request.url))
         page.on("console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("response", lambda r: problems.append(f"{r.status} {r.url}") if r.status >= 400 else None)
-        page.goto(address + path)
+        page.goto(path if path.startswith("file:") else address + path)
         return page
 
-    open_at.problems = problems
+    open_at.problems, open_at.asked = problems, asked
     yield open_at
     for context in contexts:
         context.close()
@@ -178,7 +181,7 @@ def test_every_metric_on_the_site_is_defined_and_calibrated(site):
 def test_examples_are_shown_as_they_are(site):
     shown = [
         html.unescape(re.sub(r"<[^>]+>", "", (site / page / "index.html").read_text(encoding="utf-8")))
-        for page in ("use-our-metrics", "getting-started")
+        for page in ("use-our-metrics", "getting-started", "data")
     ]
     for file in (site / "assets" / "examples").glob("*.py"):
         assert any(file.read_text(encoding="utf-8").strip() in text for text in shown), file.name
@@ -234,3 +237,84 @@ def test_search_finds_a_page(open_page):
     page.keyboard.type("collapse")
     page.wait_for_selector(".md-search-result__item a")
     assert "collapse" in page.locator(".md-search-result__list").inner_text().lower()
+
+
+def _draw_all(page):
+    """Scroll to every picture, wait until it is drawn, and return the pictures."""
+    figures = page.locator(".le-picture")
+    for number in range(figures.count()):
+        figures.nth(number).scroll_into_view_if_needed()
+        page.wait_for_function("i => document.querySelectorAll('.le-picture')[i].dataset.drawn", arg=number)
+    assert figures.evaluate_all("all => all.map(one => one.dataset.drawn)") == ["yes"] * figures.count()
+    return figures
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (1400, "dark"), (390, "light"), (390, "dark")])
+def test_every_picture_is_drawn_inside_the_screen(open_page, width, scheme):
+    page = open_page("leaderboard/entries/mlp/", width, scheme)
+    figures = _draw_all(page)
+    assert figures.count() == len(planted.ALL)
+    assert page.locator(".le-panel > svg, .le-panel > canvas").count() >= 2 * len(planted.ALL) - 1
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    # No panel is cut off either.
+    assert (
+        page.locator(".le-panel").evaluate_all("all => all.filter(one => one.scrollWidth > one.clientWidth + 1)") == []
+    )
+    ink = page.locator(".le-panel svg text").first.evaluate("text => getComputedStyle(text).fill")
+    assert _brightness(ink) > 120 if scheme == "dark" else _brightness(ink) < 120
+    assert open_page.problems == []
+
+
+def test_pictures_follow_the_toggle(open_page):
+    page = open_page("leaderboard/entries/mlp/", scheme="light")
+    _draw_all(page)
+    label = "getComputedStyle(document.querySelector('.le-panel svg text')).fill"
+    light = page.evaluate(label)
+    page.locator("label[title='Use the light scheme']").click()
+    page.locator("label[title='Use the dark scheme']").click()
+    page.wait_for_function(f"document.querySelector('.le-panel svg text') && {label} !== '{light}'")
+    assert _brightness(page.evaluate(label)) > 120 > _brightness(light)
+    assert open_page.problems == []
+
+
+def test_a_task_compares_models_in_pictures(open_page, site):
+    compared = [p for p in site.glob("leaderboard/tasks/*/index.html") if "le-picture" in p.read_text(encoding="utf-8")]
+    assert compared
+    page = open_page(f"{compared[0].parent.relative_to(site)}/", width=390, scheme="dark")
+    _draw_all(page)
+    assert open_page.problems == []
+
+
+def test_the_scripts_of_pictures_are_loaded_only_where_one_comes_into_view(open_page):
+    page = open_page("leaderboard/")
+    page.wait_for_load_state("networkidle")
+    page = open_page("leaderboard/entries/mlp/")
+    page.wait_for_load_state("networkidle")
+    assert [url for url in open_page.asked if "vega" in url or url.endswith(".vl.json")] == []
+    _draw_all(page)
+    loaded = [url.rpartition("/")[2] for url in open_page.asked if "/assets/vega/" in url]
+    assert loaded == ["vega.min.js", "vega-lite.min.js", "vega-embed.min.js"]
+
+
+def test_without_scripts_the_caption_says_what_a_picture_shows(open_page):
+    page = open_page("leaderboard/entries/mlp/", scripts=False)
+    caption = page.locator(".le-picture figcaption").first
+    assert caption.is_visible()
+    assert "Correlation with geodesic distance: of relative similarity −1.0" in caption.inner_text()
+    assert page.locator(".le-series:visible").count() == 0
+    data = caption.locator("a").get_attribute("href")
+    assert page.request.get(f"{page.url}{data}").json()["description"] in caption.inner_text()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_the_page_of_show_needs_no_server(open_page, tmp_path, width, scheme):
+    path = tmp_path / "pictures.html"
+    made = [(name, pictures.of_model(make())) for name, make in planted.ALL.items()]
+    standalone.write(path, "lebench: mlp[width=8]", made)
+    page = open_page(path.as_uri(), width, scheme)
+    assert _draw_all(page).count() == len(planted.ALL)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (_brightness(ground) < 60 and scheme == "dark") or ground == "rgba(0, 0, 0, 0)"
+    assert {url for url in open_page.asked if not url.startswith("data:")} == {path.as_uri()}
+    assert open_page.problems == []

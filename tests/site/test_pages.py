@@ -9,6 +9,7 @@ from lebench.errors import LebenchError
 from lebench.site import build, leaderboard
 from lebench.site.numbers import interval, megabytes, seconds, show
 from lebench.site.pages import write_pages
+from lebench.site.pictures import Gallery
 from lebench.site.plot import axis
 
 
@@ -96,7 +97,9 @@ def test_building_again_changes_nothing_and_removes_what_is_gone(entries, built)
 
 def test_no_entries_make_a_page_that_says_so(tmp_path):
     (tmp_path / "none").mkdir()
-    pages = leaderboard.pages(leaderboard.Board(schema=1, level=0.95, tasks=[], metrics=[], entries=[], scores=[]))
+    pages = leaderboard.pages(
+        leaderboard.Board(schema=1, level=0.95, tasks=[], metrics=[], entries=[], scores=[]), Gallery()
+    )
     assert "There are no entries yet" in pages["index.md"]
     assert pages["_top.html"].strip() == ""
 
