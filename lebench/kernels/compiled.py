@@ -332,10 +332,11 @@ def _plane(program, shapes, levels, border, dy, dx, x1, x2, r1, i1, r2, i2, numb
                 _convolve(rk, rt, kernel, stride, k, t, factor, bias, ntk)
             elif code == INPUT:
                 size = level[0] * level[1] * LANES
+                one, two = x1[here:], x2[there:]
                 for x in range(width):
-                    k[x] = 0
+                    k[x] = factor * one[x] * two[x]
                     t[x] = 0
-                for c in range(x1.shape[0] // size):
+                for c in range(1, x1.shape[0] // size):
                     one, two = x1[c * size + here :], x2[c * size + there :]
                     for x in range(width):
                         k[x] += factor * one[x] * two[x]
@@ -400,7 +401,7 @@ def planes(
     paired : bool
         Pair each input of the second set with itself and leave out equal positions; the first set is not used.
     triangle : bool
-        The sets are the same: leave out blocks below the diagonal.
+        The sets are the same: leave out what is below the diagonal and, with it, the diagonal.
     registers : int
         Registers of the program.
     out_k, out_t : float64 array (n, blocks * LANES)
@@ -412,30 +413,65 @@ def planes(
     row = np.empty(2 * widest + 3 * border, x2.dtype)
     sums = np.empty(2 * LANES, x2.dtype)
     x, r, i = np.empty(x2.shape[1], x2.dtype), np.empty(r2.shape[1], x2.dtype), np.empty(r2.shape[1], x2.dtype)
+    total_k, total_t = np.empty(LANES), np.empty(LANES)
+    scratch = buffers, row, sums, total_k, total_t
+    x_other, r_other, i_other = np.empty_like(x), np.empty_like(r), np.empty_like(i)
+    blocks = x2.shape[0]
+    for first in range(0 if paired else x1.shape[0]):
+        _spread(x1[first], x)
+        _spread(r1[first], r)
+        _spread(i1[first], i)
+        for block in range(first // LANES + 1 if triangle else 0, blocks):
+            _all_planes(
+                program, shapes, levels, window, border, x, r, i, x2[block], r2[block], i2[block], numbers, ntk, False,
+                scratch,
+            )  # fmt: skip
+            for lane in range(LANES):
+                out_k[first, block * LANES + lane] = total_k[lane]
+                out_t[first, block * LANES + lane] = total_t[lane]
+    # Pairs within a block: the block against itself with its lanes turned by one, two, ...
+    for block in range(blocks if paired or triangle else 0):
+        start = block * LANES
+        for turn in range(0 if paired else 1, 1 if paired else LANES // 2 + 1):
+            _turn(x2[block], turn, x_other)
+            _turn(r2[block], turn, r_other)
+            _turn(i2[block], turn, i_other)
+            _all_planes(
+                program, shapes, levels, window, border, x2[block], r2[block], i2[block], x_other, r_other, i_other,
+                numbers, ntk, paired, scratch,
+            )  # fmt: skip
+            for lane in range(LANES):
+                other = (lane + turn) % LANES
+                low, high = start + min(lane, other), start + max(lane, other)
+                if paired:
+                    low = 0
+                if low < out_k.shape[0]:
+                    out_k[low, high] = total_k[lane]
+                    out_t[low, high] = total_t[lane]
+
+
+@_inner
+def _all_planes(program, shapes, levels, window, border, x1, r1, i1, x2, r2, i2, numbers, ntk, unequal, scratch):
+    """Sum the kernels of LANES pairs over all pairs of positions that are wanted."""
+    buffers, row, sums, total_k, total_t = scratch
     last, end = program[-1, 2], levels[program[-1, 9]]
-    for first in range(1 if paired else x1.shape[0]):
-        if not paired:
-            _spread(x1[first], x)
-            _spread(r1[first], r)
-            _spread(i1[first], i)
-        for block in range(first // LANES if triangle else 0, x2.shape[0]):
-            if paired:
-                x[:] = x2[block]
-                r[:] = r2[block]
-                i[:] = i2[block]
-            total_k, total_t = (
-                out_k[first, block * LANES : (block + 1) * LANES],
-                out_t[first, block * LANES : (block + 1) * LANES],
-            )
-            for dy in range(1 - window[0], window[0]):
-                for dx in range(1 - window[1], window[1]):
-                    if paired and dy == 0 and dx == 0:
-                        continue
-                    _plane(
-                        program, shapes, levels, border, dy, dx, x, x2[block], r, i, r2[block], i2[block], numbers, ntk,
-                        buffers, row,
-                    )  # fmt: skip
-                    _read_out(buffers[last], end, border, dy, dx, window, total_k, total_t, sums)
+    for lane in range(LANES):
+        total_k[lane] = 0
+        total_t[lane] = 0
+    for dy in range(1 - window[0], window[0]):
+        for dx in range(1 - window[1], window[1]):
+            if unequal and dy == 0 and dx == 0:
+                continue
+            _plane(program, shapes, levels, border, dy, dx, x1, x2, r1, i1, r2, i2, numbers, ntk, buffers, row)
+            _read_out(buffers[last], end, border, dy, dx, window, total_k, total_t, sums)
+
+
+@_inner
+def _turn(values, turn, out):
+    """Move every input by some lanes."""
+    for p in range(values.shape[0] // LANES):
+        for lane in range(LANES):
+            out[p * LANES + lane] = values[p * LANES + (lane + turn) % LANES]
 
 
 @_inner

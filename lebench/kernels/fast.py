@@ -31,7 +31,7 @@ Array = NDArray[Any]
 #: Pairs of positions times layers in one call of the compiled loops, about a second: between calls there is progress.
 _CALL = 10**9
 #: Rows and columns of a block of a dense network.
-_DENSE_EDGE = 1024
+_DENSE_EDGE = 512
 
 
 def fast_method(limit: Limit, kind: Kind, itemsize: int, memory: int) -> Method | None:
