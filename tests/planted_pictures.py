@@ -45,10 +45,15 @@ def cells():
     return {"cells_first": np.diag([0.5, 0.25]), "cells_second": np.eye(2)}
 
 
+def sensitivity():
+    return {"sensitivity": np.array([[0.1, 0.5, 0.4], [0.1, 0.2, 0.7]]), "removed_classes": np.array([1, 2])}
+
+
 ALL = {
     "distance": distance,
     "similarity": similarity,
     "class-means": class_means,
     "courses": courses,
     "cells": cells,
+    "sensitivity": sensitivity,
 }

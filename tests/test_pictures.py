@@ -140,6 +140,14 @@ def test_models_are_compared_on_training_points():
     assert picture.sentence.endswith("at the end of training: 2.0×10^−4 for mlp[width=8] and 2.0×10^−4 for linear.")
 
 
+def test_sensitivity_tells_the_own_class_from_the_others():
+    picture = _single("sensitivity")
+    assert "of its class by 0.60 in the mean, at those of other classes by 0.20." in picture.sentence
+    assert {(c["i"], c["j"]): c["s"] for c in _data(picture)}[1, 2] == 0.7
+    rows = picture.spec["concat"][0]["layer"][0]["encoding"]["y"]["axis"]["labelExpr"]
+    assert rows == "['1', '2'][datum.value]"
+
+
 def test_a_model_without_the_arrays_is_left_out_and_too_many_are_refused():
     (picture,) = pictures.comparisons({"a": planted.distance(), "b": {"other": np.ones(3)}})
     assert picture.series == ("a",)
@@ -158,6 +166,7 @@ def test_a_model_without_the_arrays_is_left_out_and_too_many_are_refused():
         {"epochs": np.arange(3.0), "nc1_train": np.ones(4)},
         planted.class_means() | {"cosines": np.ones((3, 3))},
         {"cells_first": np.ones((2, 3))},
+        {"sensitivity": np.ones((2, 3)), "removed_classes": np.array([1, 3])},
     ],
 )
 def test_arrays_that_do_not_fit_together_have_no_picture(arrays):

@@ -3,28 +3,26 @@
 Which pictures there are follows from the names of the arrays that a score keeps (see
 :class:`lebench.tasks.base.Scored`), so a task of one's own has them too:
 
-===============================================  ==================================================================
-arrays                                           picture
-===============================================  ==================================================================
-``similarity``, ``distance``, ``signed``         similarity against geodesic distance; ``signed`` may be absent
-``similarity``, ``labels``                       similarities as a heat map; the points are sorted by class
-``means``, ``points``, ``labels``, ``shares``,   class means on their principal axes, and the cosines between them
-``cosines``
-``epochs``, any others of the same length        courses over training: ``nc1_train``, ``nc1_test``, ``ratio``, ...
-``cells_...``                                    mean similarities between cells of a design, each of shape (k, k)
-===============================================  ==================================================================
+- ``similarity``, ``distance`` and perhaps ``signed``, each of shape (n, n): similarity against geodesic distance;
+- ``similarity`` (n, n) and ``labels`` (n,): similarities as a heat map, sorted by class;
+- ``means`` (C, 3), ``points`` (m, 3), ``labels`` (m,), ``shares`` (3,), ``cosines`` (C, C): class means on their
+  principal axes, and the cosines between them;
+- ``epochs`` (T,) and any others of that length: courses over training, where ``nc1_train`` and ``nc1_test`` are drawn
+  together;
+- ``sensitivity`` (A, C) and ``removed_classes`` (A,): class-level sensitivity;
+- ``cells_...``, each of shape (k, k): mean similarities between the cells of a design.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lebench.pictures import cells, class_means, courses, distance, heat
+from lebench.pictures import cells, class_means, courses, distance, heat, sensitivity
 from lebench.pictures.base import COLOURS, Arrays, Picture
 
 __all__ = ["COLOURS", "Arrays", "Picture", "comparisons", "of_model"]
 
-_KINDS = (distance, heat, class_means, courses, cells)
+_KINDS = (distance, heat, class_means, courses, cells, sensitivity)
 
 
 def of_model(arrays: Arrays) -> list[Picture]:

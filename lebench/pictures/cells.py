@@ -7,7 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lebench.pictures.base import SQUARE, Arrays, Picture, Spec, is_square, listed, make, number, panel, rounded
+from lebench.pictures.base import Arrays, Picture, Spec, is_square, listed, make, number
+from lebench.pictures.matrices import matrix_panel
 
 _PREFIX = "cells_"
 
@@ -48,20 +49,8 @@ def _panels(matrices: Mapping[str, NDArray[Any]], before: str) -> list[Spec]:
 
 
 def _panel(title: str, matrix: NDArray[Any]) -> Spec:
-    values = [{"i": i, "j": j, "s": rounded(value, 3)} for i, row in enumerate(matrix) for j, value in enumerate(row)]
-    cell = {"type": "ordinal", "axis": {"labelAngle": 0, "ticks": False, "domain": False}}
-    encoding = {
-        "x": {"field": "j", "title": "cell of the target", **cell},
-        "y": {"field": "i", "title": "cell of the source", **cell},
-        "color": {
-            "field": "s",
-            "type": "quantitative",
-            "scale": {"scheme": "viridis", "zero": False},
-            "legend": {"title": "similarity", "gradientLength": SQUARE - 50},
-        },
-        "tooltip": [{"field": "s", "title": "mean similarity"}],
-    }
-    return panel(title, values, [{"mark": {"type": "rect"}, "encoding": encoding}], square=True)
+    cells = range(len(matrix))
+    return matrix_panel(title, matrix, ("cell of the source", "cell of the target"), (cells, cells), "mean similarity")
 
 
 def _sentence(matrices: Mapping[str, NDArray[Any]]) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lebench.pictures.base import SQUARE, Arrays, Picture, Spec, is_square, listed, make, number, panel, rounded
+from lebench.pictures.base import SQUARE, Arrays, Picture, Spec, is_square, listed, make, number, panel
+from lebench.pictures.matrices import matrix_panel, shade
 
 #: More points than this are drawn as means over classes.
 _MOST = 160
-_SCHEME = "viridis"
 
 
 def fits(arrays: Arrays) -> bool:
@@ -30,7 +30,7 @@ def single(arrays: Arrays) -> Picture:
     similarity, labels = arrays["similarity"][np.ix_(order, order)], arrays["labels"][order]
     if len(labels) > _MOST:
         classes, matrix = _by_class(arrays)
-        shown = panel("mean similarity of classes", _cells(matrix, 3), [_classes(classes, float(matrix.max()))])
+        shown = _classes("mean similarity of classes", classes, matrix, float(matrix.max()))
     else:
         # A similarity far above one would leave no colours to the others.
         top = float(np.quantile(similarity, 0.99)) or 1.0
@@ -48,10 +48,7 @@ def several(models: Mapping[str, Arrays]) -> Picture:
     """Return the mean similarities between classes, a panel for each model."""
     found = {label: _by_class(arrays) for label, arrays in models.items()}
     top = max(float(matrix.max()) for _, matrix in found.values())
-    panels = [
-        panel(label, _cells(matrix, 3), [_classes(classes, top)], square=True)
-        for label, (classes, matrix) in found.items()
-    ]
+    panels = [_classes(label, classes, matrix, top) for label, (classes, matrix) in found.items()]
     told = []
     for label, arrays in models.items():
         within, between = _within_between(arrays)
@@ -68,12 +65,6 @@ def _by_class(arrays: Arrays) -> tuple[NDArray[Any], NDArray[np.float64]]:
     pairs = members @ (1 - np.eye(len(index))) @ members.T
     sums = members @ (similarity - np.diag(np.diagonal(similarity))) @ members.T
     return classes, sums / np.maximum(pairs, 1)
-
-
-def _cells(matrix: NDArray[Any], digits: int) -> list[dict[str, float]]:
-    return [
-        {"i": i, "j": j, "s": rounded(value, digits)} for i, row in enumerate(matrix) for j, value in enumerate(row)
-    ]
 
 
 def _points(labels: NDArray[Any], top: float) -> Spec:
@@ -93,31 +84,14 @@ def _points(labels: NDArray[Any], top: float) -> Spec:
         "encoding": {
             "x": {"field": "j", "type": "ordinal", "title": "target", "axis": ticks},
             "y": {"field": "i", "type": "ordinal", "title": "source of the step", "axis": ticks},
-            "color": _shade("data", top),
+            "color": shade("data", "similarity", (0, top)),
         },
     }
 
 
-def _classes(classes: NDArray[Any], top: float) -> Spec:
-    names = {"labelExpr": f"{[str(c) for c in classes]}[datum.value]", "labelAngle": 0, "ticks": False, "domain": False}
-    return {
-        "mark": {"type": "rect"},
-        "encoding": {
-            "x": {"field": "j", "type": "ordinal", "title": "class of the target", "axis": names},
-            "y": {"field": "i", "type": "ordinal", "title": "class of the source", "axis": names},
-            "color": _shade("s", top),
-            "tooltip": [{"field": "s", "title": "mean similarity"}],
-        },
-    }
-
-
-def _shade(field: str, top: float) -> Spec:
-    return {
-        "field": field,
-        "type": "quantitative",
-        "scale": {"scheme": _SCHEME, "domain": [0, rounded(top)], "clamp": True},
-        "legend": {"title": "similarity", "gradientLength": SQUARE - 50},
-    }
+def _classes(title: str, classes: NDArray[Any], matrix: NDArray[Any], top: float) -> Spec:
+    axes = ("class of the source", "class of the target")
+    return matrix_panel(title, matrix, axes, (list(classes), list(classes)), "mean similarity", (0, top))
 
 
 def _within_between(arrays: Arrays) -> tuple[float, float]:

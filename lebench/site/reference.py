@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 from lebench import registry
@@ -20,12 +21,19 @@ def pages() -> dict[str, str]:
     models = [(item, parameters(item.name).values()) for item in registry.models.items()]
     texts = {
         "tasks.md": render("tasks.md", tracks=TRACKS, tasks=tasks),
-        "metrics.md": render("metrics.md", metrics=metrics, used=used, bounds=_bounds),
+        "metrics.md": render("metrics.md", metrics=metrics, used=used, bounds=_bounds, call=_call),
         "calibration.md": calibration.page(metrics),
         "models.md": render("models.md", models=models),
     }
     summary = "".join(f"* [{path.removesuffix('.md').capitalize()}]({path})\n" for path in texts)
     return texts | {"SUMMARY.md": summary}
+
+
+def _call(metric: Metric) -> str:
+    """Return how a metric is called, without the types of its arguments."""
+    signature = inspect.signature(metric.function)
+    plain = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
+    return f"{metric.name}{inspect.Signature(plain)}"
 
 
 def _bounds(metric: Metric) -> str:

@@ -172,6 +172,9 @@ def test_every_metric_on_the_site_is_defined_and_calibrated(site):
     assert calibrated == set(registry.metrics.names())
     assert calibrated == found("reference/metrics", r'<h2 id="(\w+)"')
     assert calibrated == found("reference/metrics", r'href="\.\./calibration/#(\w+)"')
+    for term in ("Better", "Bounds", "Unit", "Invariant to", "Source", "Call", "Known answers"):
+        text = (site / "reference" / "metrics" / "index.html").read_text(encoding="utf-8")
+        assert text.count(f"<dt>{term}</dt>") == len(calibrated), term
     for page in (site / "leaderboard" / "tasks").glob("*/index.html"):
         links = found(page.parent, r'href="\.\./\.\./\.\./reference/calibration/#(\w+)"')
         assert links
