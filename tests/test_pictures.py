@@ -137,7 +137,10 @@ def test_models_are_compared_on_training_points():
     picture = _several("courses")
     assert picture.series == ("mlp[width=8]", "linear")
     assert {"t": 3, "v": 0.125, "model": "linear"} in _data(picture)
-    assert picture.sentence.endswith("at the end of training: 2.0×10^−4 for mlp[width=8] and 2.0×10^−4 for linear.")
+    assert picture.sentence == (
+        "At the end of training, NC1, variability within classes (training points) is 2.0×10^−4 for mlp[width=8] and "
+        "2.0×10^−4 for linear."
+    )
 
 
 def test_sensitivity_tells_the_own_class_from_the_others():

@@ -23,6 +23,8 @@ _TITLES = {
     "ratio": "elasticity ratio",
     "difference": "elasticity difference",
     "signed_difference": "elasticity difference, signed similarity",
+    "alignment": "alignment of the kernel with the labels",
+    "rotation": "rotation of the kernel",
 }
 _PARTS = {"train": "training points", "test": "test points", "weights": "classifier weights"}
 #: Positive values that span more than this factor are shown on a logarithmic axis.
@@ -71,7 +73,7 @@ def several(models: Mapping[str, Arrays]) -> Picture:
         if quantity == quantities[0]:
             told = ends
     part = " (training points)" if any("train" in c for groups in found.values() for c in groups.values()) else ""
-    sentence = f"{_title(quantities[0])}{part}, at the end of training: {listed(told)}."
+    sentence = f"At the end of training, {_title(quantities[0])}{part} is {listed(told)}."
     return make("courses", f"Over training{part}", sentence, panels, models)
 
 
