@@ -1,8 +1,8 @@
 """Infinite-width kernels and kernel solves against neural-tangents and NumPy.
 
-Ratios of CPU seconds, one thread, interleaved in one run, median [min, max] of the rounds; the compilation by JAX and by
-numba is not counted. Errors are the largest deviation relative to the largest entry, from neural-tangents in float64 (of
-its diagonal they are an upper bound: it takes the angle of an input with itself from a rounded cosine).
+Ratios of CPU seconds, one thread, interleaved in one run, median [min, max] of the rounds; what JAX and numba take to
+compile is not counted. Errors are the largest deviation relative to the largest entry, from neural-tangents in float64
+(on its diagonal an upper bound: it takes the angle of an input with itself from a rounded cosine).
 
     python benchmarks/kernels_bench.py [--rounds 5] [--only dense|flatten|gap|digits|solve|memory]
 """

@@ -118,6 +118,9 @@ class _Live:
             self._part[_key(job)] = epoch / epochs
             self._progress.update(bar, completed=epoch, total=epochs)
             notes.insert(0, f"epoch {epoch:.0f}/{epochs:.0f}")
+        elif {"block", "blocks"} <= values.keys():
+            # A fit computes several kernels, so its blocks say nothing of how far the fit is.
+            notes.insert(0, f"kernel, block {values['block']:.0f}/{values['blocks']:.0f}")
         # Between evaluations only the epoch is reported; the last loss stays in view.
         if len(notes) > 1 or epoch is None:
             self._progress.update(bar, note="  ".join(notes))
