@@ -1,8 +1,9 @@
-"""Empirical tangent kernels: layer-wise structure against the Jacobian contraction of torch.func.
+"""Empirical tangent kernels: layer-wise structure against the Jacobian contraction of torch.func and neural-tangents.
 
 Ratios of CPU seconds, one thread, interleaved in one run, median [min, max] of the rounds; errors relative to the
 largest entry of the kernel of 4 inputs by Jacobians in float64; peaks of memory beyond network and inputs, each in a
-process of its own.
+process of its own. Of neural-tangents, where it is installed, all three implementations: compiled, the compilation not
+counted, on the same weights.
 
     python benchmarks/entk_bench.py [--rounds 5] [--only mlp|mlp512|digits|resnet]
 """
@@ -81,6 +82,58 @@ def jacobian_contraction(net, x):
 
 METHODS = {"torch.func": jacobian_contraction, "ours": empirical_ntk}
 
+#: Implementations of neural-tangents that finish in seconds, for the plain networks that are written down in JAX here.
+NEURAL_TANGENTS = {
+    "mlp": ("JACOBIAN_CONTRACTION", "NTK_VECTOR_PRODUCTS", "STRUCTURED_DERIVATIVES"),
+    "mlp512": ("STRUCTURED_DERIVATIVES",),
+    "digits": ("JACOBIAN_CONTRACTION", "STRUCTURED_DERIVATIVES"),
+}
+
+
+def neural_tangents_kernels(case, net, x):
+    """Return compiled kernels of the same network on the same inputs by neural-tangents, by name; none without it."""
+    from lebench.backends.neural_tangents import load
+    from lebench.errors import MissingDependencyError
+
+    if case not in NEURAL_TANGENTS:
+        return {}
+    try:
+        nt = load()
+    except MissingDependencyError as error:
+        print(f"{CASES[case][0]}: without neural-tangents ({error})")
+        return {}
+    import jax
+
+    layers = [layer for layer in net if not isinstance(layer, nn.ReLU)]
+    # Dense weights stand as in stax: a transposition would keep the structured derivatives from seeing a product.
+    parameters = [
+        [jax.numpy.asarray((p.T if p.ndim == 2 else p).detach().numpy()) for p in layer.parameters()]
+        for layer in layers
+    ]
+    inputs = jax.numpy.asarray(x.numpy())
+
+    def scores(parameters, h):
+        for layer, values in zip(layers, parameters, strict=True):
+            if isinstance(layer, nn.Flatten):
+                h = h.reshape(len(h), -1)
+            elif isinstance(layer, nn.Conv2d):
+                padding = [(size, size) for size in layer.padding]
+                h = jax.lax.conv_general_dilated(h, values[0], layer.stride, padding) + values[1][:, None, None]
+            else:
+                h = h @ values[0] + values[1]
+            h = h if layer is layers[-1] else jax.nn.relu(h)
+        return h
+
+    def compiled(implementation):
+        # Batch normalization and dropout aside, rows do not depend on each other, which this tells.
+        kernel = nt.empirical_ntk_fn(
+            scores, trace_axes=(-1,), vmap_axes=0, implementation=nt.NtkImplementation[implementation]
+        )
+        run = jax.jit(lambda parameters, inputs: kernel(inputs, None, parameters))
+        return lambda *_: torch.from_numpy(run(parameters, inputs).block_until_ready().__array__().copy())
+
+    return {f"neural-tangents {name}": compiled(name) for name in NEURAL_TANGENTS[case]}
+
 
 def made(case):
     torch.manual_seed(0)
@@ -116,17 +169,21 @@ def main(case, rounds):
     net, x = made(case)
     kernels = {}
 
-    def call(name):
-        kernels[name] = METHODS[name](net, x)
+    methods = {name: method for name, method in METHODS.items() if name == "ours" or case not in WITHOUT_PEER}
+    methods |= neural_tangents_kernels(case, net, x)
 
-    names = ["ours"] if case in WITHOUT_PEER else list(METHODS)
-    seconds = timing.interleaved({name: lambda name=name: call(name) for name in names}, rounds)
+    def call(name):
+        kernels[name] = methods[name](net, x)
+
+    seconds = timing.interleaved({name: lambda name=name: call(name) for name in methods}, rounds)
     exact = jacobian_contraction(copy.deepcopy(net).double(), x[:4].double())
-    for name in names:
+    for name in methods:
         off = float((kernels[name][:4, :4].double() - exact).abs().max() / exact.abs().max())
-        print(f"{title}: {name} {timing.spread(seconds[name])} CPU s, error {off:.1e}, {peak(case, name):.0f} MB")
-    if case not in WITHOUT_PEER:
-        print(f"{title}: torch.func / ours = {timing.spread(timing.ratios(seconds, 'torch.func', 'ours'))}", flush=True)
+        memory = f", {peak(case, name):.0f} MB" if name in METHODS else ""
+        print(f"{title}: {name} {timing.spread(seconds[name])} CPU s, error {off:.1e}{memory}")
+    for name in methods:
+        if name != "ours":
+            print(f"{title}: {name} / ours = {timing.spread(timing.ratios(seconds, name, 'ours'))}", flush=True)
 
 
 if __name__ == "__main__":
