@@ -308,7 +308,7 @@ def _precision(dtype: str) -> Iterator[None]:
         yield
 
 
-def _compiled(function: Callable[..., Any], dtype: str) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], dtype: str) -> Callable[..., Any]:
     """Compile a function; in float64 on the CPU with fewer optimizations.
 
     The loop that XLA 0.10.2 makes of a convolution in float64 reads past the end of its arrays when LLVM vectorizes it,
@@ -359,7 +359,7 @@ def infinite_width_kernel(
     """
     network = stax_network(architecture)
     with _precision(dtype):
-        function = _compiled(lambda a, b: network.kernel(a, b, kind), dtype)
+        function = compiled(lambda a, b: network.kernel(a, b, kind), dtype)
         second = x1 if x2 is None else x2
         size = block or max(len(x1), len(second), 1)
         result = np.empty((len(x1), len(second)))
@@ -418,7 +418,7 @@ def monte_carlo_kernel(
             parameters = network.init(key, (-1, *x1.shape[1:]))[1]
             return empirical(np.asarray(x1, dtype), second, kind, parameters)
 
-        function = _compiled(one, dtype)
+        function = compiled(one, dtype)
         keys = jax.random.split(jax.random.key(seed), samples)
         mean: FloatArray = np.mean([np.asarray(function(key), np.float64) for key in keys], axis=0)
         return mean
@@ -472,7 +472,7 @@ def empirical_kernel(
         )
         cast = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), parameters)
         second = None if x2 is None else np.asarray(x2, dtype)
-        values: FloatArray = np.asarray(_compiled(function, dtype)(np.asarray(x1, dtype), second, cast), np.float64)
+        values: FloatArray = np.asarray(compiled(function, dtype)(np.asarray(x1, dtype), second, cast), np.float64)
         return values
 
 

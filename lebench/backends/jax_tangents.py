@@ -1,0 +1,223 @@
+"""Empirical tangent kernels, first-order changes and real steps of JAX networks, in bounded memory.
+
+The gradient of a score in the weights of a dense or convolutional layer is a product of its input patches and of the
+gradient in its outputs. Kernels need only inner products of such gradients: for a dense layer the product of two Gram
+matrices, for a convolution whichever is cheaper of the explicit gradients and of tables over pairs of positions. A
+function whose layers are not known gets explicit gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from lebench.arrays import FloatArray
+from lebench.backends.jax_build import Weights
+
+#: Working memory of a kernel, as far as chunks can bound it.
+_BUDGET_BYTES = 2**28
+_LARGEST_CHUNK = 256
+
+
+class Factor(NamedTuple):
+    """Gradients of k scores of n samples in one layer: ``signals`` times ``patches`` summed over positions.
+
+    Without patches, ``signals`` (k, n, weights) are the gradients themselves.
+    """
+
+    patches: Array | None
+    signals: Array
+
+
+@dataclass(frozen=True)
+class Tangents:
+    """Compiled functions that measure a network at some weights, in float64.
+
+    Attributes
+    ----------
+    factors : callable
+        ``(weights, statistics, x (n, ...), cotangents (k, n, C))`` to a list of :class:`Factor`.
+    scores : callable
+        ``(weights, statistics, x)`` to scores (n, C).
+    compiled : callable
+        Compiles a function.
+    """
+
+    factors: Callable[[Weights, Weights, Array, Array], list[Factor]]
+    scores: Callable[[Weights, Weights, Array], Array]
+    compiled: Callable[[Callable[..., Any]], Callable[..., Any]]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_gram", self.compiled(self._gram_block))
+        object.__setattr__(self, "_changes", self.compiled(self._change_block))
+        object.__setattr__(self, "_own", self.compiled(self._own_changes))
+        object.__setattr__(self, "_steps", self.compiled(self._step_changes))
+
+    def gram(self, weights: Weights, statistics: Weights, x1: FloatArray, x2: FloatArray | None) -> FloatArray:
+        """Return the empirical NTK (n, m), averaged over scores; without `x2` that of `x1` with itself."""
+        size = self.chunk(weights, statistics, x1)
+        second = x1 if x2 is None else x2
+        result = np.empty((len(x1), len(second)))
+        for rows in _slices(len(x1), size):
+            for columns in _slices(len(second), size):
+                if x2 is None and columns.start < rows.start:
+                    result[rows, columns] = result[columns, rows].T
+                    continue
+                block = self._gram(weights, statistics, _padded(x1[rows], size), _padded(second[columns], size))
+                result[rows, columns] = np.asarray(block)[: rows.stop - rows.start, : columns.stop - columns.start]
+        return result
+
+    def first_order(
+        self, weights: Weights, statistics: Weights, sources: FloatArray, cotangents: FloatArray, targets: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return J(x'_j) J(x_i)^T e_i at the targets, (n, m, C), and at the sources themselves, (n, C)."""
+        size = self.chunk(weights, statistics, sources)
+        n, outputs = cotangents.shape
+        at_targets, at_sources = np.empty((n, len(targets), outputs)), np.empty((n, outputs))
+        for rows in _slices(n, size):
+            part, given = _padded(sources[rows], size), _padded(cotangents[rows], size)
+            kept = rows.stop - rows.start
+            at_sources[rows] = np.asarray(self._own(weights, statistics, part, given))[:kept]
+            for columns in _slices(len(targets), size):
+                block = self._changes(weights, statistics, part, given, _padded(targets[columns], size))
+                at_targets[rows, columns] = np.asarray(block)[:kept, : columns.stop - columns.start]
+        return at_targets, at_sources
+
+    def real_step(
+        self,
+        weights: Weights,
+        statistics: Weights,
+        sources: FloatArray,
+        gradients: FloatArray,
+        targets: FloatArray,
+        step: float,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the changes of the scores at targets, (n, m, C), and sources, (n, C), after a step on each source.
+
+        ``gradients`` (n, C) are those of the loss in the scores of the sources.
+        """
+        size = _power_of_two(len(targets))
+        at_targets, at_sources = self._steps(weights, statistics, sources, gradients, _padded(targets, size), step)
+        return np.asarray(at_targets)[:, : len(targets)], np.asarray(at_sources)
+
+    def chunk(self, weights: Weights, statistics: Weights, x: FloatArray) -> int:
+        """Return how many samples to treat at once: a power of two, as large as the budget allows."""
+        one = jax.ShapeDtypeStruct((1, *x.shape[1:]), jnp.float64)
+        outputs = jax.eval_shape(self.scores, weights, statistics, one).shape[1]
+        all_scores = jax.ShapeDtypeStruct((outputs, 1, outputs), jnp.float64)
+        factors = jax.eval_shape(self.factors, weights, statistics, one, all_scores)
+        # Patches and signals are kept for all layers, explicit gradients for one at a time.
+        kept = sum(math.prod(f.signals.shape) + (math.prod(f.patches.shape) if f.patches else 0) for f in factors)
+        explicit = max(outputs * f.patches.shape[-1] * f.signals.shape[-1] if f.patches else 0 for f in factors)
+        size = _BUDGET_BYTES // (8 * 2 * (2 * kept + explicit))
+        largest = min(_LARGEST_CHUNK, _power_of_two(len(x)))
+        return largest if size >= largest else max(1, _power_of_two(size + 1) // 2)
+
+    def _all(self, weights: Weights, statistics: Weights, x: Array) -> list[Factor]:
+        outputs = jax.eval_shape(self.scores, weights, statistics, x).shape[1]
+        unit = jnp.broadcast_to(jnp.eye(outputs)[:, None], (outputs, len(x), outputs))
+        return self.factors(weights, statistics, x, unit)
+
+    def _gram_block(self, weights: Weights, statistics: Weights, x1: Array, x2: Array) -> Array:
+        left, right = self._all(weights, statistics, x1), self._all(weights, statistics, x2)
+        total = sum(_traced(one, other) for one, other in zip(left, right, strict=True))
+        return jnp.asarray(total) / left[0].signals.shape[0]
+
+    def _change_block(
+        self, weights: Weights, statistics: Weights, sources: Array, cotangents: Array, targets: Array
+    ) -> Array:
+        left = self.factors(weights, statistics, sources, cotangents[None])
+        right = self._all(weights, statistics, targets)
+        return jnp.asarray(sum(_paired(one, other) for one, other in zip(left, right, strict=True)))
+
+    def _own_changes(self, weights: Weights, statistics: Weights, x: Array, cotangents: Array) -> Array:
+        def one(inputs: tuple[Array, Array]) -> Array:
+            point, cotangent = inputs
+
+            def scores(values: Weights) -> Array:
+                return self.scores(values, statistics, point[None])[0]
+
+            _, pull = jax.vjp(scores, weights)
+            return jax.jvp(scores, (weights,), pull(cotangent))[1]
+
+        return jax.lax.map(one, (x, cotangents))
+
+    def _step_changes(
+        self, weights: Weights, statistics: Weights, sources: Array, gradients: Array, targets: Array, step: float
+    ) -> tuple[Array, Array]:
+        before = self.scores(weights, statistics, targets)
+
+        def one(inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+            source, gradient = inputs[0][None], inputs[1][None]
+            own, pull = jax.vjp(lambda values: self.scores(values, statistics, source), weights)
+            stepped = jax.tree.map(lambda value, slope: value - step * slope, weights, pull(gradient)[0])
+            at_source = self.scores(stepped, statistics, source) - own
+            return self.scores(stepped, statistics, targets) - before, at_source[0]
+
+        at_targets, at_sources = jax.lax.map(one, (sources, gradients))
+        return at_targets, at_sources
+
+
+def _explicit(factor: Factor) -> Array:
+    """Return gradients (k, n, weights)."""
+    if factor.patches is None:
+        return factor.signals
+    rows = jnp.einsum("ntp,kntq->knpq", factor.patches, factor.signals)
+    return rows.reshape(*rows.shape[:2], -1)
+
+
+def _tables_are_cheaper(left: Factor, right: Factor, pairs: int) -> bool:
+    assert left.patches is not None
+    assert right.patches is not None
+    n, positions, p = left.patches.shape
+    m = len(right.patches)
+    (k1, *_, q), k2 = left.signals.shape, len(right.signals)
+    tables = n * m * positions**2 * (p + pairs * q)
+    explicit = p * q * (pairs * n * m + positions * (k1 * n + k2 * m))
+    return tables < explicit
+
+
+def _traced(left: Factor, right: Factor) -> Array:
+    """Return inner products of gradients (n, m), summed over scores."""
+    if left.patches is not None and right.patches is not None:
+        if left.patches.shape[1] == 1:
+            aligned = jnp.einsum("kntq,kmsq->nm", left.signals, right.signals)
+            return aligned * (left.patches[:, 0] @ right.patches[:, 0].T)
+        if _tables_are_cheaper(left, right, len(left.signals)):
+            similar = jnp.einsum("ntp,msp->ntms", left.patches, right.patches)
+            return (similar * jnp.einsum("kntq,kmsq->ntms", left.signals, right.signals)).sum(axis=(1, 3))
+    return jnp.einsum("kna,kma->nm", _explicit(left), _explicit(right))
+
+
+def _paired(left: Factor, right: Factor) -> Array:
+    """Return inner products (n, m, k) of one gradient of each sample on the left with k of each on the right."""
+    if left.patches is not None and right.patches is not None:
+        if left.patches.shape[1] == 1:
+            similar = left.patches[:, 0] @ right.patches[:, 0].T
+            return similar[:, :, None] * jnp.einsum("nq,kmq->nmk", left.signals[0, :, 0], right.signals[:, :, 0])
+        if _tables_are_cheaper(left, right, len(right.signals)):
+            similar = jnp.einsum("ntp,msp->ntms", left.patches, right.patches)
+            aligned = jnp.einsum("ntq,kmsq->kntms", left.signals[0], right.signals)
+            return jnp.einsum("ntms,kntms->nmk", similar, aligned)
+    return jnp.einsum("na,kma->nmk", _explicit(left)[0], _explicit(right))
+
+
+def _power_of_two(n: int) -> int:
+    return 1 << max(0, n - 1).bit_length()
+
+
+def _slices(total: int, size: int) -> Iterator[slice]:
+    for start in range(0, total, size):
+        yield slice(start, min(start + size, total))
+
+
+def _padded(x: FloatArray, size: int) -> FloatArray:
+    """Repeat the first row until there are `size`, so that one compiled function serves all lengths."""
+    return x if len(x) == size else np.concatenate([x, np.broadcast_to(x[:1], (size - len(x), *x.shape[1:]))])
