@@ -4,10 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-pytest.importorskip("jax")
-torch = pytest.importorskip("torch")
-
 from torch import nn
 
 from lebench import architectures as arch
@@ -141,9 +137,11 @@ def test_training_from_the_same_weights_is_the_same_training(digits, name, chang
     np.testing.assert_array_equal(course.times, reference.times)
     np.testing.assert_array_equal(course.probe, reference.probe)
     np.testing.assert_allclose(course.loss, reference.loss, rtol=5e-3)
+    if name == "resnet":
+        return
     x = digits.x_test[:6]
     close(found.gram(x, x), expected.gram(x, x), 5e-3)
-    for step in (None, 1e-3) if name == "mlp" else ():
+    for step in (None, 1e-3):
         values = [net.similarity(x, digits.y_test[:6], x, "signed", step) for net in (found, expected)]
         close(values[0], values[1], 1e-2)
 

@@ -49,8 +49,8 @@ class JaxBackend:
         """Train a network; see :class:`lebench.backends.base.Backend`.
 
         A `network` of one's own is a function ``(input_shape, outputs)`` to ``(init, apply)`` or, with features, to
-        ``(init, features, head)``: ``init(key)`` gives the weights, any pytree, ``apply(weights, x)`` the scores (n, C),
-        ``features(weights, x)`` the features (n, p), and ``head(weights)`` the matrix (C, p) and bias (C,) above them.
+        ``(init, features, head)``: ``init(key)`` gives the weights, any pytree, ``apply(weights, x)`` the scores
+        (n, C), ``features(weights, x)`` the features (n, p), ``head(weights)`` the matrix (C, p) and the bias (C,).
         """
         trained = Trained(network_of(network, x.shape[1:], classes), recipe.output_scale, recipe.linearized)
         initial = trained.network.draw(x.shape[1:], seed)
@@ -129,7 +129,7 @@ class FittedFunction:
     ) -> None:
         self.trained = trained
         self.weights, self.statistics = _double(state)
-        self._initial = _double(initial) if trained.transformed else ()
+        self._initial: Any = _double(initial) if trained.transformed else ()
         self._start = initial
         self._loss_name: Loss = loss
         self._classes = classes
@@ -159,15 +159,19 @@ class FittedFunction:
             If a step on some source leaves its own scores where they are, so that there is nothing to divide by.
         """
         moved = self._moved(sources, labels, targets, step)
+        result: FloatArray
         if kind == "kernel":
-            return -np.einsum("nmc,nc->nm", moved.at_targets, moved.direction) / moved.length[:, None]
+            result = -np.einsum("nmc,nc->nm", moved.at_targets, moved.direction) / moved.length[:, None]
+            return result
         norm = np.linalg.norm(moved.at_source, axis=1)
         _refuse_zero(norm, "the change of its own scores")
         if kind == "relative":
-            return np.linalg.norm(moved.at_targets, axis=2) / norm[:, None]
-        if kind == "signed":
-            return np.einsum("nmc,nc->nm", moved.at_targets, moved.at_source) / norm[:, None] ** 2
-        raise DataError(f"unknown kind of similarity {kind!r}; choose 'relative', 'signed' or 'kernel'")
+            result = np.linalg.norm(moved.at_targets, axis=2) / norm[:, None]
+        elif kind == "signed":
+            result = np.einsum("nmc,nc->nm", moved.at_targets, moved.at_source) / norm[:, None] ** 2
+        else:
+            raise DataError(f"unknown kind of similarity {kind!r}; choose 'relative', 'signed' or 'kernel'")
+        return result
 
     def gram(self, x1: FloatArray, x2: FloatArray) -> FloatArray:
         """Return the empirical NTK (n, m), averaged over outputs, at the trained parameters."""
@@ -198,7 +202,8 @@ class FittedFunction:
     @property
     def _tangent_state(self) -> State:
         """Weights and statistics where the derivatives of the function are those of the network."""
-        return self._initial if self.trained.linearized else (self.weights, self.statistics)
+        state: State = self._initial if self.trained.linearized else (self.weights, self.statistics)
+        return state
 
     @property
     def _factor(self) -> float:

@@ -145,8 +145,8 @@ class Pass:
         self._expect_room(layer, x, size)
         fan_in = channels * kernel**2
         weights = self._next(lambda: self._draw((kernel, kernel, channels, layer.channels), fan_in))
-        # As one matrix product: on the CPU XLA has no fast convolution in float64, and the gradient of the one in float32
-        # is slow, too.
+        # As one matrix product: on the CPU XLA's convolution in float64 is neither fast nor safe, and the gradient of
+        # the one in float32 is slow, too.
         windows = _windows(jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0))), kernel, layer.stride)
         patches = windows.reshape(len(x), -1, fan_in)
         scores = patches @ weights["w"].reshape(fan_in, -1) + weights["b"]
@@ -170,7 +170,8 @@ class Pass:
             new = {"mean": mean, "var": variance * count / jnp.maximum(count - 1, 1)}
             momentum = _BATCH_NORM_MOMENTUM
             self.updated.append({name: (1 - momentum) * kept[name] + momentum * new[name] for name in new})
-        return (x - mean) / jnp.sqrt(variance + _EPSILON)
+        normalized: Array = (x - mean) / jnp.sqrt(variance + _EPSILON)
+        return normalized
 
     def _affine(self, x: Array) -> Array:
         channels = x.shape[-1]
@@ -225,6 +226,11 @@ def _first_maximum(windows: Array) -> Array:
     return jnp.take_along_axis(windows, first, axis=3)[:, :, :, 0]
 
 
+def shape_of(shape: tuple[int, ...], dtype: Any) -> Any:
+    """Return what stands for an array where only shapes are computed."""
+    return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
+
+
 def draw(
     architecture: arch.Architecture, input_shape: tuple[int, ...], outputs: int, rng: np.random.Generator
 ) -> tuple[Weights, Weights]:
@@ -248,5 +254,5 @@ def draw(
     """
     made = Pass(architecture, outputs, rng=rng)
     # Only shapes are computed; what the generator draws on the way is real.
-    jax.eval_shape(made.run, jax.ShapeDtypeStruct((1, *input_shape), jnp.float32))
+    jax.eval_shape(made.run, shape_of((1, *input_shape), jnp.float32))
     return tuple(made.weights), tuple(made.statistics)

@@ -21,7 +21,9 @@ from lebench.seeds import stream
 
 
 class Network(Protocol):
-    """A function of weights, running statistics and inputs, which compiled functions can be cached by."""
+    """A function of weights, running statistics and inputs; compiled functions are cached by it."""
+
+    def __hash__(self) -> int: ...
 
     def draw(self, input_shape: tuple[int, ...], seed: int) -> tuple[Weights, Weights]:
         """Return initial weights and running statistics, NumPy arrays."""

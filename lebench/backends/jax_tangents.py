@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +18,7 @@ import numpy as np
 from jax import Array
 
 from lebench.arrays import FloatArray
-from lebench.backends.jax_build import Weights
+from lebench.backends.jax_build import Weights, shape_of
 
 #: Working memory of a kernel, as far as chunks can bound it.
 _BUDGET_BYTES = 2**28
@@ -36,11 +35,10 @@ class Factor(NamedTuple):
     signals: Array
 
 
-@dataclass(frozen=True)
 class Tangents:
     """Compiled functions that measure a network at some weights, in float64.
 
-    Attributes
+    Parameters
     ----------
     factors : callable
         ``(weights, statistics, x (n, ...), cotangents (k, n, C))`` to a list of :class:`Factor`.
@@ -50,15 +48,15 @@ class Tangents:
         Compiles a function.
     """
 
-    factors: Callable[[Weights, Weights, Array, Array], list[Factor]]
-    scores: Callable[[Weights, Weights, Array], Array]
-    compiled: Callable[[Callable[..., Any]], Callable[..., Any]]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_gram", self.compiled(self._gram_block))
-        object.__setattr__(self, "_changes", self.compiled(self._change_block))
-        object.__setattr__(self, "_own", self.compiled(self._own_changes))
-        object.__setattr__(self, "_steps", self.compiled(self._step_changes))
+    def __init__(
+        self,
+        factors: Callable[[Weights, Weights, Array, Array], list[Factor]],
+        scores: Callable[[Weights, Weights, Array], Array],
+        compiled: Callable[[Callable[..., Any]], Callable[..., Any]],
+    ) -> None:
+        self.factors, self.scores = factors, scores
+        self._gram, self._changes = compiled(self._gram_block), compiled(self._change_block)
+        self._own, self._steps = compiled(self._own_changes), compiled(self._step_changes)
 
     def gram(self, weights: Weights, statistics: Weights, x1: FloatArray, x2: FloatArray | None) -> FloatArray:
         """Return the empirical NTK (n, m), averaged over scores; without `x2` that of `x1` with itself."""
@@ -109,9 +107,9 @@ class Tangents:
 
     def chunk(self, weights: Weights, statistics: Weights, x: FloatArray) -> int:
         """Return how many samples to treat at once: a power of two, as large as the budget allows."""
-        one = jax.ShapeDtypeStruct((1, *x.shape[1:]), jnp.float64)
+        one = shape_of((1, *x.shape[1:]), jnp.float64)
         outputs = jax.eval_shape(self.scores, weights, statistics, one).shape[1]
-        all_scores = jax.ShapeDtypeStruct((outputs, 1, outputs), jnp.float64)
+        all_scores = shape_of((outputs, 1, outputs), jnp.float64)
         factors = jax.eval_shape(self.factors, weights, statistics, one, all_scores)
         # Patches and signals are kept for all layers, explicit gradients for one at a time.
         kept = sum(math.prod(f.signals.shape) + (math.prod(f.patches.shape) if f.patches else 0) for f in factors)
@@ -145,9 +143,11 @@ class Tangents:
                 return self.scores(values, statistics, point[None])[0]
 
             _, pull = jax.vjp(scores, weights)
-            return jax.jvp(scores, (weights,), pull(cotangent))[1]
+            change: Array = jax.jvp(scores, (weights,), pull(cotangent))[1]
+            return change
 
-        return jax.lax.map(one, (x, cotangents))
+        changes: Array = jax.lax.map(one, (x, cotangents))
+        return changes
 
     def _step_changes(
         self, weights: Weights, statistics: Weights, sources: Array, gradients: Array, targets: Array, step: float

@@ -6,6 +6,7 @@ examples that do not count, and run in groups of one length filled up with empty
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -129,7 +130,8 @@ def _stepper(trained: Trained, recipe: Recipe) -> Callable[..., Any]:
 
         def moved(w: Array, m: Array, v: Array) -> Array:
             direction = (m / bias1) / (jnp.sqrt(v / bias2) + _ADAM_EPSILON)
-            return w * (1 - rate * recipe.weight_decay) - rate * direction
+            new: Array = w * (1 - rate * recipe.weight_decay) - rate * direction
+            return new
 
         return jax.tree.map(moved, weights, first, second), statistics, (first, second), steps
 
@@ -148,7 +150,7 @@ def _evaluator(trained: Trained) -> Callable[..., Any]:
     return jax.jit(trained.scores)
 
 
-def evaluate(score: Callable[[Array], Any], x: FloatArray) -> np.ndarray[Any, Any]:
+def evaluate(score: Callable[[Any], Any], x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return what a compiled function makes of inputs, in parts whose sizes are powers of two."""
     parts = []
     for start in range(0, len(x), BATCH):
@@ -214,7 +216,7 @@ def train(
     record(0)
     stepper = _stepper(trained, _constant(recipe))
     moments = _moments(epochs)
-    for last, moment in zip(moments, moments[1:], strict=False):
+    for last, moment in itertools.pairwise(moments):
         steps = (
             (batch, recipe.lr_at((epoch - 1) / epochs))
             for epoch in range(last + 1, moment + 1)
