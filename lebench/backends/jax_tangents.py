@@ -22,7 +22,7 @@ from lebench.backends.jax_build import Weights, shape_of
 
 #: Working memory of a kernel, as far as chunks can bound it.
 _BUDGET_BYTES = 2**28
-_LARGEST_CHUNK = 256
+_LARGEST_CHUNK = 1024
 
 
 class Factor(NamedTuple):
@@ -55,7 +55,8 @@ class Tangents:
         compiled: Callable[[Callable[..., Any]], Callable[..., Any]],
     ) -> None:
         self.factors, self.scores = factors, scores
-        self._gram, self._changes = compiled(self._gram_block), compiled(self._change_block)
+        self._all_factors, self._gram = compiled(self._all), compiled(_gram_block)
+        self._changes = compiled(self._change_block)
         self._own, self._steps = compiled(self._own_changes), compiled(self._step_changes)
 
     def gram(self, weights: Weights, statistics: Weights, x1: FloatArray, x2: FloatArray | None) -> FloatArray:
@@ -64,12 +65,16 @@ class Tangents:
         second = x1 if x2 is None else x2
         result = np.empty((len(x1), len(second)))
         for rows in _slices(len(x1), size):
+            # Once for a whole row of blocks.
+            left = self._all_factors(weights, statistics, _padded(x1[rows], size))
             for columns in _slices(len(second), size):
                 if x2 is None and columns.start < rows.start:
                     result[rows, columns] = result[columns, rows].T
                     continue
-                block = self._gram(weights, statistics, _padded(x1[rows], size), _padded(second[columns], size))
-                result[rows, columns] = np.asarray(block)[: rows.stop - rows.start, : columns.stop - columns.start]
+                same = x2 is None and columns == rows
+                right = left if same else self._all_factors(weights, statistics, _padded(second[columns], size))
+                block = np.asarray(self._gram(left, right))
+                result[rows, columns] = block[: rows.stop - rows.start, : columns.stop - columns.start]
         return result
 
     def first_order(
@@ -113,7 +118,11 @@ class Tangents:
         factors = jax.eval_shape(self.factors, weights, statistics, one, all_scores)
         # Patches and signals are kept for all layers, explicit gradients for one at a time.
         kept = sum(math.prod(f.signals.shape) + (math.prod(f.patches.shape) if f.patches else 0) for f in factors)
-        explicit = max(outputs * f.patches.shape[-1] * f.signals.shape[-1] if f.patches else 0 for f in factors)
+        # Where there is one position, they are never formed.
+        explicit = max(
+            outputs * f.patches.shape[-1] * f.signals.shape[-1] if f.patches and f.patches.shape[1] > 1 else 0
+            for f in factors
+        )
         size = _BUDGET_BYTES // (8 * 2 * (2 * kept + explicit))
         largest = min(_LARGEST_CHUNK, _power_of_two(len(x)))
         return largest if size >= largest else max(1, _power_of_two(size + 1) // 2)
@@ -122,11 +131,6 @@ class Tangents:
         outputs = jax.eval_shape(self.scores, weights, statistics, x).shape[1]
         unit = jnp.broadcast_to(jnp.eye(outputs)[:, None], (outputs, len(x), outputs))
         return self.factors(weights, statistics, x, unit)
-
-    def _gram_block(self, weights: Weights, statistics: Weights, x1: Array, x2: Array) -> Array:
-        left, right = self._all(weights, statistics, x1), self._all(weights, statistics, x2)
-        total = sum(_traced(one, other) for one, other in zip(left, right, strict=True))
-        return jnp.asarray(total) / left[0].signals.shape[0]
 
     def _change_block(
         self, weights: Weights, statistics: Weights, sources: Array, cotangents: Array, targets: Array
@@ -165,6 +169,11 @@ class Tangents:
         return at_targets, at_sources
 
 
+def _gram_block(left: list[Factor], right: list[Factor]) -> Array:
+    total = sum(_traced(one, other) for one, other in zip(left, right, strict=True))
+    return jnp.asarray(total) / left[0].signals.shape[0]
+
+
 def _explicit(factor: Factor) -> Array:
     """Return gradients (k, n, weights)."""
     if factor.patches is None:
@@ -188,12 +197,17 @@ def _traced(left: Factor, right: Factor) -> Array:
     """Return inner products of gradients (n, m), summed over scores."""
     if left.patches is not None and right.patches is not None:
         if left.patches.shape[1] == 1:
-            aligned = jnp.einsum("kntq,kmsq->nm", left.signals, right.signals)
+            aligned = _rows(left.signals) @ _rows(right.signals).T
             return aligned * (left.patches[:, 0] @ right.patches[:, 0].T)
         if _tables_are_cheaper(left, right, len(left.signals)):
             similar = jnp.einsum("ntp,msp->ntms", left.patches, right.patches)
             return (similar * jnp.einsum("kntq,kmsq->ntms", left.signals, right.signals)).sum(axis=(1, 3))
-    return jnp.einsum("kna,kma->nm", _explicit(left), _explicit(right))
+    return _rows(_explicit(left)) @ _rows(_explicit(right)).T
+
+
+def _rows(values: Array) -> Array:
+    """Return (k, n, ...) as one row for each sample: XLA makes one fast product of what it would else batch over k."""
+    return jnp.moveaxis(values, 0, 1).reshape(values.shape[1], -1)
 
 
 def _paired(left: Factor, right: Factor) -> Array:
