@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lebench.metrics.alignment import *  # noqa: F403
+    from lebench.metrics.capacity import *  # noqa: F403
+    from lebench.metrics.capacity_bounds import *  # noqa: F403
     from lebench.metrics.clustering import *  # noqa: F403
     from lebench.metrics.comparison import *  # noqa: F403
     from lebench.metrics.elasticity import *  # noqa: F403
@@ -38,6 +40,18 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "laziness",
         "two_layer_hessian_norm",
     ),
+    "capacity": (
+        "capacity_frobenius",
+        "capacity_l1_max",
+        "capacity_parameters",
+        "capacity_spectral_frobenius",
+        "capacity_spectral_l1",
+        "capacity_unit",
+        "two_layer_measures",
+        "unit_capacity",
+        "unit_impact",
+    ),
+    "capacity_bounds": ("effective_capacities", "two_layer_bound", "unit_bound", "unit_bound_norms"),
     "clustering": (
         "KernelClustering",
         "adjusted_rand_index",

@@ -76,7 +76,8 @@ class Metric:
         ``"1"`` for dimensionless, ``"nats"``, ...
     invariant_to : tuple of str
         Transformations of the data that leave the value unchanged: ``"rotation"``, ``"scale"``,
-        ``"permutation"``, ``"translation"``.
+        ``"permutation"``, ``"translation"``; ``"monotone"`` maps; ``"rescaling"`` of the layers of a
+        ReLU network that leaves its function unchanged.
     known_answers : tuple of KnownAnswer
         At least one.
     function : callable

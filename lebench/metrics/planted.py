@@ -147,3 +147,20 @@ def two_on_a_line() -> dict[str, Any]:
 def two_astray() -> dict[str, Any]:
     """Return two classes at 0 and 10, each with one of its four points at the other's place."""
     return {"features": np.array([[0.0], [0], [0], [10], [10], [10], [10], [0]]), "labels": np.repeat([0, 1], 4)}
+
+
+def two_layer_identities(*names: str) -> dict[str, Any]:
+    """Two-layer network U0 = I, U = 1.5 I, V = I, V0 = 0 on inputs X = I in two dimensions, margin 1: what is named."""
+    eye = np.eye(2)
+    return _chosen(names, 1.5 * eye, eye, eye, 0 * eye, eye, 1.0)
+
+
+def two_layer_one_unit(*names: str) -> dict[str, Any]:
+    """One unit that moved from 1 to 2, two outputs with weights 3 and 4, one input 2, margin 2: what is named."""
+    output = np.array([[3.0], [4.0]])
+    return _chosen(names, np.array([[2.0]]), np.array([[1.0]]), output, 0 * output, np.array([[2.0]]), 2.0)
+
+
+def _chosen(names: tuple[str, ...], *values: Any) -> dict[str, Any]:
+    every = dict(zip(("hidden", "hidden_init", "output", "output_init", "inputs", "gamma"), values, strict=True))
+    return {name: every[name] for name in names}
