@@ -10,6 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lebench.kernels.infinite_width import infinite_width_diagonal, infinite_width_kernel
+    from lebench.kernels.label_aware import (
+        LABEL_RATIOS,
+        KernelAverage,
+        LabelAgreement,
+        LabelAwareRegression,
+        kernel_average,
+        label_aware_regression,
+    )
+    from lebench.kernels.pair_regression import PairFeatures, PairRegression, pair_features
     from lebench.kernels.regression import (
         RIDGES,
         GradientFlow,
@@ -22,6 +31,15 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "infinite_width": ("infinite_width_diagonal", "infinite_width_kernel"),
+    "label_aware": (
+        "LABEL_RATIOS",
+        "KernelAverage",
+        "LabelAgreement",
+        "LabelAwareRegression",
+        "kernel_average",
+        "label_aware_regression",
+    ),
+    "pair_regression": ("PairFeatures", "PairRegression", "pair_features"),
     "regression": (
         "RIDGES",
         "GradientFlow",
@@ -35,14 +53,23 @@ _MODULES = {
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "LABEL_RATIOS",
     "RIDGES",
     "GradientFlow",
+    "KernelAverage",
+    "LabelAgreement",
+    "LabelAwareRegression",
+    "PairFeatures",
+    "PairRegression",
     "RidgeRegression",
     "Solution",
     "gradient_flow",
     "infinite_width_diagonal",
     "infinite_width_kernel",
+    "kernel_average",
+    "label_aware_regression",
     "one_hot_targets",
+    "pair_features",
     "ridge_regression",
     "solve_spd",
 ]
