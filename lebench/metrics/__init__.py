@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lebench.metrics.capacity_bounds import *  # noqa: F403
     from lebench.metrics.clustering import *  # noqa: F403
     from lebench.metrics.comparison import *  # noqa: F403
+    from lebench.metrics.dynamics import *  # noqa: F403
     from lebench.metrics.elasticity import *  # noqa: F403
     from lebench.metrics.generalization import *  # noqa: F403
     from lebench.metrics.generalized_collapse import *  # noqa: F403
@@ -65,6 +66,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "spread",
     ),
     "comparison": ("difference_to_kernel", "gap_closed", "prediction_disagreement"),
+    "dynamics": ("imitation_error", "le_alpha_beta_gap", "separation", "tail_index"),
     "neural_collapse": (
         "class_means",
         "collapse",

@@ -1,0 +1,59 @@
+"""Models of how training moves features: locally elastic differential equations.
+
+Names are imported on first use, so that importing this package imports neither NumPy nor SciPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lebench.dynamics.estimators import Impacts, differentiate, estimate_difference, estimate_impacts
+    from lebench.dynamics.label_noise import noise_transition, noisy_loss
+    from lebench.dynamics.le_sde import (
+        class_coordinates,
+        class_directions,
+        log_gains,
+        power_law_impact,
+        sample_le_sde,
+        separation_rate,
+        solve_le_ode,
+    )
+
+_MODULES = {
+    "estimators": ("Impacts", "differentiate", "estimate_difference", "estimate_impacts"),
+    "label_noise": ("noise_transition", "noisy_loss"),
+    "le_sde": (
+        "class_coordinates",
+        "class_directions",
+        "log_gains",
+        "power_law_impact",
+        "sample_le_sde",
+        "separation_rate",
+        "solve_le_ode",
+    ),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "Impacts",
+    "class_coordinates",
+    "class_directions",
+    "differentiate",
+    "estimate_difference",
+    "estimate_impacts",
+    "log_gains",
+    "noise_transition",
+    "noisy_loss",
+    "power_law_impact",
+    "sample_le_sde",
+    "separation_rate",
+    "solve_le_ode",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"lebench.dynamics.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
