@@ -109,6 +109,8 @@ def _converter(library: str, dtype: str) -> tuple[Callable[[Any], Any], Abstract
         context = importlib.import_module("jax").enable_x64(dtype == "float64")
 
     def convert(value: Any) -> Any:
+        if isinstance(value, list):
+            return [convert(entry) for entry in value]
         if not isinstance(value, np.ndarray):
             return value
         array = value.astype(dtype) if value.dtype.kind == "f" else value

@@ -9,6 +9,7 @@ An empty list means that nothing was found:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import is_dataclass, replace
 from typing import Any
@@ -77,16 +78,22 @@ def check_metric(metric: str | Metric | Callable[..., Any]) -> list[str]:
 def _repeated(metric: Metric, make: Callable[[], Any], about: str) -> list[str]:
     """Return whether a metric gives a Python float, twice the same, and leaves its inputs alone."""
     inputs = make()
-    before = {name: np.array(value) for name, value in inputs.items() if isinstance(value, np.ndarray)}
+    before = copy.deepcopy(dict(inputs))
     first, second = metric(**inputs), metric(**inputs)
     complaints = []
     if type(first) is not float:
         complaints.append(f"{about}: returns {type(first).__name__}, a Python float is needed")
     if first != second:
         complaints.append(f"{about}: {first} the first time, {second} the second; seed what is random")
-    if any(not np.array_equal(before[name], inputs[name]) for name in before):
+    if any(not _equal(before[name], inputs[name]) for name in before):
         complaints.append(f"{about}: the metric changes its inputs")
     return complaints
+
+
+def _equal(before: Any, after: Any) -> bool:
+    if isinstance(before, list):
+        return len(before) == len(after) and all(map(_equal, before, after))
+    return np.array_equal(before, after) if isinstance(before, np.ndarray) else True
 
 
 def check_model(model: Any, split: Split | None = None, seed: int = 0) -> list[str]:

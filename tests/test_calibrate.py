@@ -53,6 +53,16 @@ def test_the_metric_gets_arrays_of_the_library_and_dtype(library, dtype):
     assert str(seen[0].dtype).removeprefix("torch.") == dtype
 
 
+@pytest.mark.parametrize("library", INSTALLED)
+def test_the_arrays_of_a_list_are_of_the_library_and_dtype(library):
+    seen = []
+    metric, _ = wrong(lambda x: seen.extend(x) or float(x[1][0]))
+    answer = KnownAnswer("two points", lambda: {"x": [np.array([2.0]), np.array([3.0])]}, 3.0, "by construction")
+    assert check(metric, answer, library, "float32")["ok"]
+    assert [type(array).__module__.split(".")[0][:3] for array in seen] == [library[:3]] * 2
+    assert {str(array.dtype).removeprefix("torch.") for array in seen} == {"float32"}
+
+
 def test_a_wrong_metric_is_out():
     metric, answer = wrong(lambda x: float(x[0]) + 1e-6)
     result = check(metric, answer)

@@ -47,6 +47,14 @@ def test_metrics(change, complaint):
     assert any(complaint in text for text in complaints), complaints
 
 
+def test_a_metric_of_a_list_of_arrays_must_leave_it_alone():
+    answer = KnownAnswer("two", lambda: {"x": [np.array([2.0])]}, 2.0, "by construction")
+    listed = replace(GOOD, known_answers=(answer,), function=lambda x: float(x[0][0]))
+    assert check_metric(listed) == []
+    complaints = check_metric(replace(listed, function=lambda x: changing(x[0])))
+    assert any("changes its inputs" in text for text in complaints), complaints
+
+
 def test_a_function_that_is_no_metric():
     def nothing():
         pass

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from lebench.metrics.elasticity import *  # noqa: F403
     from lebench.metrics.generalization import *  # noqa: F403
     from lebench.metrics.generalized_collapse import *  # noqa: F403
+    from lebench.metrics.layer_norms import *  # noqa: F403
     from lebench.metrics.nc1_nc2 import *  # noqa: F403
     from lebench.metrics.nc3_nc4 import *  # noqa: F403
     from lebench.metrics.neural_collapse import *  # noqa: F403
+    from lebench.metrics.path_norms import *  # noqa: F403
     from lebench.metrics.removal import *  # noqa: F403
     from lebench.metrics.sensitivity import *  # noqa: F403
     from lebench.metrics.stability import *  # noqa: F403
@@ -103,6 +105,15 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "one_vs_rest_distances",
         "unc3",
     ),
+    "layer_norms": (
+        "distance_from_initialization",
+        "fold_batch_norm",
+        "group_norm_product",
+        "layer_bounds",
+        "schatten_product",
+        "spectral_complexity",
+        "spectral_distance",
+    ),
     "nc1_nc2": (
         "cdnv",
         "nc1_pinv_over_C",
@@ -121,6 +132,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "nc4",
         "ncc_accuracy",
     ),
+    "path_norms": ("path_norm",),
     "removal": (
         "LeaveOneOut",
         "Retrained",

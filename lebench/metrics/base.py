@@ -34,8 +34,8 @@ class KnownAnswer:
     name : str
         What is planted: ``"simplex frame, isotropic noise"``.
     inputs : callable
-        Without arguments; returns the keyword arguments of the metric as NumPy arrays (float64, int64)
-        and plain values. Deterministic.
+        Without arguments; returns the keyword arguments of the metric as NumPy arrays (float64, int64),
+        lists of them and plain values. Deterministic.
     expected : float
         The answer.
     source : str
