@@ -9,6 +9,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lebench.kernels.hierarchy import (
+        HierarchyCorrection,
+        fourth_order,
+        hierarchy_weights,
+        orthant_moments,
+        orthant_root,
+        two_layer_diagonal,
+        two_layer_kernel,
+    )
     from lebench.kernels.infinite_width import infinite_width_diagonal, infinite_width_kernel
     from lebench.kernels.label_aware import (
         LABEL_RATIOS,
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
         LabelAwareRegression,
         kernel_average,
         label_aware_regression,
+        restricted_regression,
     )
     from lebench.kernels.pair_regression import PairFeatures, PairRegression, pair_features
     from lebench.kernels.regression import (
@@ -30,6 +40,15 @@ if TYPE_CHECKING:
     from lebench.kernels.solvers import Solution, solve_spd
 
 _MODULES = {
+    "hierarchy": (
+        "HierarchyCorrection",
+        "fourth_order",
+        "hierarchy_weights",
+        "orthant_moments",
+        "orthant_root",
+        "two_layer_diagonal",
+        "two_layer_kernel",
+    ),
     "infinite_width": ("infinite_width_diagonal", "infinite_width_kernel"),
     "label_aware": (
         "LABEL_RATIOS",
@@ -38,6 +57,7 @@ _MODULES = {
         "LabelAwareRegression",
         "kernel_average",
         "label_aware_regression",
+        "restricted_regression",
     ),
     "pair_regression": ("PairFeatures", "PairRegression", "pair_features"),
     "regression": (
@@ -56,6 +76,7 @@ __all__ = [
     "LABEL_RATIOS",
     "RIDGES",
     "GradientFlow",
+    "HierarchyCorrection",
     "KernelAverage",
     "LabelAgreement",
     "LabelAwareRegression",
@@ -63,15 +84,22 @@ __all__ = [
     "PairRegression",
     "RidgeRegression",
     "Solution",
+    "fourth_order",
     "gradient_flow",
+    "hierarchy_weights",
     "infinite_width_diagonal",
     "infinite_width_kernel",
     "kernel_average",
     "label_aware_regression",
     "one_hot_targets",
+    "orthant_moments",
+    "orthant_root",
     "pair_features",
+    "restricted_regression",
     "ridge_regression",
     "solve_spd",
+    "two_layer_diagonal",
+    "two_layer_kernel",
 ]
 
 

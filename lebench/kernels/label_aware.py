@@ -361,7 +361,7 @@ def label_aware_regression(
     if size == 0:
         raise DataError("the estimated label agreement is zero everywhere: it cannot be scaled to the kernel")
     scales = grid * (float(np.abs(kernel).mean()) / size)
-    fits = [_restricted(kernel + scale * agreement, targets) for scale in scales]
+    fits = [restricted_regression(kernel + scale * agreement, targets) for scale in scales]
     losses = np.array([np.inf if fit is None else fit.leave_one_out.min() for fit, _ in fits])
     smallest = np.array([value for _, value in fits])
     order = np.lexsort((grid, losses))
@@ -377,19 +377,30 @@ def label_aware_regression(
     )
 
 
-def _restricted(matrix: FloatArray, targets: FloatArray) -> tuple[RidgeRegression | None, float]:
-    """Return the regression over the ridges that are admitted, if there are any, and the smallest eigenvalue."""
+def restricted_regression(kernel: FloatArray, targets: FloatArray) -> tuple[RidgeRegression | None, float]:
+    """Return ridge regression with a kernel that may be indefinite, and its smallest eigenvalue.
+
+    The ridge is chosen by leave-one-out among those of the grid that are at least -2 times the smallest eigenvalue, see
+    :func:`label_aware_regression`; None if there are none. The smallest eigenvalue is that of the kernel itself.
+
+    Parameters
+    ----------
+    kernel : ndarray of shape (n, n)
+        Of the training points, symmetric.
+    targets : ndarray of shape (n, C)
+        See :func:`~lebench.kernels.regression.one_hot_targets`.
+    """
     from scipy.linalg import eigvalsh
 
-    smallest = float(eigvalsh(matrix, subset_by_index=[0, 0])[0])
-    mean = float(np.trace(matrix)) / len(matrix)
+    smallest = float(eigvalsh(kernel, subset_by_index=[0, 0])[0])
+    mean = float(np.trace(kernel)) / len(kernel)
     shift = max(0.0, -smallest)
     ridges = RIDGES * mean
     admitted = ridges[ridges >= 2 * shift]
     if mean <= 0 or not admitted.size:
         return None, smallest
     # H + lambda Z + shift is positive semidefinite, and with ridge - shift it is the regression that is asked for.
-    fit = ridge_regression(matrix + shift * np.eye(len(matrix)), targets, (admitted - shift) / (mean + shift))
+    fit = ridge_regression(kernel + shift * np.eye(len(kernel)), targets, (admitted - shift) / (mean + shift))
     index = int(np.argmin(fit.leave_one_out))
     exact = RIDGES[ridges >= 2 * shift][index]
     return (

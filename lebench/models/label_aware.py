@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from lebench import registry
 from lebench.architectures import Architecture
 from lebench.arrays import FloatArray, IntArray
 from lebench.data.base import Split
-from lebench.errors import ParameterError
-from lebench.kernels import one_hot_targets
+from lebench.errors import DataError, ParameterError
+from lebench.kernels import RidgeRegression, one_hot_targets
+from lebench.kernels.hierarchy import (
+    HierarchyCorrection,
+    hierarchy_weights,
+    two_layer_diagonal,
+    two_layer_kernel,
+)
 from lebench.kernels.label_aware import (
     LabelAgreement,
     LabelAwareRegression,
     Variant,
     label_aware_regression,
+    restricted_regression,
 )
 from lebench.models.kernel_machine import FittedKernelMachine, Kernel, KernelMachine, flat
 from lebench.models.spec import build_model
@@ -158,3 +166,118 @@ def lantk_hr_cnn(base: str = "ntk-cnn", variant: Variant = "fjlt-v1", permuted: 
         Whether the labels inside the estimate are permuted, a control.
     """
     return _on(base, variant, permuted)
+
+
+@registry.models.register("lantk-nth-mlp", tags=("kernel", "lantk"))
+@dataclass(frozen=True)
+class HierarchyMachine:
+    """Ridge regression with the label-aware kernel of the neural tangent hierarchy of two layers (LANTK-NTH).
+
+    The network has ReLU units and no biases; the inputs get a constant 1 appended. With more than two classes the
+    kernels of one network a class against the rest are averaged. The fourth-order kernel is the almost-everywhere
+    derivative, as published, which leaves out units that switch while their weights move (see
+    :mod:`lebench.kernels.hierarchy`).
+
+    Parameters
+    ----------
+    width : int
+        Hidden units m: the label-aware part is proportional to 1/m. The paper has 40,960, ``mlp`` has 512.
+    ridge : float
+        Added to the kernel that the hierarchy divides by, relative to its mean diagonal; 0 is the published form.
+    draws : int
+        Monte Carlo draws for the fourth-order kernel.
+    permuted : bool
+        Whether the labels are permuted inside the kernel, a control. The targets of the regression stay.
+    """
+
+    width: Annotated[int, Ge(1)] = 512
+    ridge: Annotated[float, Ge(0)] = 0.0
+    draws: Annotated[int, Ge(32), Le(1_000_000)] = 1024
+    permuted: bool = False
+
+    capabilities: ClassVar[frozenset[str]] = KernelMachine.capabilities
+
+    def fit(self, split: Split, seed: int) -> FittedHierarchy:
+        """Weigh the fourth-order kernel by the labels, choose the ridge by leave-one-out, and solve."""
+        targets = one_hot_targets(split.y_train, split.classes)
+        x = _with_one(split.x_train)
+        rng, order = generator(seed, "init").spawn(2)
+        labels = order.permutation(split.y_train) if self.permuted else split.y_train
+        signs = 2.0 * np.eye(split.classes)[labels] - 1.0
+        base = two_layer_kernel(x)
+        weights = hierarchy_weights(base, signs, self.ridge)
+        correction = HierarchyCorrection(x, weights, self.width, self.draws, int(rng.integers(2**63)))
+        added, error = correction.gram(x, x)
+        gram = base + (added + added.T) / 2
+        regression, smallest = restricted_regression(gram, targets)
+        if regression is None:
+            raise DataError(
+                f"the label-aware kernel has eigenvalues down to {smallest:.3g}, below what the largest ridge admits: "
+                "raise the width, or give the hierarchy a ridge"
+            )
+        probe = np.sort(generator(seed, "probe").permutation(len(targets))[:_PROBES])
+        size = float(np.abs(base).mean())
+        found = Hierarchy(smallest, float(np.abs(added).mean()) / size, float(error.mean()) / size)
+        return FittedHierarchy(_HierarchyKernel(correction), split.x_train, gram, targets, regression, probe, found)
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """What the label-aware part of a kernel amounts to on the training points.
+
+    Attributes
+    ----------
+    smallest_eigenvalue : float
+        Of the whole kernel. Negative: it is indefinite.
+    label_ratio : float
+        mean|label-aware part| / mean|H|.
+    standard_error : float
+        Mean standard error of the label-aware part by Monte Carlo, in the same units.
+    """
+
+    smallest_eigenvalue: float
+    label_ratio: float
+    standard_error: float
+
+
+class FittedHierarchy(FittedKernelMachine):
+    """A machine with the kernel of the hierarchy after its training.
+
+    Attributes
+    ----------
+    hierarchy : Hierarchy
+        Size and standard error of the label-aware part, and the smallest eigenvalue.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        x: FloatArray,
+        gram: FloatArray,
+        targets: FloatArray,
+        regression: RidgeRegression,
+        probe: IntArray,
+        hierarchy: Hierarchy,
+    ) -> None:
+        super().__init__(kernel, x, gram, targets, regression, probe)
+        self.hierarchy = hierarchy
+
+
+@dataclass(frozen=True)
+class _HierarchyKernel:
+    correction: HierarchyCorrection
+
+    def gram(self, x1: FloatArray, x2: FloatArray) -> FloatArray:
+        a, b = _with_one(x1), _with_one(x2)
+        same = a.shape == b.shape and np.array_equal(a, b)
+        added = self.correction.gram(a, b)[0]
+        return two_layer_kernel(a, None if same else b) + ((added + added.T) / 2 if same else added)
+
+    def diagonal(self, x: FloatArray) -> FloatArray:
+        a = _with_one(x)
+        return two_layer_diagonal(a) + self.correction.diagonal(a)[0]
+
+
+def _with_one(x: FloatArray) -> FloatArray:
+    rows = flat(x)
+    return np.column_stack([rows, np.ones(len(rows))])

@@ -136,3 +136,40 @@ def test_too_few_points_for_cross_fitting_are_named():
     few = replace(split, x_train=split.x_train[:8], y_train=split.y_train[:8])
     with pytest.raises(LebenchError, match="needs at least 3 folds and 10 different training points, there are 8"):
         fit("lantk-hr-mlp", few)
+
+
+def test_hierarchy_predicts_with_its_kernel_and_reports_its_size_and_error():
+    split = digits()
+    fitted = fit("lantk-nth-mlp", split)
+    gram, ridge = fitted.gram(split.x_train, split.x_train), fitted.regression.ridge
+    cross = fitted.gram(split.x_test[:50], split.x_train)
+    targets = np.eye(10)[split.y_train] - 0.1
+    expected = cross @ np.linalg.solve(gram + ridge * np.eye(100), targets)
+    np.testing.assert_allclose(fitted.predict(split.x_test[:50]), expected, rtol=1e-7, atol=1e-9)
+    x = np.concatenate([split.x_test[:5], split.x_train[:20]])
+    whole = fitted.gram(x, x)
+    np.testing.assert_allclose(whole[5:, 5:], gram[:20, :20], rtol=1e-9)
+    similar = fitted.similarity(x, np.zeros(25, dtype=int), x, kind="signed")
+    np.testing.assert_allclose(similar, whole / np.diagonal(whole)[:, None], rtol=1e-9)
+    found = fitted.hierarchy
+    assert found.smallest_eigenvalue == pytest.approx(np.linalg.eigvalsh(gram)[0], rel=1e-8)
+    assert 0 < found.standard_error < 0.2 * found.label_ratio
+
+
+def test_the_part_of_the_labels_falls_with_the_width_and_hears_the_labels():
+    split = digits()
+    parts = [fit(f"lantk-nth-mlp[width={width},draws=64]", split) for width in (100, 400)]
+    assert parts[0].hierarchy.label_ratio == pytest.approx(4 * parts[1].hierarchy.label_ratio, rel=1e-9)
+    permuted = fit("lantk-nth-mlp[width=100,draws=64,permuted=true]", split)
+    x = split.x_test[:10]
+    assert np.abs(permuted.gram(x, x) - parts[0].gram(x, x)).max() > 1e-4 * np.abs(parts[0].gram(x, x)).max()
+
+
+def test_what_the_hierarchy_cannot_do_is_named():
+    split = digits()
+    twice = replace(split, x_train=np.concatenate([split.x_train] * 2), y_train=np.concatenate([split.y_train] * 2))
+    with pytest.raises(LebenchError, match="remove points that occur twice, or give a ridge"):
+        fit("lantk-nth-mlp", twice)
+    assert fit("lantk-nth-mlp[ridge=0.01,draws=64]", twice).hierarchy.label_ratio > 0
+    with pytest.raises(ParameterError, match="draws=3 is not allowed"):
+        build_model("lantk-nth-mlp[draws=3]")
