@@ -1,4 +1,4 @@
-"""Models of how training moves features: locally elastic differential equations.
+"""Models of how training moves features: locally elastic differential equations, and Neurashed.
 
 Names are imported on first use, so that importing this package imports neither NumPy nor SciPy.
 """
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         separation_rate,
         solve_le_ode,
     )
+    from lebench.dynamics.neurashed import Course, Graph, Rule, draw_batches, train
+    from lebench.dynamics.neurashed_measures import contributions, pattern_information, response
 
 _MODULES = {
     "estimators": ("Impacts", "differentiate", "estimate_difference", "estimate_impacts"),
@@ -33,23 +35,33 @@ _MODULES = {
         "separation_rate",
         "solve_le_ode",
     ),
+    "neurashed": ("Course", "Graph", "Rule", "draw_batches", "train"),
+    "neurashed_measures": ("contributions", "pattern_information", "response"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "Course",
+    "Graph",
     "Impacts",
+    "Rule",
     "class_coordinates",
     "class_directions",
+    "contributions",
     "differentiate",
+    "draw_batches",
     "estimate_difference",
     "estimate_impacts",
     "log_gains",
     "noise_transition",
     "noisy_loss",
+    "pattern_information",
     "power_law_impact",
+    "response",
     "sample_le_sde",
     "separation_rate",
     "solve_le_ode",
+    "train",
 ]
 
 
