@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lebench.metrics.generalization import *  # noqa: F403
     from lebench.metrics.generalized_collapse import *  # noqa: F403
     from lebench.metrics.layer_norms import *  # noqa: F403
+    from lebench.metrics.measure_environments import *  # noqa: F403
+    from lebench.metrics.measure_scores import *  # noqa: F403
     from lebench.metrics.nc1_nc2 import *  # noqa: F403
     from lebench.metrics.nc3_nc4 import *  # noqa: F403
     from lebench.metrics.neural_collapse import *  # noqa: F403
@@ -113,6 +115,14 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "schatten_product",
         "spectral_complexity",
         "spectral_distance",
+    ),
+    "measure_environments": ("Environments", "sign_error", "sign_error_worst", "sign_errors"),
+    "measure_scores": (
+        "conditional_information",
+        "conditional_informations",
+        "granulated_tau",
+        "granulated_taus",
+        "kendall_tau",
     ),
     "nc1_nc2": (
         "cdnv",
