@@ -169,7 +169,8 @@ def separation(features: Any, labels: Any) -> float:
     Raises
     ------
     DataError
-        If the shapes do not fit, there are fewer than two classes, or a class has no points.
+        If the shapes do not fit, there are fewer than two classes, a class has no points, or the programme of a pair
+        could not be solved.
     """
     points = as_floats("features", features, 2)
     y = as_labels("labels", labels, len(points))
@@ -188,6 +189,8 @@ def _separable(first: FloatArray, second: FloatArray) -> bool:
     # Feasible if sides * (points w + b) >= 1.
     system = -sides[:, None] * np.column_stack([points / scale, np.ones(len(points))])
     found = linprog(np.zeros(system.shape[1]), A_ub=system, b_ub=-np.ones(len(points)), bounds=(None, None))
+    if found.status not in (0, 2):
+        raise DataError(f"whether a hyperplane separates two classes could not be decided: {found.message}")
     return bool(found.status == 0)
 
 

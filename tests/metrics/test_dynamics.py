@@ -1,5 +1,7 @@
 """Measures of training dynamics: what they are invariant to, and what they refuse."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,13 @@ def test_more_dimensions_than_points_always_separate_and_equal_points_never():
     assert metrics.separation(np.ones((20, 3)), labels) == 0.0
     with pytest.raises(DataError, match="only one class"):
         metrics.separation(np.ones((3, 2)), np.zeros(3, dtype=int))
+
+
+def test_a_programme_that_is_not_solved_is_no_answer(monkeypatch):
+    unsolved = SimpleNamespace(status=4, message="numerical difficulties")
+    monkeypatch.setattr("lebench.metrics.dynamics.linprog", lambda *_, **__: unsolved)
+    with pytest.raises(DataError, match="could not be decided: numerical difficulties"):
+        metrics.separation(np.eye(4), np.array([0, 0, 1, 1]))
 
 
 def test_imitation_needs_equal_shapes_and_a_movement():
