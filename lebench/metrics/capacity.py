@@ -59,7 +59,9 @@ def read_init(name: str, array: Any, final: FloatArray) -> FloatArray:
 
 def spectral_norm(matrix: FloatArray) -> float:
     """Return the largest singular value of a matrix."""
-    return float(np.linalg.norm(matrix, 2))
+    # The largest eigenvalue of the smaller Gram matrix is as exact as a singular value, and several times as fast.
+    narrow = matrix if len(matrix) < matrix.shape[1] else matrix.T
+    return math.sqrt(max(float(np.linalg.eigvalsh(narrow @ narrow.T)[-1]), 0.0))
 
 
 def frobenius_norm(matrix: FloatArray) -> float:

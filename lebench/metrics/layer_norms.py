@@ -191,6 +191,8 @@ def schatten_product(weights: Sequence[Any], p: float = math.inf) -> float:
         If an array is no layer, is empty or not finite, or `p` is out of range.
     """
     order = _order("p", p)
+    if order == math.inf:
+        return math.prod(spectral_norm(layer) for layer in _matrices(weights))
     values = [np.linalg.svd(layer, compute_uv=False) for layer in _matrices(weights)]
     return float(np.prod([np.linalg.norm(singular, order) for singular in values]))
 

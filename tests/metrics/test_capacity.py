@@ -42,6 +42,14 @@ def test_impact_is_of_outgoing_weights_and_capacity_of_incoming_ones():
     np.testing.assert_array_equal(metrics.unit_capacity(np.array([[3.0, 4.0], [0.0, 1.0]]), np.zeros((2, 2))), [5, 1])
 
 
+@pytest.mark.parametrize("shape", [(40, 7), (7, 40), (1, 5), (5, 1), (6, 6)])
+def test_the_spectral_norm_is_the_largest_singular_value(shape):
+    matrix = np.random.default_rng(0).standard_normal(shape)
+    assert metrics.schatten_product([matrix]) == pytest.approx(np.linalg.norm(matrix, 2), rel=1e-14)
+    assert metrics.schatten_product([1e-9 * matrix]) == pytest.approx(1e-9 * np.linalg.norm(matrix, 2), rel=1e-14)
+    assert metrics.schatten_product([0 * matrix]) == 0
+
+
 @given(seed=st.integers(0, 2**16), h=st.integers(1, 6), d=st.integers(1, 6), c=st.integers(1, 4), m=st.integers(1, 9))
 @settings(max_examples=50, deadline=None)
 def test_the_second_line_is_never_below_the_first(seed, h, d, c, m):
