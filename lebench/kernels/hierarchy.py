@@ -19,8 +19,9 @@ The network is f = m^{-1/2} sum_r a_r relu(<w_r, x>), all parameters standard no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ from lebench.metrics.arrays import as_floats, as_symmetric
 
 #: Numbers that the draws handled together may take.
 _NUMBERS = 8 * 2**20
+#: Numbers that may be kept between calls.
+_KEPT = 16 * 2**20
 #: The draws are divided into so many batches, whose spread gives the standard error.
 _BATCHES = 16
 
@@ -184,7 +187,8 @@ class HierarchyCorrection:
 
     Draws of the weights w of one unit are shared by all quadruples: the same expectation as that over the four Gaussian
     numbers <w, x> of each quadruple, but for each draw the sum over (i, j) is two small matrix products. K4 is never
-    formed; the draws come in chunks of bounded memory, and come again, the same, with every call.
+    formed; the draws come in chunks of bounded memory, and come again, the same, with every call. What they need of the
+    training points is kept between calls if it is small (draws times the square of the rank of x).
 
     Attributes
     ----------
@@ -242,35 +246,53 @@ class HierarchyCorrection:
 
     def _mean(self, of_chunk: Any, shape: tuple[int, ...], points: int) -> tuple[FloatArray, FloatArray]:
         total, squares = np.zeros(shape), np.zeros(shape)
-        rng = np.random.default_rng(self.seed)
-        per_batch = -(-self.draws // _BATCHES)
-        for _ in range(_BATCHES):
+        for batch in self._batches():
             value = np.zeros(shape)
-            for chunk in self._chunks(rng, per_batch, points):
-                value += of_chunk(chunk)
-            value /= per_batch * self.width
+            for chunk in batch:
+                for part in chunk.parts(max(1, _NUMBERS // (points * chunk.vectors.shape[1]))):
+                    value += of_chunk(part)
+            value /= self._per_batch * self.width
             total += value
             squares += value**2
         mean = total / _BATCHES
         variance = np.maximum(squares / _BATCHES - mean**2, 0.0) / (_BATCHES - 1)
         return mean, np.sqrt(variance)
 
-    def _chunks(self, rng: np.random.Generator, draws: int, points: int) -> Iterator[_Chunk]:
-        # In coordinates along the training points: what is summed over (i, j) lives in their span.
-        basis = np.linalg.svd(self.x, full_matrices=False)[2]
-        own = self.x @ basis.T
+    @property
+    def _per_batch(self) -> int:
+        return -(-self.draws // _BATCHES)
+
+    def _batches(self) -> Iterable[Iterable[_Chunk]]:
+        if self._per_batch * _BATCHES * min(self.x.shape) ** 2 <= _KEPT:
+            return self._kept
+        rng = np.random.default_rng(self.seed)
+        return (self._chunks(rng) for _ in range(_BATCHES))
+
+    @cached_property
+    def _kept(self) -> list[list[_Chunk]]:
+        rng = np.random.default_rng(self.seed)
+        return [list(self._chunks(rng)) for _ in range(_BATCHES)]
+
+    @cached_property
+    def _basis(self) -> FloatArray:
+        """Coordinates along the training points: what is summed over (i, j) lives in their span."""
+        basis: FloatArray = np.linalg.svd(self.x, full_matrices=False)[2]
+        return basis
+
+    def _chunks(self, rng: np.random.Generator) -> Iterator[_Chunk]:
+        own = self.x @ self._basis.T
         symmetric = self.weights + self.weights.T
         both = self.weights * (self.x @ self.x.T)
-        size = max(1, _NUMBERS // (max(points, len(own)) * own.shape[1]))
-        for start in range(0, draws, size):
-            w = rng.standard_normal((min(size, draws - start), self.x.shape[1]))
+        size = max(1, _NUMBERS // own.size)
+        for start in range(0, self._per_batch, size):
+            w = rng.standard_normal((min(size, self._per_batch - start), self.x.shape[1]))
             z = self.x @ w.T
             active, s = (z > 0).astype(np.float64), np.maximum(z, 0.0)
             seen = own * active.T[:, :, None]
             forms = seen.transpose(0, 2, 1) @ (symmetric @ seen)
             pulled = self.weights @ s
             scalars = (active * (both @ active)).sum(axis=0) + (s * pulled).sum(axis=0)
-            yield _Chunk(w, basis, forms, (active * pulled).T @ own, scalars)
+            yield _Chunk(w, self._basis, forms, (active * pulled).T @ own, scalars)
 
 
 @dataclass(frozen=True)
@@ -286,6 +308,12 @@ class _Chunk:
     forms: FloatArray  # (k, r, r)
     vectors: FloatArray  # (k, r)
     scalars: FloatArray  # (k,)
+
+    def parts(self, size: int) -> Iterator[_Chunk]:
+        """Yield the draws in parts of at most some size."""
+        for start in range(0, len(self.w), size):
+            part = slice(start, start + size)
+            yield _Chunk(self.w[part], self.basis, self.forms[part], self.vectors[part], self.scalars[part])
 
     def at(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return activity (n, k) and outputs (n, k) of points under the draws, and their coordinates (n, r)."""

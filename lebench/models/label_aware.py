@@ -137,7 +137,7 @@ def _on(base: str, variant: Variant, permuted: bool) -> LabelAwareMachine:
 
 
 @registry.models.register("lantk-hr-mlp", tags=("kernel", "lantk"))
-def lantk_hr_mlp(base: str = "ntk-mlp", variant: Variant = "fjlt-v1", permuted: bool = False) -> LabelAwareMachine:
+def lantk_hr_mlp(base: str = "ntk-mlp", variant: Variant = "fjlt-v2", permuted: bool = False) -> LabelAwareMachine:
     """Ridge regression with the tangent kernel of mlp plus an estimate of label agreement (LANTK-HR).
 
     Parameters
@@ -145,7 +145,8 @@ def lantk_hr_mlp(base: str = "ntk-mlp", variant: Variant = "fjlt-v1", permuted: 
     base : str
         The kernel machine whose kernel it starts from, with its parameters: ``ntk-mlp[depth=3]``, ``rbf``.
     variant : str
-        How label agreement is estimated.
+        How label agreement is estimated. Only ``fjlt-v2`` and ``fjlt-v4-6`` look at directions in the inputs, so that
+        their estimate can follow one labelling of the points rather than another.
     permuted : bool
         Whether the labels inside the estimate are permuted, a control.
     """
@@ -153,7 +154,7 @@ def lantk_hr_mlp(base: str = "ntk-mlp", variant: Variant = "fjlt-v1", permuted: 
 
 
 @registry.models.register("lantk-hr-cnn", tags=("kernel", "lantk"))
-def lantk_hr_cnn(base: str = "ntk-cnn", variant: Variant = "fjlt-v1", permuted: bool = False) -> LabelAwareMachine:
+def lantk_hr_cnn(base: str = "ntk-cnn", variant: Variant = "fjlt-v2", permuted: bool = False) -> LabelAwareMachine:
     """Ridge regression with the tangent kernel of cnn plus an estimate of label agreement (LANTK-HR).
 
     Parameters
@@ -161,7 +162,8 @@ def lantk_hr_cnn(base: str = "ntk-cnn", variant: Variant = "fjlt-v1", permuted: 
     base : str
         The kernel machine whose kernel it starts from, with its parameters: ``ntk-cnn[bias_variance=0]``, ``rbf``.
     variant : str
-        How label agreement is estimated.
+        How label agreement is estimated. Only ``fjlt-v2`` and ``fjlt-v4-6`` look at directions in the inputs, so that
+        their estimate can follow one labelling of the points rather than another.
     permuted : bool
         Whether the labels inside the estimate are permuted, a control.
     """
@@ -182,6 +184,7 @@ class HierarchyMachine:
     ----------
     width : int
         Hidden units m: the label-aware part is proportional to 1/m. The paper has 40,960, ``mlp`` has 512.
+        A huge one leaves the kernel without labels: what this model is to be compared with.
     ridge : float
         Added to the kernel that the hierarchy divides by, relative to its mean diagonal; 0 is the published form.
     draws : int
