@@ -1,6 +1,7 @@
 """A small catalogue of tasks, metrics and models, and records of them, for tests of what reads results."""
 
 import hashlib
+import importlib
 import os
 
 import pytest
@@ -44,8 +45,27 @@ def _task(name, track, primary, values, version=1):
     )
 
 
+@pytest.fixture(scope="session")
+def everything_imported():
+    """Every module that registers something: one imported first while a registry is replaced would be lost to it."""
+    for known in registry.REGISTRIES.values():
+        for item in known.items():
+            if item.source == "lebench" and not item.target.startswith("lebench.backends."):
+                importlib.import_module(item.target.split(":")[0])
+
+
 @pytest.fixture
-def catalogue(monkeypatch):
+def own_registries(monkeypatch, everything_imported):
+    """Copies of the registries, so that what a test registers stays in it."""
+    for kind in ("models", "metrics", "tasks"):
+        known = getattr(registry, kind)
+        copy = Registry(known.kind, index={})
+        copy._items, copy._objects = dict(known._items), dict(known._objects)
+        monkeypatch.setattr(registry, kind, copy)
+
+
+@pytest.fixture
+def catalogue(monkeypatch, everything_imported):
     """Registries that hold three tasks, three metrics and four models, one of them a control."""
     metrics = Registry("metric", index={})
     for metric in (

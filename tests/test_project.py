@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from lebench import registry
-from lebench.registry import Registry, load_plugin
+from lebench.registry import load_plugin
 from lebench.tasks.base import Fit
 from lebench.testing import check_metric, check_model, check_task
 
@@ -85,15 +85,6 @@ def test_the_layers_hold():
         check=False,
     )
     assert done.returncode == 0, done.stdout
-
-
-@pytest.fixture
-def own_registries(monkeypatch):
-    for kind in ("models", "metrics", "tasks"):
-        known = getattr(registry, kind)
-        copy = Registry(known.kind, index={})
-        copy._items, copy._objects = dict(known._items), dict(known._objects)
-        monkeypatch.setattr(registry, kind, copy)
 
 
 def _plugin(tmp_path, text):

@@ -88,7 +88,7 @@ def test_plug_in_that_is_missing_or_fails(tmp_path):
         make_plan(["toy/accuracy"], [MODEL], [0], plugins=[tmp_path / "bad.py"])
 
 
-def test_model_of_the_running_script_is_refused_because_workers_do_not_see_it(tmp_path, monkeypatch):
+def test_model_of_the_running_script_is_refused_because_workers_do_not_see_it(tmp_path, monkeypatch, own_registries):
     plan()
     script = tmp_path / "script.py"
     script.write_text(
