@@ -4,17 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from torch import nn
 
 from lebench import architectures as arch
 from lebench import registry
 from lebench.backends.base import Recipe
-from lebench.backends.jax_backend import FittedClassifier, JaxBackend
+from lebench.backends.jax_backend import JaxBackend
+from lebench.backends.jax_from_torch import network_from_torch, weights_from_torch
 from lebench.backends.jax_networks import Described
-from lebench.backends.jax_training import Trained
 from lebench.backends.torch_backend import TorchBackend
 
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm)
 LAYERS = (
     arch.Conv(4, kernel=2, stride=2, padding="valid"),
     arch.LayerNorm(),
@@ -47,22 +45,6 @@ NETWORKS = {
 }
 
 
-def copied(module):
-    """Weights and running statistics of a torch network in the form of the jax backend."""
-    weights, statistics = [], []
-    for part in module.modules():
-        if isinstance(part, nn.Linear):
-            weights.append({"w": part.weight.T, "b": part.bias})
-        elif isinstance(part, nn.Conv2d):
-            weights.append({"w": part.weight.permute(2, 3, 1, 0), "b": part.bias})
-        elif isinstance(part, _NORMS):
-            weights.append({"w": part.weight, "b": part.bias})
-            if not isinstance(part, nn.GroupNorm):
-                statistics.append({"mean": part.running_mean, "var": part.running_var})
-    arrays = [[{k: v.detach().numpy() for k, v in layer.items()} for layer in group] for group in (weights, statistics)]
-    return tuple(arrays[0]), tuple(arrays[1])
-
-
 @pytest.fixture(scope="module")
 def digits():
     return registry.datasets.get("digits").split(0)
@@ -78,8 +60,7 @@ def pair(request, digits):
     network = NETWORKS[request.param]
     recipe = Recipe(epochs=2, lr=0.02, min_steps=0)
     trained = TorchBackend().fit(network, recipe, digits.x_train[:200], digits.y_train[:200], 10, 0)
-    state = copied(trained.module)
-    return trained, FittedClassifier(Trained(Described(network, 10)), state, state, "cross_entropy", 10)
+    return trained, network_from_torch(trained, network, 10)
 
 
 def close(found, expected, tolerance):
@@ -120,7 +101,7 @@ def _fit_both(network, recipe, x, y, **options):
 
     class Start(Described):
         def draw(self, input_shape, seed):
-            return copied(start.module)
+            return weights_from_torch(start.module)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(

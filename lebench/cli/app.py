@@ -151,6 +151,20 @@ def calibrate(context: click.Context, metrics: tuple[str, ...], as_json: bool) -
 
 
 @app.command()
+@click.argument("names", nargs=-1)
+@_common("json")
+@click.pass_context
+def agree(context: click.Context, names: tuple[str, ...], as_json: bool) -> None:
+    """Compare kernels and what networks offer across NumPy, torch, JAX and neural-tangents.
+
+    NAMES are quantities, networks or implementations, or globs: 'ntk*', small-mlp, JAX.
+    """
+    from lebench.cli import agreement
+
+    context.exit(agreement.show(names, as_json=as_json))
+
+
+@app.command()
 @_common("jobs", "results", "entries")
 @click.pass_context
 def baselines(context: click.Context, /, **options: Any) -> None:

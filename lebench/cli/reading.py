@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PLAIN_WIDTH = 140
 _MODELS_WIDE = 5
 _TEXT_COLUMNS = frozenset(
-    {"metric", "model", "verdict", "task", "best other", "known answer", "state", "file", "folder"}
+    {"metric", "model", "verdict", "task", "best other", "known answer", "state", "file", "folder", "network"}
 )
 _ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
 

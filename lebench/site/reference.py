@@ -1,4 +1,4 @@
-"""The catalogue as pages: tasks, metrics with their calibration, and models, as the registry knows them."""
+"""The catalogue as pages: tasks, metrics with their calibration, agreement, and models, as the registry knows them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import inspect
 import math
 
 from lebench import registry
+from lebench.agree import measured
 from lebench.metrics.base import Metric
 from lebench.models.spec import parameters
-from lebench.site import calibration
+from lebench.site import agreement, calibration
 from lebench.site.pages import render
 from lebench.tasks.base import TRACKS, metric_of
 
@@ -23,6 +24,7 @@ def pages() -> dict[str, str]:
         "tasks.md": render("tasks.md", tracks=TRACKS, tasks=tasks),
         "metrics.md": render("metrics.md", metrics=metrics, used=used, bounds=_bounds, call=_call),
         "calibration.md": calibration.page(metrics),
+        "agreement.md": agreement.page(measured()),
         "models.md": render("models.md", models=models),
     }
     summary = "".join(f"* [{path.removesuffix('.md').capitalize()}]({path})\n" for path in texts)

@@ -34,6 +34,7 @@ PAGES = [
     "reference/tasks/",
     "reference/metrics/",
     "reference/calibration/",
+    "reference/agreement/",
     "reference/models/",
 ]
 

@@ -1,0 +1,64 @@
+"""Networks of the torch backend in JAX: the same weights, so that both can be compared number by number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from lebench.architectures import Architecture
+from lebench.backends import torch_backend
+from lebench.backends.jax_backend import FittedClassifier, State
+from lebench.backends.jax_networks import Described
+from lebench.backends.jax_training import Trained
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm)
+
+
+def weights_from_torch(module: nn.Module) -> State:
+    """Return weights and running statistics of a module of the torch backend in the form of the jax backend.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Built by the torch backend from an architecture.
+
+    Returns
+    -------
+    weights, statistics : tuple of dict of str to ndarray
+        One per layer that has them, in the order of the layers and the dtype of the module.
+    """
+    weights: list[dict[str, Any]] = []
+    statistics: list[dict[str, Any]] = []
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            weights.append({"w": part.weight.T, "b": part.bias})
+        elif isinstance(part, nn.Conv2d):
+            weights.append({"w": part.weight.permute(2, 3, 1, 0), "b": part.bias})
+        elif isinstance(part, _NORMS):
+            weights.append({"w": part.weight, "b": part.bias})
+            if not isinstance(part, nn.GroupNorm):
+                statistics.append({"mean": part.running_mean, "var": part.running_var})
+    return _arrays(weights), _arrays(statistics)
+
+
+def _arrays(layers: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    return tuple({name: value.detach().numpy() for name, value in layer.items()} for layer in layers)
+
+
+def network_from_torch(
+    fitted: torch_backend.FittedClassifier, architecture: Architecture, classes: int
+) -> FittedClassifier:
+    """Return a network of the torch backend, trained by cross-entropy, as one of the jax backend.
+
+    Parameters
+    ----------
+    fitted : FittedClassifier
+        Of the torch backend.
+    architecture : Architecture
+        What it was built from.
+    classes : int
+        Number of scores C.
+    """
+    state = weights_from_torch(fitted.module)
+    return FittedClassifier(Trained(Described(architecture, classes)), state, state, "cross_entropy", classes)
