@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export NO_MKDOCS_2_WARNING := 1
 export DISABLE_MKDOCS_2_WARNING := true
 
-.PHONY: run test test-all lint bench bench-history site serve baselines index clean
+.PHONY: run test test-all lint bench bench-history site serve baselines index agreement clean
 .DEFAULT_GOAL := run
 
 run: $(READY)  ## score a ResNet on every task on digits, three seeds
@@ -46,6 +46,9 @@ baselines: $(READY)  ## run what has changed of the baselines and write their en
 
 index: $(READY)  ## write the index of registered names anew
 	$(BIN)/python -c "from lebench.registry import write_index; write_index()"
+
+agreement: $(READY)  ## measure anew how far the implementations are apart, for the site
+	$(BIN)/lebench agree --json > agreement.tmp && mv agreement.tmp lebench/agree/measured.json
 
 clean:  ## remove what was generated, but not the results
 	rm -rf .venv site docs/leaderboard docs/reference .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks

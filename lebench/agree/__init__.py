@@ -106,8 +106,8 @@ def versions() -> dict[str, str]:
 def measured() -> dict[str, Any]:
     """Return the agreement as it was measured for the site: ``versions`` and ``checks``, see :func:`agree`.
 
-    It is the output of ``lebench agree --json`` in ``measured.json``, kept because compiling for JAX takes too long to
-    do it whenever the site is built.
+    It is the output of ``lebench agree --json``, kept by ``make agreement``: compiling for JAX takes too long to do it
+    whenever the site is built.
     """
     text = Path(__file__).with_name("measured.json").read_text(encoding="utf-8")
     result: dict[str, Any] = json.loads(text)
