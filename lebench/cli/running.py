@@ -36,7 +36,7 @@ BASELINES = (
     "permuted-labels",
 )
 BASELINE_SEEDS = 5
-BASELINE_TASKS = ("digits/*", "manifold/*")
+BASELINE_TASKS = ("digits/*", "manifold/*", "collapse/*", "elasticity/*")
 
 #: What runs if no task is named: the suite on embedded data.
 DEFAULT_TASKS = "digits/*"
