@@ -36,7 +36,14 @@ BASELINES = (
     "permuted-labels",
 )
 BASELINE_SEEDS = 5
-BASELINE_TASKS = ("digits/*", "manifold/*", "collapse/*", "elasticity/*")
+BASELINE_TASKS = (
+    "digits/*",
+    "manifold/*",
+    "collapse/*",
+    "elasticity/*",
+    "clustering/*",
+    "mnist/*",
+)
 
 #: What runs if no task is named: the suite on embedded data.
 DEFAULT_TASKS = "digits/*"
