@@ -31,9 +31,19 @@ BASELINES = (
     "knn",
     "logistic-regression",
     "rbf",
+    "laplace",
+    "linear-kernel",
+    "ntk-mlp",
+    "nngp-mlp",
+    "ntk-cnn",
+    "ntk-resnet-nf",
+    "entk-mlp",
+    "entk-mlp-trained",
+    "lin-mlp",
     "constant",
     "random-features",
     "permuted-labels",
+    "leak-kernel",
 )
 BASELINE_SEEDS = 5
 BASELINE_TASKS = (
@@ -43,6 +53,9 @@ BASELINE_TASKS = (
     "elasticity/*",
     "clustering/*",
     "mnist/*",
+    "stability/*",
+    "kernel/alignment",
+    "kernel/gap",
 )
 
 #: What runs if no task is named: the suite on embedded data.

@@ -68,6 +68,31 @@ def test_controls_lose_and_a_leak_is_seen(entries):
     board.check_controls(board.make_board(entries.values()))
 
 
+def test_the_leak_is_right_every_time_and_marked(entries, frame):
+    for task in ("digits/accuracy", "digits/small-n"):
+        assert set(by_seed(frame, task, registry.tasks.get(task).primary)["leak-kernel"].values()) == {1.0}
+    (entry,) = [e for e in board.make_board(entries.values()).entries if e.info.name == "leak-kernel"]
+    assert entry.control
+
+
+def test_elastic_stability_is_at_most_uniform_and_far_below(entries):
+    """Deng, He & Su 2021: worst-case sensitivity far exceeds average sensitivity, in every model that was measured."""
+    found = [r.metrics for e in entries.values() for r in e.records if r.cell.task == "stability/bound" and r.metrics]
+    assert len(found) >= 10 * BASELINE_SEEDS
+    for values in found:
+        assert values["elastic_stability"] <= values["uniform_stability"]
+        assert values["elastic_to_uniform_ratio"] < 0.1
+        assert values["loss_gap"] <= min(values["elastic_bound"], values["uniform_bound"])
+
+
+def test_removing_a_point_moves_a_constant_alike_everywhere(frame):
+    """And training that is repeated with the same randomness changes nothing."""
+    sensitivity = by_seed(frame, "stability/class-sensitivity", "class_sensitivity")
+    assert list(sensitivity["constant"].values()) == pytest.approx([1.0] * BASELINE_SEEDS)
+    for floor in by_seed(frame, "stability/class-sensitivity", "removal_change@nothing").values():
+        assert set(floor.values()) == {0.0}
+
+
 @pytest.mark.parametrize("model", NETWORKS)
 def test_networks_are_more_elastic_than_the_linear_model(model, frame):
     linear = mean(frame, "digits/elasticity", "elasticity_ratio", "linear")
