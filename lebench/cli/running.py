@@ -36,7 +36,6 @@ BASELINES = (
     "ntk-mlp",
     "nngp-mlp",
     "ntk-cnn",
-    "ntk-resnet-nf",
     "entk-mlp",
     "entk-mlp-trained",
     "lin-mlp",
