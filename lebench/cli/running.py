@@ -37,8 +37,6 @@ BASELINES = (
     "nngp-mlp",
     "ntk-cnn",
     "entk-mlp",
-    "entk-mlp-trained",
-    "lin-mlp",
     "constant",
     "random-features",
     "permuted-labels",

@@ -286,11 +286,18 @@ def score_mnist(fits: Mapping[str, Fit]) -> Scored:
     """Cluster images of two digits that share a label by both similarities, and compare with the baselines."""
     ((name, fit),) = fits.items()
     primary = _primary(fit.split, fit.seed, _MNIST_POINTS)
+    if isinstance(fit.fitted, NotFitted):
+        missing = dict.fromkeys((*_mnist_values(name), "accuracy"), Missing(fit.fitted.reason))
+        return Scored(missing | _baselines(fit.split, fit.fitted, primary), {})
     values = _by_similarity(fit.fitted, primary, name) | _baselines(fit.split, fit.fitted, primary)
     values["accuracy"] = metrics.accuracy(fit.fitted.predict(fit.split.x_test), fit.split.y_test)
     if isinstance(values[f"adjusted_rand_index@{name}"], Missing):
         return Scored(values, {})
     return Scored(values, primary.sorted(_relative(fit.fitted, primary), _PAIRS[name][1]))
+
+
+def _mnist_values(name: str) -> tuple[str, ...]:
+    return (*_relative_values(name), f"adjusted_rand_index@kernel-{name}")
 
 
 registry.tasks.register(
@@ -305,14 +312,9 @@ registry.tasks.register(
         dataset="mnist",
         needs=("similarity", "predict"),
         primary="adjusted_rand_index@5v8",
-        metrics=(
-            *_relative_values("5v8"),
-            "adjusted_rand_index@kernel-5v8",
-            "accuracy",
-            *_BASELINES,
-        ),
+        metrics=(*_mnist_values("5v8"), "accuracy", *_BASELINES),
         score=score_mnist,
-        variants=(Variant("5v8", n_train=_MNIST_IMAGES, groups=_PAIRS["5v8"]),),
+        variants=(Variant("5v8", n_train=_MNIST_IMAGES, groups=_PAIRS["5v8"], may_fail=True),),
     ),
     tags=("elasticity",),
 )

@@ -113,7 +113,10 @@ ALTERED[100] ^= 1
         (gzip.compress(GOOD[:-10], mtime=0), "it is cut short: 726 of 736 bytes"),
         (gzip.compress(GOOD + bytes(10), mtime=0), "it is longer than the 736 bytes"),
         (gzip.compress(bytes(ALTERED), mtime=0), "its contents were altered: the sha256 of its contents is"),
-        (gzip.compress(small.digit_files()["train-labels-idx1-ubyte"][1], mtime=0), "its dimensions are 60, 60 x 4 x 3"),
+        (
+            gzip.compress(small.digit_files()["train-labels-idx1-ubyte"][1], mtime=0),
+            "its dimensions are 60, 60 x 4 x 3",
+        ),
         (b"", "it is no IDX file: it begins with nothing"),
     ],
 )

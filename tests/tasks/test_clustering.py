@@ -131,6 +131,14 @@ def test_mnist_clusters_by_both_similarities_and_keeps_the_matrix():
     assert MNIST.score({"5v8": Fit(planted_split(), Planted(zero=True), 0)}).artifacts == {}
 
 
+def test_network_that_diverges_on_mnist_is_missing_with_the_reason_and_the_baselines_stand():
+    scored = MNIST.score({"5v8": Fit(planted_split(), DIVERGED, 0)})
+    assert scored.values["adjusted_rand_index@5v8"] == Missing(DIVERGED.reason)
+    assert set(scored.values) == set(MNIST.metrics)
+    assert isinstance(scored.values["adjusted_rand_index@pixels"], float)
+    assert not scored.artifacts
+
+
 def test_learning_rates_are_for_models_that_have_one():
     plan = make_plan(["clustering/learning-rate"], ["mlp", "rbf", "constant"], [0])
     assert [job.label for job in plan.jobs] == ["mlp"]
