@@ -302,7 +302,7 @@ def test_the_scripts_of_pictures_are_loaded_only_where_one_comes_into_view(open_
 
 def test_without_scripts_the_caption_says_what_a_picture_shows(open_page):
     page = open_page("leaderboard/entries/mlp/", scripts=False)
-    caption = page.locator(".le-picture figcaption").first
+    caption = page.locator(".le-picture figcaption").filter(has_text="Correlation with geodesic distance").first
     assert caption.is_visible()
     assert "Correlation with geodesic distance: of relative similarity −1.0" in caption.inner_text()
     assert page.locator(".le-series:visible").count() == 0
