@@ -216,11 +216,11 @@ def score_gap(fits: Mapping[str, Fit]) -> Scores:
             f"difference_to_kernel@{metric}": metrics.difference_to_kernel(value, kernel),
             f"difference_to_kernel@{metric}-network": metrics.difference_to_kernel(network, kernel),
         }
-        # A gap below two test points is noise, and what is divided by it too.
+        # A gap below two test points is noise, and what is divided by it too; below zero, closing it is no merit.
         smallest = 2 / len(fit.split.y_test)
-        if abs(network - kernel) < smallest:
+        if network - kernel < smallest:
             values[f"gap_closed@{metric}"] = Missing(
-                f"network and kernel differ by {abs(network - kernel):.4f}, less than {smallest:.4f}: there is no gap"
+                f"the network has {network:.4f}, the kernel {kernel:.4f}: there is no gap to close"
             )
         else:
             values[f"gap_closed@{metric}"] = metrics.gap_closed(value, kernel, network)

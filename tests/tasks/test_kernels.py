@@ -69,9 +69,11 @@ def test_the_ends_of_the_gap_are_0_and_1():
     for spec, expected in (("ntk-mlp", 0.0), ("mlp", 1.0)):
         values = task.score({"n=200": Fit(split, build_model(spec).model.fit(split, 0), 0)})
         assert values["gap_closed@elasticity_ratio"] == pytest.approx(expected, abs=1e-9)
-        assert values["difference_to_kernel@accuracy"] == pytest.approx(
-            expected * values["difference_to_kernel@accuracy-network"], abs=1e-12
-        )
+        network = values["difference_to_kernel@accuracy-network"]
+        assert values["difference_to_kernel@accuracy"] == pytest.approx(expected * network, abs=1e-12)
+        # On few digits the kernel is the better classifier: to come down to the network closes no gap.
+        assert network < 0
+        assert isinstance(values["gap_closed@accuracy"], Missing)
 
 
 def test_linearized_network_that_cannot_be_trained_is_a_reason_and_the_same_model_disagrees_nowhere():
