@@ -142,7 +142,8 @@ def memory(rounds):
         )
 
 
-PARTS = {"dense": dense, "flatten": flatten, "gap": gap, "digits": digits, "solve": solve, "memory": memory}
+#: Memory first: a process inherits the peak of the one that started it.
+PARTS = {"memory": memory, "dense": dense, "flatten": flatten, "gap": gap, "digits": digits, "solve": solve}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
