@@ -12,7 +12,7 @@ export DISABLE_MKDOCS_2_WARNING := true
 .PHONY: run test test-all lint bench bench-history site serve baselines index agreement clean
 .DEFAULT_GOAL := run
 
-run: $(READY)  ## score a ResNet on every task on digits, three seeds
+run: $(READY)  ## score a ResNet on the five default tasks, three seeds
 	$(BIN)/lebench run --model resnet --seeds 3
 
 test: $(READY)  ## the quick tests
