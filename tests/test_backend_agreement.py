@@ -118,6 +118,7 @@ def _fit_both(network, recipe, x, y, **options):
         # Adam makes full steps of gradients that are zero but for rounding, as those of biases under a normalization.
         ("mlp", {"optimizer": "adam", "lr": 0.002, "weight_decay": 0.05, "schedule": "cosine"}, {}),
         ("mlp", {"loss": "mse", "lr": 0.02}, {"removed": 7}),
+        ("mlp", {"batch_size": 1, "epochs": 2, "lr": 0.005, "record_steps": 30}, {"removed": 7}),
         ("mlp", {"output_scale": 3.0, "momentum": 0.0, "lr": 0.02}, {}),
         ("mlp", {"linearized": True, "output_scale": 2.0, "lr": 0.01}, {}),
     ],

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, Protocol
 
+import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
 from lebench.architectures import Architecture
@@ -14,6 +15,9 @@ from lebench.arrays import FloatArray, IntArray
 from lebench.errors import ParameterError
 
 Loss = Literal["cross_entropy", "mse"]
+
+#: Number of moments of training that a trajectory holds at least, spaced evenly in log(1 + epoch).
+_MOMENTS = 24
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,9 @@ class Recipe:
     min_steps : int
         Lower limit on the number of updates: epochs are added until it is reached, so that training on 50
         points reaches the terminal phase too.
+    record_steps : int
+        Beside the moments that every trajectory holds, record after every so many updates; 0 adds none. For dynamics
+        that are faster than an epoch.
     output_scale : float, optional
         With a value a, the scores are a (f(x; w) - f(x; w0)) and the loss is divided by a^2, so that training becomes
         lazy as a grows (Chizat, Oyallon & Bach 2019, section 1). By default they are f(x; w).
@@ -49,6 +56,7 @@ class Recipe:
     loss: Loss = "cross_entropy"
     schedule: Literal["step", "constant", "cosine"] = "step"
     min_steps: Annotated[int, Ge(0)] = 500
+    record_steps: Annotated[int, Ge(0)] = 0
     output_scale: Annotated[float, Gt(0)] | None = None
     linearized: bool = False
 
@@ -75,6 +83,22 @@ class Recipe:
             else:
                 values[name] = change
         return Recipe(**values)
+
+    def recorded_steps(self, epochs: int, batches: int) -> set[int]:
+        """Return after how many updates something is recorded; the first is 0, the last the end of training.
+
+        Parameters
+        ----------
+        epochs : int
+            Epochs that are trained.
+        batches : int
+            Updates in an epoch.
+        """
+        spaced = np.expm1(np.linspace(0.0, math.log1p(epochs), _MOMENTS))
+        moments = {batches * epoch for epoch in (0, epochs, *np.rint(spaced).astype(int).tolist())}
+        if self.record_steps:
+            moments.update(range(0, epochs * batches, self.record_steps))
+        return moments
 
     def lr_at(self, progress: float) -> float:
         """Return the learning rate at a fraction of training from 0 to 1."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -26,8 +26,6 @@ from lebench.capabilities import Trajectory
 from lebench.errors import TrainingError
 from lebench.progress import report
 
-#: Number of moments of training that a trajectory holds, spaced evenly in log(1 + epoch).
-_MOMENTS = 24
 #: Steps that one call of the compiled function makes.
 _GROUP = 16
 #: Inputs evaluated at once.
@@ -161,11 +159,6 @@ def evaluate(score: Callable[[Any], Any], x: np.ndarray[Any, Any]) -> np.ndarray
     return np.concatenate(parts)
 
 
-def _moments(epochs: int) -> list[int]:
-    spaced = np.expm1(np.linspace(0.0, math.log1p(epochs), _MOMENTS))
-    return sorted({0, epochs, *np.rint(spaced).astype(int).tolist()})
-
-
 def train(
     trained: Trained,
     weights: Weights,
@@ -198,40 +191,44 @@ def train(
     memory = zeros if recipe.optimizer == "sgd" else (zeros, jax.tree.map(jnp.zeros_like, current))
     carry = (current, single(statistics), memory, jnp.zeros((), jnp.float32))
     evaluator = _evaluator(trained)
-    recorded: list[tuple[int, float, float, FloatArray]] = []
+    recorded: list[tuple[float, float, float, FloatArray]] = []
     states: list[tuple[Weights, Weights]] = []
 
-    def record(epoch: int) -> None:
+    def record(made: int) -> None:
         state = carry[:2]
         scores = evaluate(lambda part: evaluator(*state, initial, part), inputs).astype(np.float64)
         with np.errstate(all="ignore"):
             loss = _mean_loss(scores, y, recipe.loss)
         error = float((scores.argmax(axis=1) != y).mean())
         if not math.isfinite(loss):
-            raise TrainingError(f"training diverged by epoch {epoch}: the loss is {loss}; try a smaller lr")
-        recorded.append((epoch, loss, error, scores[probe]))
+            raise TrainingError(f"training diverged by epoch {made / count:.4g}: the loss is {loss}; try a smaller lr")
+        recorded.append((made / count, loss, error, scores[probe]))
         states.append(jax.tree.map(np.asarray, state))
-        report(epoch=epoch, epochs=epochs, loss=loss, error=error)
+        report(epoch=made // count, epochs=epochs, loss=loss, error=error)
 
     record(0)
     stepper = _stepper(trained, _constant(recipe))
-    moments = _moments(epochs)
-    for last, moment in itertools.pairwise(moments):
-        steps = (
-            (batch, recipe.lr_at((epoch - 1) / epochs))
-            for epoch in range(last + 1, moment + 1)
-            for batch in order(rng, len(y), removed, count)
-        )
-        for group in _groups(steps, inputs, labels, recipe.batch_size):
+    steps = (
+        (batch, recipe.lr_at((epoch - 1) / epochs))
+        for epoch in range(1, epochs + 1)
+        for batch in _filled(order(rng, len(y), removed, count), count)
+    )
+    for last, moment in itertools.pairwise(sorted(recipe.recorded_steps(epochs, count))):
+        for group in _groups(itertools.islice(steps, moment - last), inputs, labels, recipe.batch_size):
             carry = stepper(carry, initial, group)
         record(moment)
     times, losses, errors, scores = zip(*recorded, strict=True)
     return Trajectory(np.array(times, float), np.array(losses), np.array(errors), probe, np.stack(scores)), states
 
 
+def _filled(batches: list[IntArray], count: int) -> list[IntArray]:
+    """Return as many batches in every epoch: where the point left out was alone in its own, one is empty."""
+    return batches + [np.array([], dtype=int)] * (count - len(batches))
+
+
 def _constant(recipe: Recipe) -> Recipe:
     """Return the recipe with everything reset that the compiled steps do not depend on."""
-    return recipe.changed((("epochs", 1), ("lr", 1.0), ("schedule", "constant"), ("min_steps", 0)))
+    return replace(recipe, epochs=1, lr=1.0, schedule="constant", min_steps=0, record_steps=0)
 
 
 def _groups(
@@ -245,7 +242,7 @@ def _groups(
         rates = np.zeros(_GROUP, np.float32)
         for row, (batch, rate) in enumerate(waiting[start : start + _GROUP]):
             chosen[row, : len(batch)] = batch
-            shares[row, : len(batch)] = 1 / len(batch)
+            shares[row, : len(batch)] = 1 / max(1, len(batch))
             rates[row] = rate
         yield x[chosen], y[chosen], shares, rates
 

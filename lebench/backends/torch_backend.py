@@ -31,8 +31,6 @@ from lebench.seeds import generator, stream
 State = dict[str, Tensor]
 
 _BATCH = 1024
-#: Number of moments of training that a trajectory holds, spaced evenly in log(1 + epoch).
-_MOMENTS = 24
 #: Number of training points whose scores are followed.
 _PROBES = 50
 
@@ -117,11 +115,6 @@ class _Order:
         return [batch - (batch > self.removed) for batch in present if len(batch)]
 
 
-def _moments(epochs: int) -> set[int]:
-    spaced = np.expm1(np.linspace(0.0, math.log1p(epochs), _MOMENTS))
-    return {0, epochs, *np.rint(spaced).astype(int).tolist()}
-
-
 def _train(
     module: nn.Module,
     recipe: Recipe,
@@ -142,33 +135,38 @@ def _train(
         )
     else:
         optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
-    moments = _moments(epochs)
-    recorded: list[tuple[int, float, float, FloatArray]] = []
+    moments = recipe.recorded_steps(epochs, batches)
+    recorded: list[tuple[float, float, float, FloatArray]] = []
     states: list[State] = []
 
-    def record(epoch: int) -> None:
+    def record(steps: int) -> None:
         scores = _evaluate(module, x)
         loss = float(_loss(scores.double(), labels, classes, recipe.loss))
         error = float((scores.argmax(dim=1) != labels).double().mean())
         if not math.isfinite(loss):
-            raise TrainingError(f"training diverged by epoch {epoch}: the loss is {loss}; try a smaller lr")
-        recorded.append((epoch, loss, error, scores[probe].double().numpy()))
+            reached = f"{steps / batches:.4g}"
+            raise TrainingError(f"training diverged by epoch {reached}: the loss is {loss}; try a smaller lr")
+        recorded.append((steps / batches, loss, error, scores[probe].double().numpy()))
         states.append({name: value.clone() for name, value in module.state_dict().items()})
-        report(epoch=epoch, epochs=epochs, loss=loss, error=error)
+        report(epoch=steps // batches, epochs=epochs, loss=loss, error=error)
+        module.train()
 
     record(0)
     for epoch in range(1, epochs + 1):
-        module.train()
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr_at((epoch - 1) / epochs)
-        for batch in order.batches(batches):
+        before = (epoch - 1) * batches
+        for made, batch in enumerate(order.batches(batches)):
+            # What stands at the end of an epoch is recorded there.
+            if made and before + made in moments:
+                record(before + made)
             chosen = torch.from_numpy(batch)
             optimizer.zero_grad(set_to_none=True)
             loss = _loss(module(x[chosen]), labels[chosen], classes, recipe.loss) / (recipe.output_scale or 1.0) ** 2
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        if epoch in moments:
-            record(epoch)
+        if epoch * batches in moments:
+            record(epoch * batches)
         else:
             report(epoch=epoch, epochs=epochs)
     module.eval()

@@ -148,6 +148,9 @@ class Variant:
         Ratio R of step imbalance (Fang et al. 2021): the second half of the classes keeps 1/R of its training points.
     leave_out : int, optional
         Position of a training point to leave out, after all other changes.
+    repetition : int
+        Number of a further run on the same points, with another initialization and another order of batches; 0 is the
+        cell's own.
     recipe : tuple of (str, value)
         Changes of how a network is trained, see :meth:`lebench.backends.base.Recipe.changed`:
         ``(("lr", "x4"), ("loss", "mse"))``.
@@ -163,6 +166,7 @@ class Variant:
     label_noise: float = 0.0
     imbalance: float = 1.0
     leave_out: int | None = None
+    repetition: int = 0
     recipe: tuple[tuple[str, str | int | float], ...] = ()
     may_fail: bool = False
 
@@ -170,6 +174,10 @@ class Variant:
     def key(self) -> tuple[object, ...]:
         """What the fit depends on, and whether it may fail; two variants with the same key share a fit."""
         return tuple(getattr(self, f.name) for f in fields(self) if f.name != "name")
+
+    def fit_seed(self, seed: int) -> int:
+        """Return the root seed with which the model is fitted, in a cell of a root seed."""
+        return int(np.random.SeedSequence([seed, self.repetition]).generate_state(1)[0]) if self.repetition else seed
 
     def apply(self, split: Split, seed: int) -> Split:
         """Return the split of this variant.

@@ -202,7 +202,7 @@ class _Fits:
             model = self._model.with_recipe(variant.recipe) if variant.recipe else self._model
             wall, cpu = time.perf_counter(), time.process_time()
             with progress.listen(_Throttled(self._channel)):
-                fitted = _fitted(model, split, self._seed, variant.may_fail)
+                fitted = _fitted(model, split, variant.fit_seed(self._seed), variant.may_fail)
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             self._made[variant.key] = Fit(split, fitted, self._seed), wall, cpu
             self.broken.discard(variant.key)

@@ -32,6 +32,17 @@ def test_changes_are_values_or_factors():
         recipe.changed([("rate", 1)])
 
 
+def test_moments_are_at_ends_of_epochs_and_after_every_so_many_steps():
+    assert Recipe().recorded_steps(epochs=4, batches=10) == {0, 10, 20, 30, 40}
+    # 24 of them, evenly in log(1 + epoch), where the first fall together.
+    many = Recipe().recorded_steps(epochs=1000, batches=10)
+    assert many >= {0, 10, 20, 10_000}
+    assert 18 <= len(many) <= 24
+    assert {step % 10 for step in many} == {0}
+    assert Recipe(record_steps=15).recorded_steps(epochs=4, batches=10) == {0, 10, 15, 20, 30, 40}
+    assert Recipe(record_steps=15).recorded_steps(epochs=0, batches=10) == {0}
+
+
 def test_a_longer_schedule_changes_the_network_that_is_trained():
     """The step schedule is in force: with it the last epochs move the weights far less than at a constant rate."""
     import numpy as np

@@ -213,6 +213,21 @@ def test_small_data_gets_the_minimum_number_of_steps(blobs):
     assert fitted.trajectory().times[-1] == math.ceil(100 / 3)
 
 
+def test_what_is_recorded_within_epochs_does_not_change_training(blobs):
+    x, y = blobs
+    recipe = Recipe(epochs=2, batch_size=1, min_steps=0, lr=0.01)
+    plain = fit(arch.mlp(width=8), x, y, 3, recipe)
+    fitted = fit(arch.mlp(width=8), x, y, 3, replace(recipe, record_steps=25))
+    course = fitted.trajectory()
+    np.testing.assert_allclose(course.times, [0, 25 / 60, 50 / 60, 1, 75 / 60, 100 / 60, 2])
+    np.testing.assert_array_equal(fitted.predict(x), plain.predict(x))
+    np.testing.assert_array_equal(course.scores[[0, 3, -1]], plain.trajectory().scores)
+    assert [point.time for point in fitted.checkpoints()] == course.times.tolist()
+    # One update is small, and 25 are more.
+    moved = np.linalg.norm(np.diff(course.scores, axis=0), axis=(1, 2))
+    assert (moved > 0).all()
+
+
 def test_divergence_is_an_error_that_says_what_to_do(blobs):
     with pytest.raises(TrainingError, match=r"diverged .* smaller lr"):
         fit(arch.deep_linear(width=16), *blobs, 3, Recipe(epochs=50, lr=50.0, min_steps=0))

@@ -123,6 +123,16 @@ def test_leaving_out_a_point_keeps_the_others_in_order(digits):
     assert (without.removed, whole.removed) == (7, None)
 
 
+def test_a_repetition_has_the_same_points_and_another_seed_for_training(digits):
+    split = digits.split(0)
+    first, second = Variant("0", n_train=30), Variant("1", n_train=30, repetition=1)
+    np.testing.assert_array_equal(first.apply(split, 0).x_train, second.apply(split, 0).x_train)
+    assert first.key != second.key
+    seeds = [Variant("v", repetition=r).fit_seed(seed) for seed in range(20) for r in range(20)]
+    assert len(set(seeds)) == 400
+    assert seeds[::20] == list(range(20))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

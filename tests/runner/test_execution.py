@@ -13,6 +13,7 @@ import pytest
 
 from lebench import registry
 from lebench.artifacts import unpack
+from lebench.data.base import Variant
 from lebench.errors import LebenchError
 from lebench.runner.events import CellDone, FitDone, FitProgress, FitStarted, JobEnded, JobStarted, RunStarted
 from lebench.runner.execution import execute, pending
@@ -101,6 +102,13 @@ def test_variant_that_may_fail_does_not_take_the_task_with_it(workshop):
     assert record.metrics == {"accuracy@n=6": 1.0}
     assert record.missing == {"accuracy@default": "training diverged by epoch 3"}
     assert record.cost.fits == 2
+
+
+def test_repetition_of_a_variant_is_a_fit_with_a_seed_of_its_own(workshop):
+    summary = execute(workshop.plan("toy/again", "toy/accuracy", seeds=[3]), workshop.store)
+    assert {record.cell.task: record.cost.fits for record in summary.records} == {"toy/again": 2, "toy/accuracy": 1}
+    seeds = [seed for _, seed, _ in workshop.fits()]
+    assert seeds == [3, Variant("again", repetition=1).fit_seed(3)]
 
 
 def test_only_training_that_breaks_down_is_forgiven(workshop):

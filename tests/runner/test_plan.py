@@ -25,10 +25,12 @@ def test_cells_of_a_model_dataset_and_seed_are_a_job_and_seeds_come_first():
         (1, "toy[diary=/nowhere]"),
         (1, "toy[diary=/nowhere,on=3]"),
     ]
-    # Two sizes, and the same two where the fit may fail: what becomes of a failure differs, so they are not shared.
-    assert {job.fits for job in made.jobs} == {4}
+    # Two sizes, and the same two where the fit may fail: what becomes of a failure differs, so they are not shared. And
+    # a repetition.
+    assert {job.fits for job in made.jobs} == {5}
     assert [cell.cell.task for cell in made.jobs[0].cells] == [
         "toy/accuracy",
+        "toy/again",
         "toy/arrays",
         "toy/breaks",
         "toy/few",

@@ -85,6 +85,12 @@ _task(
     ("accuracy@default", "accuracy@n=6"),
     (Variant(may_fail=True), Variant("n=6", n_train=6, may_fail=True)),
 )
+_task(
+    "toy/again",
+    _accuracies,
+    ("accuracy@default", "accuracy@again"),
+    (*_WHOLE, Variant("again", repetition=1)),
+)
 _task("toy/missing", _one_is_missing, ("accuracy", "error"))
 _task("toy/breaks", _breaks, ("accuracy",))
 _task("toy/gram", _accuracies, ("accuracy",), needs=("gram",))
