@@ -6,7 +6,7 @@ float64 out, C-contiguous. In the shapes n and m count points, C classes, p feat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -150,6 +150,15 @@ class HasCheckpoints(Protocol):
         ...
 
 
+@runtime_checkable
+class HasDiagnostics(Protocol):
+    """Capability ``diagnostics``: what was chosen and found while the model was fitted, such as its ridge."""
+
+    def diagnostics(self) -> Mapping[str, float]:
+        """Return values by ``"metric"`` or ``"metric@qualifier"``, where the metric is registered and defines them."""
+        ...
+
+
 #: Every capability a task can ask for, by the name used in ``Task.needs`` and ``Model.capabilities``.
 CAPABILITIES: dict[str, type] = {
     "predict": Predicts,
@@ -159,6 +168,7 @@ CAPABILITIES: dict[str, type] = {
     "gram": HasGram,
     "trajectory": HasTrajectory,
     "checkpoints": HasCheckpoints,
+    "diagnostics": HasDiagnostics,
 }
 
 

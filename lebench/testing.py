@@ -257,6 +257,17 @@ def _check_checkpoints(fitted: Any, again: Any, split: Split) -> list[str]:
     return complaints or _same(scores, again.checkpoints()[-1].fitted.predict(split.x_test))
 
 
+def _check_diagnostics(fitted: Any, again: Any, split: Split) -> list[str]:
+    values = fitted.diagnostics()
+    complaints = []
+    for name, value in values.items():
+        if metric_of(name) not in registry.metrics:
+            complaints.append(f"{name}: no registered metric says what it is")
+        elif not (isinstance(value, float) and np.isfinite(value)):
+            complaints.append(f"{name} is {value!r}, a finite float is needed")
+    return complaints or ([] if values == again.diagnostics() else ["differ between two fits with the same seed"])
+
+
 _CHECKS: dict[str, Callable[[Any, Any, Split], list[str]]] = {
     "predict": _check_predict,
     "predict_proba": _check_predict_proba,
@@ -265,6 +276,7 @@ _CHECKS: dict[str, Callable[[Any, Any, Split], list[str]]] = {
     "gram": _check_gram,
     "trajectory": _check_trajectory,
     "checkpoints": _check_checkpoints,
+    "diagnostics": _check_diagnostics,
 }
 
 

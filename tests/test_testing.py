@@ -123,6 +123,19 @@ class Frozen(Model):
 
 
 @dataclass(frozen=True)
+class Talkative(Model):
+    """A model that reports what nobody has defined."""
+
+    capabilities: ClassVar[frozenset[str]] = frozenset({"predict", "features", "diagnostics"})
+    found: tuple[tuple[str, float], ...] = (("mood", 1.0),)
+
+    def fit(self, split, seed):
+        fitted = Centres(split, "", 0.0)
+        fitted.diagnostics = lambda: dict(self.found)
+        return fitted
+
+
+@dataclass(frozen=True)
 class Shy(Model):
     capabilities: ClassVar[frozenset[str]] = frozenset({"predict"})
 
@@ -151,6 +164,8 @@ def split():
         (Model("dtype"), "dtype float32, float64 is needed"),
         (Frozen(), "the last one does not predict what the fitted model predicts"),
         (Frozen(first=1.0), "they must begin with 0"),
+        (Talkative(), "mood: no registered metric says what it is"),
+        (Talkative(found=(("relative_ridge", np.inf),)), "relative_ridge is inf, a finite float is needed"),
         (Peeking(), "predict: depends on the test labels: a leak"),
         (Peeking(fine=True), "predict: depends on the test labels: a leak"),
         (Model("order"), "not C-contiguous"),

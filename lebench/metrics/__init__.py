@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lebench.metrics.elasticity import *  # noqa: F403
     from lebench.metrics.generalization import *  # noqa: F403
     from lebench.metrics.generalized_collapse import *  # noqa: F403
+    from lebench.metrics.kernel_fit import *  # noqa: F403
     from lebench.metrics.layer_norms import *  # noqa: F403
     from lebench.metrics.measure_environments import *  # noqa: F403
     from lebench.metrics.measure_scores import *  # noqa: F403
@@ -106,6 +107,13 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "minority_cosine",
         "one_vs_rest_distances",
         "unc3",
+    ),
+    "kernel_fit": (
+        "kernel_standard_error",
+        "label_ratio",
+        "label_weight",
+        "relative_ridge",
+        "smallest_eigenvalue",
     ),
     "layer_norms": (
         "distance_from_initialization",

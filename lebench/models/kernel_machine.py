@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar, Literal, Protocol
 import numpy as np
 from annotated_types import Gt
 
-from lebench import registry
+from lebench import metrics, registry
 from lebench.architectures import Architecture
 from lebench.arrays import FloatArray, IntArray
 from lebench.capabilities import Checkpoint, SimilarityKind, Trajectory
@@ -108,7 +108,9 @@ class KernelMachine:
     backend: str = NUMPY
     backends: tuple[str, ...] = (NUMPY,)
 
-    capabilities: ClassVar[frozenset[str]] = frozenset({"predict", "similarity", "gram", "trajectory", "checkpoints"})
+    capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"predict", "similarity", "gram", "trajectory", "checkpoints", "diagnostics"}
+    )
 
     @property
     def network(self) -> Architecture | None:
@@ -203,6 +205,13 @@ class FittedKernelMachine(_Predictor):
         """Return the machine at the times of its trajectory; the kernel stays, the coefficients grow."""
         flow, times = self._flow()
         return tuple(Checkpoint(float(time), partial(self._at, flow, float(time))) for time in times)
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return the chosen ridge and the smallest eigenvalue of the kernel on the training points."""
+        return {
+            "relative_ridge": metrics.relative_ridge(self.regression.ridge, np.diagonal(self._gram)),
+            "smallest_eigenvalue": metrics.smallest_eigenvalue(self._gram),
+        }
 
     def _at(self, flow: GradientFlow, time: float) -> _Predictor:
         return _Predictor(self._kernel, self._x, self._gram, flow.coefficients(time))

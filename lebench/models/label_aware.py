@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Le
 
-from lebench import registry
+from lebench import metrics, registry
 from lebench.architectures import Architecture
 from lebench.arrays import FloatArray, IntArray
 from lebench.data.base import Split
@@ -21,6 +22,7 @@ from lebench.kernels.hierarchy import (
     two_layer_kernel,
 )
 from lebench.kernels.label_aware import (
+    INVERSE_RIDGE,
     LabelAgreement,
     LabelAwareRegression,
     Variant,
@@ -82,7 +84,14 @@ class LabelAwareMachine:
         chosen = label_aware_regression(gram, estimate, targets)
         probe = np.sort(generator(seed, "probe").permutation(len(targets))[:_PROBES])
         kernel = _LabelAwareKernel(base, agreement, chosen.scale)
-        return FittedLabelAware(kernel, x, gram + chosen.scale * estimate, targets, chosen, probe)
+        part = chosen.scale * estimate
+        found = {
+            "label_ratio": metrics.label_ratio(part, gram),
+            "label_weight": metrics.label_weight(chosen.scale, np.diagonal(gram)),
+        }
+        if self.variant.startswith("kr-v2"):
+            found["relative_ridge@inverse"] = INVERSE_RIDGE
+        return FittedLabelAware(kernel, x, gram + part, targets, chosen, probe, found)
 
 
 class FittedLabelAware(FittedKernelMachine):
@@ -102,9 +111,15 @@ class FittedLabelAware(FittedKernelMachine):
         targets: FloatArray,
         label_aware: LabelAwareRegression,
         probe: IntArray,
+        found: Mapping[str, float],
     ) -> None:
         super().__init__(kernel, x, gram, targets, label_aware.regression, probe)
         self.label_aware = label_aware
+        self._found = found
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return also label ratio and weight, and the ridge with which a V2 variant inverts its kernel."""
+        return super().diagnostics() | dict(self._found)
 
 
 @dataclass(frozen=True)
@@ -219,8 +234,9 @@ class HierarchyMachine:
                 "raise the width, or give the hierarchy a ridge"
             )
         probe = np.sort(generator(seed, "probe").permutation(len(targets))[:_PROBES])
-        size = float(np.abs(base).mean())
-        found = Hierarchy(smallest, float(np.abs(added).mean()) / size, float(error.mean()) / size)
+        found = Hierarchy(
+            smallest, metrics.label_ratio(added, base), metrics.kernel_standard_error(error, base), self.ridge
+        )
         return FittedHierarchy(_HierarchyKernel(correction), split.x_train, gram, targets, regression, probe, found)
 
 
@@ -236,11 +252,14 @@ class Hierarchy:
         mean|label-aware part| / mean|H|.
     standard_error : float
         Mean standard error of the label-aware part by Monte Carlo, in the same units.
+    ridge : float
+        Added to the kernel that the hierarchy divides by, relative to its mean diagonal.
     """
 
     smallest_eigenvalue: float
     label_ratio: float
     standard_error: float
+    ridge: float
 
 
 class FittedHierarchy(FittedKernelMachine):
@@ -264,6 +283,14 @@ class FittedHierarchy(FittedKernelMachine):
     ) -> None:
         super().__init__(kernel, x, gram, targets, regression, probe)
         self.hierarchy = hierarchy
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return also size and standard error of the label-aware part, and the ridge that the hierarchy divides by."""
+        return super().diagnostics() | {
+            "label_ratio": self.hierarchy.label_ratio,
+            "kernel_standard_error": self.hierarchy.standard_error,
+            "relative_ridge@inverse": self.hierarchy.ridge,
+        }
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,30 @@ def test_predictions_are_those_of_ridge_regression_with_the_label_aware_kernel()
     assert chosen.smallest_eigenvalue >= -ridge / 2
 
 
+def test_what_was_chosen_is_reported_relative_to_the_kernel():
+    split = digits()
+    fitted, base = fit("lantk-hr-mlp", split), fit("ntk-mlp", split)
+    x = split.x_train
+    gram, plain = fitted.gram(x, x), base.gram(x, x)
+    found = fitted.diagnostics()
+    assert found["relative_ridge"] == pytest.approx(fitted.regression.ridge / np.diagonal(gram).mean(), rel=1e-12)
+    assert found["smallest_eigenvalue"] == pytest.approx(np.linalg.eigvalsh(gram)[0] / np.diagonal(gram).mean())
+    assert found["label_ratio"] == pytest.approx(np.abs(gram - plain).sum() / np.abs(plain).sum(), rel=1e-6)
+    assert found["label_weight"] == pytest.approx(fitted.label_aware.scale / np.diagonal(plain).mean(), rel=1e-6)
+    assert base.diagnostics().keys() == {"relative_ridge", "smallest_eigenvalue"}
+    assert fit("lantk-hr-mlp[variant=kr-v2-cntk]", split).diagnostics()["relative_ridge@inverse"] == 1e-6
+    hierarchy = fit("lantk-nth-mlp[ridge=0.01,draws=64]", split)
+    assert hierarchy.diagnostics() == {
+        "relative_ridge": pytest.approx(hierarchy.regression.relative_ridge),
+        "smallest_eigenvalue": pytest.approx(
+            hierarchy.hierarchy.smallest_eigenvalue / hierarchy.regression.mean_diagonal
+        ),
+        "label_ratio": hierarchy.hierarchy.label_ratio,
+        "kernel_standard_error": hierarchy.hierarchy.standard_error,
+        "relative_ridge@inverse": 0.01,
+    }
+
+
 @pytest.mark.parametrize("variant", ["kr-v1", "fjlt-v2"])
 def test_the_kernel_is_one_function_of_two_inputs(variant):
     """A training point is the same in whatever set it is asked for, so test and training kernels match."""
