@@ -51,7 +51,7 @@ agreement: $(READY)  ## measure anew how far the implementations are apart, for 
 	$(BIN)/lebench agree --json > agreement.tmp && mv agreement.tmp lebench/agree/measured.json
 
 clean:  ## remove what was generated, but not the results
-	rm -rf .venv site docs/leaderboard docs/reference .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks
+	rm -rf .venv site docs/gallery docs/leaderboard docs/reference .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks
 
 # torch is pinned in the command that installs whatever needs it: an open range would bring the CUDA build along.
 # neural-tangents declares TensorFlow, which only its experimental part needs: hence without its dependencies.

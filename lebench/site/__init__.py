@@ -10,15 +10,15 @@ __all__ = ["build"]
 
 
 def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
-    """Write the leaderboard's pages and the catalogue of tasks, metrics and models.
+    """Write the leaderboard's pages, the gallery and the catalogue of tasks, metrics and models.
 
     Parameters
     ----------
     entries_root : Path
         Folder of the entries.
     docs : Path, default docs
-        Folder of the documentation's sources. Its subfolders ``leaderboard`` (with ``board.json``) and ``reference``
-        are written anew; what an earlier call wrote there and is no longer made is removed.
+        Folder of the documentation's sources. Its subfolders ``leaderboard`` (with ``board.json``), ``gallery``
+        and ``reference`` are written anew; what an earlier call wrote there and is no longer made is removed.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
         If an entry cannot be read, a folder cannot be written, or a control does what a control must not do; see
         :func:`lebench.board.check_controls`. Nothing is written then.
     """
-    from lebench.site import leaderboard, reference
+    from lebench.site import leaderboard, papers, reference
     from lebench.site.pages import write_pages
     from lebench.site.pictures import gallery
 
@@ -39,7 +39,9 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
     board = make_board(entries)
     check_controls(board)
     path = docs / "leaderboard" / "board.json"
-    written = write_pages(leaderboard.pages(board, gallery(entries)), path.parent, keep={path.name})
+    arrays = gallery(entries)
+    written = write_pages(leaderboard.pages(board, arrays), path.parent, keep={path.name})
     write_board(board, path)
+    written += write_pages(papers.pages(board, arrays), docs / "gallery")
     written += write_pages(reference.pages(), docs / "reference")
     return sorted([*written, path])

@@ -1,0 +1,101 @@
+"""The gallery judges claims by intervals: planted records have planted verdicts."""
+
+import json
+import re
+
+import pytest
+
+from lebench.board import Board, Estimate
+from lebench.board.board import Score
+from lebench.site import papers
+from lebench.site.papers.base import Claim, Evidence, Finding, Paper, across, sign, together
+from lebench.site.papers.figures import along, by_model
+from lebench.site.pictures import Gallery
+
+
+def board(**means):
+    """Return a board of one task whose models have five seeds around a mean."""
+    scores = [
+        Score(
+            entry=model,
+            task="toy/task",
+            value="accuracy",
+            mean=mean,
+            lower=mean - 0.02,
+            upper=mean + 0.02,
+            seeds=5,
+            by_seed={seed: mean + 0.01 * (seed - 2) * (-1) ** (model == "b") for seed in range(5)},
+            best=False,
+            tied=False,
+        )
+        for model, mean in means.items()
+    ]
+    return Board(schema=1, level=0.95, tasks=[], metrics=[], entries=[], scores=scores)
+
+
+def paper(find):
+    claim = Claim("A claim", "It says.", "section 1", "Ours.", ("toy/task",), ("a", "b"), find)
+    return Paper("toy", "Toy", "A <b>paper</b>", "N. N.", "2020", "https://arxiv.org/abs/0000.00000", "?", (claim,))
+
+
+def ahead(evidence):
+    gap = evidence.difference(("a", "toy/task", "accuracy"), ("b", "toy/task", "accuracy"))
+    panels = {"accuracy": ("toy/task", "accuracy")}
+    return Finding(sign(gap), "A sentence.", [by_model(evidence, "Title", panels, ("a", "b", "c"))])
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "verdict"), [(0.9, 0.5, "holds"), (0.5, 0.9, "fails"), (0.5, 0.51, "open"), (0.5, None, "not measured")]
+)
+def test_verdict_follows_the_interval_of_the_paired_difference(a, b, verdict):
+    means = {"a": a} if b is None else {"a": a, "b": b}
+    texts = papers.pages(board(**means), Gallery(), [paper(ahead)])
+    for page in ("index.md", "toy.md"):
+        assert re.findall(r'data-verdict="([^"]+)"', texts[page]) == [verdict]
+    assert ("figures/toy-1-1.vl.json" in texts) == (verdict != "not measured")
+
+
+def test_page_says_how_to_make_the_records_again_and_escapes_what_it_is_given():
+    text = papers.pages(board(a=0.9, b=0.5), Gallery(), [paper(ahead)])["toy.md"]
+    assert "lebench run --model a --model b --task 'toy/task' --seeds 5" in text
+    assert "<b>paper" not in text
+
+
+def test_figure_holds_the_means_and_leaves_out_models_without_a_value():
+    evidence = Evidence(board(a=0.9, b=0.5), Gallery())
+    picture = by_model(evidence, "Title", {"accuracy": ("toy/task", "accuracy")}, ("a", "b", "c"))
+    (drawn,) = picture.spec["concat"]
+    assert [(row["model"], row["mean"]) for row in drawn["data"]["values"]] == [("a", 0.9), ("b", 0.5)]
+    assert "0.90 for a" in picture.sentence
+    assert "c" not in json.dumps(drawn["data"])[2:-2].split('"')
+
+
+def test_curve_joins_the_values_of_a_model_in_the_order_of_the_parameter():
+    evidence = Evidence(board(a=0.9), Gallery())
+    picture = along(evidence, "Title", "n", {"accuracy": ("toy/task", {1.0: "accuracy", 2.0: "absent"})}, ("a",))
+    assert [row["x"] for row in picture.spec["concat"][0]["data"]["values"]] == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("estimate", "verdict"),
+    [((0.1, 0.3), "holds"), ((-0.3, -0.1), "fails"), ((-0.1, 0.1), "open"), ((None, None), "open")],
+)
+def test_sign(estimate, verdict):
+    assert sign(Estimate(0.0, *estimate, 5)) == verdict
+
+
+def test_parts_of_a_claim_have_the_worst_verdict_and_models_may_differ():
+    assert together("holds", "open", "holds") == "open"
+    assert together("holds", "fails", "open") == "fails"
+    assert across("holds", "open") == "in part"
+    assert across("fails", "fails") == "fails"
+
+
+def test_every_paper_names_tasks_and_models_that_there_are():
+    from lebench import registry
+
+    for one in papers.PAPERS:
+        assert len(one.claims) > 0
+        for claim in one.claims:
+            assert registry.tasks.select(claim.tasks)
+            assert all(model.split("[")[0] in registry.models for model in claim.models)
