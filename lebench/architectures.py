@@ -7,10 +7,12 @@ infinite-width kernel. Weights are drawn from N(0, weight_variance / fan_in), bi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
+
+from lebench.errors import ParameterError
 
 Width = Annotated[int, Ge(1), Le(1_000_000)]
 Depth = Annotated[int, Ge(1), Le(1_000)]
@@ -108,6 +110,23 @@ class Architecture:
     weight_variance: float = 2.0
     bias_variance: float = 0.0
 
+    def with_width(self, width: int) -> Architecture:
+        """Return the same perceptron with another number of units in every hidden layer.
+
+        Raises
+        ------
+        ParameterError
+            If the width is below 1, or the network is no perceptron with hidden layers.
+        """
+        if width < 1:
+            raise ParameterError(f"width is {width}: at least 1 unit is needed")
+        if problem := width_problem(self):
+            raise ParameterError(f"its width cannot be changed: it {problem}")
+        return replace(
+            self,
+            layers=tuple(Dense(width) if isinstance(layer, Dense) and layer.units else layer for layer in self.layers),
+        )
+
     def walk(self) -> Iterator[Layer]:
         """Yield every layer, those inside residual blocks included, depth first."""
         yield from _walk(self.layers)
@@ -144,6 +163,16 @@ def input_problem(architecture: Architecture, input_shape: tuple[int, ...]) -> s
     if spatial is None or len(input_shape) == 3:
         return None
     return f"needs images for {describe(spatial)}; an input of this task has shape {input_shape}"
+
+
+def width_problem(architecture: Architecture) -> str | None:
+    """Return why the width of a network cannot be changed, or None if it is a perceptron with hidden layers."""
+    other = [layer for layer in architecture.layers if not isinstance(layer, Dense | Activation | Flatten)]
+    if other:
+        return f"has {describe(other[0])}, and only perceptrons are compared by width"
+    if not any(isinstance(layer, Dense) and layer.units for layer in architecture.layers):
+        return "has no hidden layer"
+    return None
 
 
 def linear() -> Architecture:

@@ -46,6 +46,64 @@ class HasFeatures(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Normalization:
+    """Batch normalization in evaluation, per channel of the layer before it.
+
+    Attributes
+    ----------
+    scale, shift : ndarray of shape (outputs,), float64
+        Its affine parameters.
+    mean, variance : ndarray of shape (outputs,), float64
+        Its running statistics.
+    eps : float
+        What it adds to the variance.
+    """
+
+    scale: FloatArray
+    shift: FloatArray
+    mean: FloatArray
+    variance: FloatArray
+    eps: float
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """The weights of one dense or convolutional layer, copies of the network's.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (outputs, inputs) or (outputs, channels, height, width), float64
+        Dense, or convolutional. An image that is flattened has its coordinates in the order (height, width, channels).
+    bias : ndarray of shape (outputs,), float64
+        Zero if the layer has none.
+    normalization : Normalization or None
+        The batch normalization of the layer's outputs.
+    """
+
+    weight: FloatArray
+    bias: FloatArray
+    normalization: Normalization | None = None
+
+
+@runtime_checkable
+class HasWeights(Protocol):
+    """Capability ``weights``: the layers of a network, from input to output.
+
+    The first of a network's checkpoints has those before training.
+    """
+
+    def weights(self) -> tuple[LayerWeights, ...]:
+        """Return all layers with weights, the body of a residual block before its shortcut.
+
+        Raises
+        ------
+        LebenchError
+            If something with weights is no dense or convolutional layer or batch normalization of its outputs.
+        """
+        ...
+
+
 @runtime_checkable
 class HasSimilarity(Protocol):
     """Capability ``similarity``: how one step of gradient descent on a source moves the scores at a target."""
@@ -164,6 +222,7 @@ CAPABILITIES: dict[str, type] = {
     "predict": Predicts,
     "predict_proba": PredictsProbabilities,
     "features": HasFeatures,
+    "weights": HasWeights,
     "similarity": HasSimilarity,
     "gram": HasGram,
     "trajectory": HasTrajectory,

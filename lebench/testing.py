@@ -206,6 +206,23 @@ def _check_features(fitted: Any, again: Any, split: Split) -> list[str]:
     return complaints or _same(features, again.features(split.x_test))
 
 
+def _check_weights(fitted: Any, again: Any, split: Split) -> list[str]:
+    layers, others = fitted.weights(), again.weights()
+    if not layers:
+        return ["there are no layers"]
+    complaints: list[str] = []
+    for index, layer in enumerate(layers):
+        complaints += _array(layer.weight, layer.weight.shape, f"weight of layer {index}")
+        complaints += _array(layer.bias, layer.weight.shape[:1], f"bias of layer {index}")
+    if layers[-1].weight.shape[0] != split.classes:
+        complaints.append(f"the last layer has {layers[-1].weight.shape[0]} outputs, {split.classes} are needed")
+    return complaints or [
+        complaint
+        for index, (first, second) in enumerate(zip(layers, others, strict=True))
+        for complaint in _same(first.weight, second.weight, f"weight of layer {index}")
+    ]
+
+
 def _check_similarity(fitted: Any, again: Any, split: Split) -> list[str]:
     sources, labels, targets = split.x_train[:4], split.y_train[:4], split.x_test[:5]
     complaints = []
@@ -272,6 +289,7 @@ _CHECKS: dict[str, Callable[[Any, Any, Split], list[str]]] = {
     "predict": _check_predict,
     "predict_proba": _check_predict_proba,
     "features": _check_features,
+    "weights": _check_weights,
     "similarity": _check_similarity,
     "gram": _check_gram,
     "trajectory": _check_trajectory,

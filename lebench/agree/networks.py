@@ -126,5 +126,5 @@ def _by_neural_tangents(network: str, dtype: str) -> FloatArray:
     def scores(weights: Any, inputs: Any) -> Any:
         return fitted.trained.network.scores(weights, fitted.statistics, inputs)
 
-    kernel: FloatArray = backend.empirical_kernel(scores, fitted.weights, x, z, dtype=dtype)
+    kernel: FloatArray = backend.empirical_kernel(scores, fitted.parameters, x, z, dtype=dtype)
     return kernel

@@ -31,7 +31,8 @@ class Recipe:
     lr, momentum, weight_decay, batch_size, optimizer
         As usual. Weight decay acts on all parameters; with ``adam`` it is decoupled (AdamW).
     loss : {"cross_entropy", "mse"}
-        ``mse`` is (1/2)|f - y|^2 on one-hot targets minus 1/C, summed over outputs, averaged over points.
+        ``mse`` is (1/2)|f - y|^2 on one-hot targets minus 1/C, or on real-valued targets where there are no labels,
+        summed over outputs, averaged over points.
     schedule : {"step", "constant", "cosine"}
         ``step`` divides the learning rate by 10 after 1/3 and 2/3 of the epochs (Papyan, Han & Donoho 2020).
     min_steps : int
@@ -123,7 +124,7 @@ class Backend(Protocol):
         network: Architecture | Builder,
         recipe: Recipe,
         x: FloatArray,
-        y: IntArray,
+        y: IntArray | FloatArray,
         classes: int,
         seed: int,
         removed: int | None = None,
@@ -138,8 +139,9 @@ class Backend(Protocol):
             How to train.
         x : ndarray of shape (n, *input_shape), float64
             Training inputs.
-        y : ndarray of shape (n,), int64
-            Labels 0 to `classes` - 1.
+        y : ndarray of shape (n,), int64, or of shape (n, classes), float64
+            Labels 0 to `classes` - 1; or real-valued targets, for which the loss must be ``mse``. Their training error
+            is then the mean squared error in units of the targets' variance.
         classes : int
             Number of classes C, which is the number of outputs.
         seed : int

@@ -20,7 +20,7 @@ from lebench.backends.jax_build import Weights
 from lebench.backends.jax_networks import Network, network_of
 from lebench.backends.jax_tangents import Tangents
 from lebench.backends.jax_training import Trained, evaluate, train
-from lebench.capabilities import Checkpoint, Predicts, SimilarityKind, Trajectory
+from lebench.capabilities import Checkpoint, LayerWeights, Predicts, SimilarityKind, Trajectory
 from lebench.errors import DataError, LebenchError
 from lebench.seeds import generator
 
@@ -41,7 +41,7 @@ class JaxBackend:
         network: Architecture | Builder,
         recipe: Recipe,
         x: FloatArray,
-        y: IntArray,
+        y: IntArray | FloatArray,
         classes: int,
         seed: int,
         removed: int | None = None,
@@ -113,7 +113,7 @@ class FittedFunction:
     ----------
     trained : Trained
         The function.
-    weights, statistics : pytree of ndarray
+    parameters, statistics : pytree of ndarray
         Its weights and running statistics.
     """
 
@@ -128,7 +128,7 @@ class FittedFunction:
         states: Sequence[State] = (),
     ) -> None:
         self.trained = trained
-        self.weights, self.statistics = _double(state)
+        self.parameters, self.statistics = _double(state)
         self._initial: Any = _double(initial) if trained.transformed else ()
         self._start = initial
         self._loss_name: Loss = loss
@@ -141,7 +141,7 @@ class FittedFunction:
         """Return scores (n, C): logits for cross-entropy."""
         with jax.enable_x64(True):
             function = _evaluator(self.trained)
-            return evaluate(lambda part: function(self.weights, self.statistics, self._initial, part), x)
+            return evaluate(lambda part: function(self.parameters, self.statistics, self._initial, part), x)
 
     def similarity(
         self,
@@ -202,7 +202,7 @@ class FittedFunction:
     @property
     def _tangent_state(self) -> State:
         """Weights and statistics where the derivatives of the function are those of the network."""
-        state: State = self._initial if self.trained.linearized else (self.weights, self.statistics)
+        state: State = self._initial if self.trained.linearized else (self.parameters, self.statistics)
         return state
 
     @property
@@ -238,7 +238,9 @@ class FittedFunction:
         largest of the other probabilities, and with minus their sum at the label, the direction keeps its digits.
         """
         scores, rows = self.predict(x), np.arange(len(x))
-        if self._loss_name == "mse":
+        if labels.ndim == 2:
+            gradient, scale = scores - labels, np.ones(len(x))
+        elif self._loss_name == "mse":
             gradient, scale = scores + 1 / self._classes, np.ones(len(x))
             gradient[rows, labels] -= 1
         else:
@@ -260,13 +262,24 @@ class FittedNetwork(FittedFunction):
         """Return the input of the last linear layer, (n, p)."""
         with jax.enable_x64(True):
             function = _features(self.trained.network)
-            return evaluate(lambda part: function(self.weights, self.statistics, part), x)
+            return evaluate(lambda part: function(self.parameters, self.statistics, part), x)
 
     def head(self) -> tuple[FloatArray, FloatArray]:
         """Return weights (C, p) and bias (C,) of the last linear layer."""
         with jax.enable_x64(True):
-            matrix, bias = self.trained.network.head(self.weights)
+            matrix, bias = self.trained.network.head(self.parameters)
             return np.ascontiguousarray(matrix, np.float64), np.ascontiguousarray(bias, np.float64)
+
+    def weights(self) -> tuple[LayerWeights, ...]:
+        """Return the layers with their weights; see :class:`lebench.capabilities.HasWeights`.
+
+        Raises
+        ------
+        LebenchError
+            If the network is a function of one's own, or something with weights is no dense or convolutional layer or
+            batch normalization of its outputs.
+        """
+        return self.trained.network.layers(self.parameters, self.statistics)
 
 
 class _Classifies:

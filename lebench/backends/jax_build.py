@@ -23,7 +23,8 @@ from lebench.errors import LebenchError
 #: Weights, or anything of their form.
 Weights = Any
 
-_EPSILON = 1e-5
+#: What normalizations add to a variance.
+EPSILON = 1e-5
 _BATCH_NORM_MOMENTUM = 0.1
 
 _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -124,7 +125,7 @@ class Pass:
                 axes = tuple(range(1, x.ndim))
                 centred = x - x.mean(axis=axes, keepdims=True)
                 variance = jnp.square(centred).mean(axis=axes, keepdims=True)
-                return self._affine(centred / jnp.sqrt(variance + _EPSILON))
+                return self._affine(centred / jnp.sqrt(variance + EPSILON))
             case arch.Residual(body, shortcut):
                 left, right = self._chain(body, x), self._chain(shortcut, x)
                 if left.shape != right.shape:
@@ -170,7 +171,7 @@ class Pass:
             new = {"mean": mean, "var": variance * count / jnp.maximum(count - 1, 1)}
             momentum = _BATCH_NORM_MOMENTUM
             self.updated.append({name: (1 - momentum) * kept[name] + momentum * new[name] for name in new})
-        normalized: Array = (x - mean) / jnp.sqrt(variance + _EPSILON)
+        normalized: Array = (x - mean) / jnp.sqrt(variance + EPSILON)
         return normalized
 
     def _affine(self, x: Array) -> Array:

@@ -16,6 +16,8 @@ from lebench.architectures import Architecture
 from lebench.backends.base import Builder
 from lebench.backends.jax_build import Pass, Weights, draw
 from lebench.backends.jax_tangents import Factor
+from lebench.backends.jax_weights import layer_weights
+from lebench.capabilities import LayerWeights
 from lebench.errors import LebenchError
 from lebench.seeds import stream
 
@@ -43,6 +45,10 @@ class Network(Protocol):
 
     def head(self, weights: Weights) -> tuple[Array, Array]:
         """Return weights (C, p) and bias (C,) of the last layer."""
+        ...
+
+    def layers(self, weights: Weights, statistics: Weights) -> tuple[LayerWeights, ...]:
+        """Return the dense and convolutional layers, from input to output."""
         ...
 
     def factors(self, weights: Weights, statistics: Weights, x: Array, cotangents: Array) -> list[Factor]:
@@ -91,6 +97,10 @@ class Described:
     def head(self, weights: Weights) -> tuple[Array, Array]:
         """Return weights (C, p) and bias (C,) of the last layer."""
         return weights[-1]["w"].T, weights[-1]["b"]
+
+    def layers(self, weights: Weights, statistics: Weights) -> tuple[LayerWeights, ...]:
+        """Return the dense and convolutional layers, from input to output."""
+        return layer_weights(self.architecture, weights, statistics)
 
     def factors(self, weights: Weights, statistics: Weights, x: Array, cotangents: Array) -> list[Factor]:
         """Return gradients of combinations of scores, layer by layer, from the gradients in the layers' outputs."""
@@ -170,6 +180,10 @@ class Function:
                 "head(weights) the matrix (C, p) and the bias (C,) of the last layer"
             )
         return self.last(weights)
+
+    def layers(self, weights: Weights, statistics: Weights) -> tuple[LayerWeights, ...]:
+        """Refuse: nothing says which of the weights make up a layer."""
+        raise LebenchError("a network of one's own as JAX functions does not say what its layers are")
 
     def factors(self, weights: Weights, statistics: Weights, x: Array, cotangents: Array) -> list[Factor]:
         """Return explicit gradients."""

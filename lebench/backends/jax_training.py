@@ -93,11 +93,13 @@ def order(rng: np.random.Generator, points: int, removed: int | None, count: int
 
 
 def loss_of(scores: Array, labels: Array, loss: Loss) -> Array:
-    """Return the loss of each example, (n,)."""
+    """Return the loss of each example, (n,), by labels (n,) or real-valued targets (n, C)."""
     if loss == "cross_entropy":
         return -jnp.take_along_axis(jax.nn.log_softmax(scores), labels[:, None], axis=1)[:, 0]
     classes = scores.shape[1]
-    return 0.5 * jnp.square(scores - (jax.nn.one_hot(labels, classes, dtype=scores.dtype) - 1 / classes)).sum(axis=1)
+    real = labels.ndim == 2
+    targets = labels if real else jax.nn.one_hot(labels, classes, dtype=scores.dtype) - 1 / classes
+    return 0.5 * jnp.square(scores - targets).sum(axis=1)
 
 
 @lru_cache(maxsize=32)
@@ -165,7 +167,7 @@ def train(
     statistics: Weights,
     recipe: Recipe,
     x: FloatArray,
-    y: IntArray,
+    y: IntArray | FloatArray,
     rng: np.random.Generator,
     removed: int | None,
     probe: IntArray,
@@ -177,7 +179,7 @@ def train(
     TrainingError
         If the loss becomes infinite or NaN.
     """
-    inputs, labels = x.astype(np.float32), y.astype(np.int32)
+    inputs, labels = x.astype(np.float32), y.astype(np.int32 if y.ndim == 1 else np.float32)
     # With the point that is left out, so that there are as many batches with it as without.
     count = math.ceil((len(y) + (removed is not None)) / recipe.batch_size)
     epochs = max(recipe.epochs, math.ceil(recipe.min_steps / count)) if recipe.epochs else 0
@@ -199,7 +201,7 @@ def train(
         scores = evaluate(lambda part: evaluator(*state, initial, part), inputs).astype(np.float64)
         with np.errstate(all="ignore"):
             loss = _mean_loss(scores, y, recipe.loss)
-        error = float((scores.argmax(axis=1) != y).mean())
+        error = _error(scores, y)
         if not math.isfinite(loss):
             raise TrainingError(f"training diverged by epoch {made / count:.4g}: the loss is {loss}; try a smaller lr")
         recorded.append((made / count, loss, error, scores[probe]))
@@ -247,7 +249,16 @@ def _groups(
         yield x[chosen], y[chosen], shares, rates
 
 
-def _mean_loss(scores: FloatArray, y: IntArray, loss: Loss) -> float:
+def _error(scores: FloatArray, y: IntArray | FloatArray) -> float:
+    if y.ndim == 2:
+        spread = float(y.var(axis=0).sum()) or 1.0
+        return float(np.square(scores - y).sum(axis=1).mean() / spread)
+    return float((scores.argmax(axis=1) != y).mean())
+
+
+def _mean_loss(scores: FloatArray, y: IntArray | FloatArray, loss: Loss) -> float:
+    if y.ndim == 2:
+        return float(0.5 * np.square(scores - y).sum(axis=1).mean())
     rows = np.arange(len(y))
     if loss == "cross_entropy":
         shifted = scores - scores.max(axis=1, keepdims=True)

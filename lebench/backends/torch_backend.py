@@ -22,7 +22,8 @@ from lebench.backends.base import Builder, Loss, Recipe
 from lebench.backends.torch_build import Centred, Linearized, build, tangent
 from lebench.backends.torch_steps import step_changes
 from lebench.backends.torch_tangents import empirical_ntk, first_order_changes
-from lebench.capabilities import Checkpoint, Predicts, SimilarityKind, Trajectory
+from lebench.backends.torch_weights import layer_weights
+from lebench.capabilities import Checkpoint, LayerWeights, Predicts, SimilarityKind, Trajectory
 from lebench.errors import DataError, LebenchError, TrainingError
 from lebench.progress import report
 from lebench.seeds import generator, stream
@@ -45,7 +46,7 @@ class TorchBackend:
         network: Architecture | Builder,
         recipe: Recipe,
         x: FloatArray,
-        y: IntArray,
+        y: IntArray | FloatArray,
         classes: int,
         seed: int,
         removed: int | None = None,
@@ -92,10 +93,22 @@ def encode(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
     return functional.one_hot(labels, classes).to(dtype) - 1.0 / classes
 
 
+def _targets(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
+    """Return what the ``mse`` loss fits: real-valued targets as they are, labels encoded; shape (n, C)."""
+    return labels.to(dtype) if labels.is_floating_point() else encode(labels, classes, dtype)
+
+
 def _loss(scores: Tensor, labels: Tensor, classes: int, loss: Loss) -> Tensor:
     if loss == "cross_entropy":
         return functional.cross_entropy(scores, labels)
-    return 0.5 * (scores - encode(labels, classes, scores.dtype)).square().sum(dim=1).mean()
+    return 0.5 * (scores - _targets(labels, classes, scores.dtype)).square().sum(dim=1).mean()
+
+
+def _error(scores: Tensor, labels: Tensor) -> float:
+    if labels.is_floating_point():
+        spread = labels.var(dim=0, correction=0).sum()
+        return float((scores - labels).square().sum(dim=1).mean() / torch.where(spread > 0, spread, 1.0))
+    return float((scores.argmax(dim=1) != labels).double().mean())
 
 
 @dataclass(frozen=True)
@@ -142,7 +155,7 @@ def _train(
     def record(steps: int) -> None:
         scores = _evaluate(module, x)
         loss = float(_loss(scores.double(), labels, classes, recipe.loss))
-        error = float((scores.argmax(dim=1) != labels).double().mean())
+        error = _error(scores, labels)
         if not math.isfinite(loss):
             reached = f"{steps / batches:.4g}"
             raise TrainingError(f"training diverged by epoch {reached}: the loss is {loss}; try a smaller lr")
@@ -286,7 +299,7 @@ class FittedFunction:
         x, x_to, y = _as_input(sources), _as_input(targets), torch.from_numpy(labels)
         direction, length = self._loss_gradient(x, y)
         if step is not None and tangent(self.module) is self.module:
-            wanted = y if self._loss_name == "cross_entropy" else encode(y, self._classes, torch.float64)
+            wanted = y if self._loss_name == "cross_entropy" else _targets(y, self._classes, torch.float64)
             at_targets, at_source = step_changes(self.module, x, wanted, self._loss_name, x_to, step)
             return _Moved(at_targets, at_source, direction, step * length)
         # First order, per unit step along the unit gradient: every kind is a ratio, so the length drops out. For a
@@ -303,7 +316,7 @@ class FittedFunction:
         """
         scores = _evaluate(self.module, x)
         if self._loss_name == "mse":
-            gradient, scale = scores - encode(labels, self._classes, scores.dtype), torch.ones(len(x)).double()
+            gradient, scale = scores - _targets(labels, self._classes, scores.dtype), torch.ones(len(x)).double()
         else:
             rows = torch.arange(len(x))
             others = scores.log_softmax(dim=1)
@@ -332,6 +345,17 @@ class FittedNetwork(FittedFunction):
         head = self._head()
         bias = head.bias if head.bias is not None else torch.zeros(head.out_features, dtype=torch.float64)
         return _numpy(head.weight), _numpy(bias)
+
+    def weights(self) -> tuple[LayerWeights, ...]:
+        """Return the layers with their weights; see :class:`lebench.capabilities.HasWeights`.
+
+        Raises
+        ------
+        LebenchError
+            If something with weights is no dense or convolutional layer or batch normalization of its outputs, or a
+            layer is called several times.
+        """
+        return layer_weights(self.module, self._example)
 
     def _head(self) -> nn.Linear:
         if self._last is None or self._last.out_features != self._classes:

@@ -34,6 +34,8 @@ class Split:
         The training labels before a variant added label noise; None if there is none.
     removed : int or None
         Where among the training points the one stood that a variant left out. Training keeps the order of the others.
+    target_train, target_test : ndarray of shape (n, K), float64, or None
+        Real-valued targets, if there are no classes: the labels are 0 then, and `class_names` name the K outputs.
     """
 
     x_train: FloatArray
@@ -45,10 +47,12 @@ class Split:
     fine_test: IntArray | None = None
     clean_train: IntArray | None = None
     removed: int | None = None
+    target_train: FloatArray | None = None
+    target_test: FloatArray | None = None
 
     @property
     def classes(self) -> int:
-        """Number of classes C."""
+        """Number of classes C, or of real-valued outputs."""
         return len(self.class_names)
 
     @property
@@ -73,9 +77,11 @@ class Dataset:
         Names of the classes.
     load : callable
         Without arguments; returns ``(x, y)``: raw inputs (n, *input_shape), float64 or for many images their bytes, and
-        int64 (n,) labels.
+        int64 (n,) labels, or real-valued targets (n, K), float64.
     splitter : callable
         ``(x, y, rng)`` to raw ``(x_train, y_train, x_test, y_test)``, the inputs in float64.
+    standardized : bool
+        Whether inputs are standardized with training statistics; otherwise they stay as they are.
     """
 
     name: str
@@ -85,12 +91,18 @@ class Dataset:
     version: int
     input_shape: tuple[int, ...]
     class_names: tuple[str, ...]
-    load: Callable[[], tuple[NDArray[Any], IntArray]]
-    splitter: Callable[[Any, IntArray, np.random.Generator], tuple[FloatArray, IntArray, FloatArray, IntArray]]
+    load: Callable[[], tuple[NDArray[Any], NDArray[Any]]]
+    splitter: Callable[[Any, Any, np.random.Generator], tuple[FloatArray, Any, FloatArray, Any]]
+    standardized: bool = True
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether there are real-valued targets in place of labels."""
+        return self.arrays[1].dtype.kind == "f"
 
     @cached_property
-    def arrays(self) -> tuple[NDArray[Any], IntArray]:
-        """Raw inputs (n, *input_shape) and labels (n,)."""
+    def arrays(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Raw inputs (n, *input_shape) and labels (n,) or targets (n, K)."""
         x, y = self.load()
         if x.shape[1:] != self.input_shape or len(x) != len(y):
             raise DataError(f"dataset {self.name!r}: got arrays of shapes {x.shape} and {y.shape}")
@@ -114,17 +126,26 @@ class Dataset:
             Root seed; only its ``data`` stream is used.
         """
         x_train, y_train, x_test, y_test = self.splitter(*self.arrays, generator(seed, "data"))
-        # Images per channel, so that the geometry of the pixels stays; other inputs per coordinate.
-        axes = tuple(range(x_train.ndim - 1)) if x_train.ndim > 2 else 0
-        mean = x_train.mean(axis=axes)
-        # A coordinate that never changes in training has no scale; dividing by 1 leaves it as it is.
-        std = x_train.std(axis=axes)
-        std = np.where(std > 0, std, 1.0)
-        train, test = x_train - mean, x_test - mean
-        # In place: a set of images may fill much of the memory.
-        train /= std
-        test /= std
-        return Split(train, y_train, test, y_test, self.class_names)
+        if self.standardized:
+            x_train, x_test = _standardized(x_train, x_test)
+        if not self.has_targets:
+            return Split(x_train, y_train, x_test, y_test, self.class_names)
+        none_train, none_test = (np.zeros(len(y), dtype=np.int64) for y in (y_train, y_test))
+        return Split(x_train, none_train, x_test, none_test, self.class_names, target_train=y_train, target_test=y_test)
+
+
+def _standardized(x_train: FloatArray, x_test: FloatArray) -> tuple[FloatArray, FloatArray]:
+    # Images per channel, so that the geometry of the pixels stays; other inputs per coordinate.
+    axes = tuple(range(x_train.ndim - 1)) if x_train.ndim > 2 else 0
+    mean = x_train.mean(axis=axes)
+    # A coordinate that never changes in training has no scale; dividing by 1 leaves it as it is.
+    std = x_train.std(axis=axes)
+    std = np.where(std > 0, std, 1.0)
+    train, test = x_train - mean, x_test - mean
+    # In place: a set of images may fill much of the memory.
+    train /= std
+    test /= std
+    return train, test
 
 
 @dataclass(frozen=True)
@@ -154,6 +175,8 @@ class Variant:
     recipe : tuple of (str, value)
         Changes of how a network is trained, see :meth:`lebench.backends.base.Recipe.changed`:
         ``(("lr", "x4"), ("loss", "mse"))``.
+    width : int, optional
+        Number of units in every hidden layer of a perceptron, in place of its own.
     may_fail : bool
         Training may break down without taking the task with it: the score gets a
         :class:`~lebench.tasks.base.NotFitted` in place of the fitted model.
@@ -168,6 +191,7 @@ class Variant:
     leave_out: int | None = None
     repetition: int = 0
     recipe: tuple[tuple[str, str | int | float], ...] = ()
+    width: int | None = None
     may_fail: bool = False
 
     @property
@@ -189,6 +213,10 @@ class Variant:
         """
         if not (0 <= self.label_noise <= 1 and self.imbalance >= 1):
             raise DataError(f"variant {self.name!r}: label noise lies between 0 and 1, an imbalance is at least 1")
+        if split.target_train is not None and (
+            self.groups or self.permute_labels or self.imbalance > 1 or self.label_noise > 0
+        ):
+            raise DataError(f"variant {self.name!r} changes labels or classes, and the data have real-valued targets")
         # A stream per subset, so that adding a variant leaves the others' subsets alone, and the same subset is drawn
         # whatever is changed about it.
         subset = (self.n_train, self.groups, self.permute_labels)
@@ -196,7 +224,8 @@ class Variant:
         if self.groups is not None:
             split = _merge(split, self.groups)
         if self.n_train is not None:
-            split = _kept(split, balanced_subset(split.y_train, self.n_train, split.classes, rng))
+            classes = split.classes if split.target_train is None else 1
+            split = _kept(split, balanced_subset(split.y_train, self.n_train, classes, rng))
         if self.permute_labels:
             split = replace(split, y_train=rng.permutation(split.y_train))
         if self.imbalance > 1:
@@ -225,6 +254,7 @@ def _kept(split: Split, which: IntArray | NDArray[np.bool_]) -> Split:
         y_train=split.y_train[which],
         fine_train=None if split.fine_train is None else split.fine_train[which],
         clean_train=None if split.clean_train is None else split.clean_train[which],
+        target_train=None if split.target_train is None else split.target_train[which],
     )
 
 

@@ -118,6 +118,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "layer_norms": (
         "distance_from_initialization",
         "fold_batch_norm",
+        "folded_layers",
         "group_norm_product",
         "layer_bounds",
         "schatten_product",

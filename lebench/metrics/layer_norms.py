@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from lebench.arrays import FloatArray
+from lebench.capabilities import LayerWeights
 from lebench.errors import DataError
 from lebench.metrics.arrays import as_floats, to_numpy
 from lebench.metrics.base import KnownAnswer, metric
@@ -118,6 +119,35 @@ def fold_batch_norm(
     factor = vectors["scales"] / np.sqrt(variances)
     folded = layer * factor.reshape(-1, *[1] * (layer.ndim - 1))
     return folded, vectors["shifts"] + factor * (vectors["biases"] - vectors["means"])
+
+
+def folded_layers(layers: Sequence[LayerWeights]) -> tuple[list[FloatArray], list[FloatArray]]:
+    """Return weights and biases of layers that do what a network's layers and their batch normalizations do.
+
+    Parameters
+    ----------
+    layers : sequence of LayerWeights
+        What the capability ``weights`` gives; left as they are.
+
+    Returns
+    -------
+    weights, biases : list of ndarray, float64
+        One of each per layer.
+
+    Raises
+    ------
+    DataError
+        As :func:`fold_batch_norm`.
+    """
+    folded = []
+    for layer in layers:
+        norm = layer.normalization
+        folded.append(
+            (layer.weight, layer.bias)
+            if norm is None
+            else fold_batch_norm(layer.weight, layer.bias, norm.scale, norm.shift, norm.mean, norm.variance, norm.eps)
+        )
+    return [weight for weight, _ in folded], [bias for _, bias in folded]
 
 
 @metric(

@@ -111,6 +111,8 @@ class KernelMachine:
     capabilities: ClassVar[frozenset[str]] = frozenset(
         {"predict", "similarity", "gram", "trajectory", "checkpoints", "diagnostics"}
     )
+    #: It is fitted to real-valued targets where a split has them.
+    fits_targets: ClassVar[bool] = True
 
     @property
     def network(self) -> Architecture | None:
@@ -121,10 +123,11 @@ class KernelMachine:
         """Compute the kernel of the training points and solve for the coefficients."""
         kernel = self.family.kernel(split, seed, self.backend)
         gram = kernel.gram(split.x_train, split.x_train)
-        targets = one_hot_targets(split.y_train, split.classes)
+        targets = one_hot_targets(split.y_train, split.classes) if split.target_train is None else split.target_train
         regression = ridge_regression(gram, targets)
         probe = np.sort(generator(seed, "probe").permutation(len(targets))[:_PROBES])
-        return FittedKernelMachine(kernel, split.x_train, gram, targets, regression, probe)
+        labelled = split.target_train is None
+        return FittedKernelMachine(kernel, split.x_train, gram, targets, regression, probe, labelled)
 
 
 class _Predictor:
@@ -178,26 +181,30 @@ class FittedKernelMachine(_Predictor):
         targets: FloatArray,
         regression: RidgeRegression,
         probe: IntArray,
+        labelled: bool = True,
     ) -> None:
         super().__init__(kernel, x, gram, regression.coefficients)
         self.regression = regression
         self._targets = targets
         self._probe = probe
+        self._labelled = labelled
         self._flow_times: tuple[GradientFlow, FloatArray] | None = None
 
     def trajectory(self) -> Trajectory:
         """Return loss, error and scores of probe points under gradient flow of the regularized loss.
 
         The loss is |f - y|^2 / 2, averaged over points, without the ridge's part; the time is that of the loss
-        1/(2n) sum |f - y|^2, in units of learning rate times steps.
+        1/(2n) sum |f - y|^2, in units of learning rate times steps. The error on real-valued targets is the mean
+        squared error in units of their variance.
         """
         flow, times = self._flow()
-        labels = self._targets.argmax(axis=1)
+        labels, spread = self._targets.argmax(axis=1), float(self._targets.var(axis=0).sum()) or 1.0
         rows = []
         for time in times:
             scores = self._gram @ flow.coefficients(time)
             loss = float(np.square(scores - self._targets).sum(axis=1).mean() / 2)
-            rows.append((loss, float((scores.argmax(axis=1) != labels).mean()), scores[self._probe]))
+            error = float((scores.argmax(axis=1) != labels).mean()) if self._labelled else 2 * loss / spread
+            rows.append((loss, error, scores[self._probe]))
         losses, errors, scores_of_probes = zip(*rows, strict=True)
         return Trajectory(times, np.array(losses), np.array(errors), self._probe, np.stack(scores_of_probes))
 

@@ -11,6 +11,7 @@ from lebench import architectures, registry
 from lebench.architectures import Architecture
 from lebench.backends.base import Backend, Builder, Recipe
 from lebench.data.base import Split
+from lebench.errors import ParameterError
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Network:
     recipe: Recipe = field(default_factory=Recipe)
     backend: str = "torch"
 
+    #: It is trained on real-valued targets where a split has them, by the loss ``mse`` then.
+    fits_targets: ClassVar[bool] = True
     #: Backends that can train it.
     backends: ClassVar[tuple[str, ...]] = ("torch", "jax")
     #: Training is in float32; what is measured on the trained network is computed in float64.
@@ -43,7 +46,7 @@ class Network:
         """What a fitted network offers; probabilities if trained by cross-entropy, features if it ends in them."""
         offered = {"predict", "similarity", "gram", "trajectory", "checkpoints"}
         if self.recipe.output_scale is None and not self.recipe.linearized:
-            offered.add("features")
+            offered |= {"features", "weights"}
         if self.recipe.loss == "cross_entropy":
             offered.add("predict_proba")
         return frozenset(offered)
@@ -51,11 +54,26 @@ class Network:
     def fit(self, split: Split, seed: int) -> object:
         """Train on the training part of a split; deterministic for a seed on one machine."""
         backend: Backend = registry.backends.get(self.backend)()
-        return backend.fit(self.network, self.recipe, split.x_train, split.y_train, split.classes, seed, split.removed)
+        recipe, y = self.recipe, split.y_train if split.target_train is None else split.target_train
+        if split.target_train is not None:
+            recipe = recipe.changed((("loss", "mse"),))
+        return backend.fit(self.network, recipe, split.x_train, y, split.classes, seed, split.removed)
 
     def with_recipe(self, changes: Iterable[tuple[str, str | int | float]]) -> Network:
         """Return the same network, trained in another way; see :meth:`lebench.backends.base.Recipe.changed`."""
         return replace(self, recipe=self.recipe.changed(changes))
+
+    def with_width(self, width: int) -> Network:
+        """Return the same perceptron with another number of units in every hidden layer.
+
+        Raises
+        ------
+        ParameterError
+            If the width is below 1, or the network is no perceptron with hidden layers.
+        """
+        if not isinstance(self.network, Architecture):
+            raise ParameterError("its width cannot be changed: it is a network of one's own")
+        return replace(self, network=self.network.with_width(width))
 
 
 def network_model(architecture: Callable[..., Architecture], recipe: Recipe) -> Callable[..., Network]:

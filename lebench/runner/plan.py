@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lebench import registry
-from lebench.architectures import Architecture, input_problem
+from lebench.architectures import Architecture, input_problem, width_problem
 from lebench.data.base import Dataset, Variant
 from lebench.errors import LebenchError, UnavailableDataError
 from lebench.models.spec import NUMPY, Configured, build_model, expand
@@ -197,7 +197,9 @@ def make_plan(
                     task.variants,
                     task.unmet(model.model.capabilities)
                     or _input_problem(model.model, datasets[task.dataset])
-                    or _recipe_problem(model.model, task),
+                    or _target_problem(model.model, datasets[task.dataset])
+                    or _recipe_problem(model.model, task)
+                    or _width_problem(model.model, task),
                 )
                 if planned.unmet:
                     skipped.append(planned)
@@ -227,6 +229,22 @@ def _recipe_problem(model: object, task: Task) -> str | None:
     if hasattr(model, "with_recipe") or not any(variant.recipe for variant in task.variants):
         return None
     return "varies how a network is trained, and the model is not trained step by step"
+
+
+def _target_problem(model: object, dataset: Dataset) -> str | None:
+    if getattr(model, "fits_targets", False) or not dataset.has_targets:
+        return None
+    return "predicts real numbers, and the model learns classes"
+
+
+def _width_problem(model: object, task: Task) -> str | None:
+    if all(variant.width is None for variant in task.variants):
+        return None
+    network = getattr(model, "network", None)
+    if not hasattr(model, "with_width") or not isinstance(network, Architecture):
+        return "varies the width of a perceptron, and the model is none"
+    problem = width_problem(network)
+    return None if problem is None else f"varies the width of a perceptron, and the model {problem}"
 
 
 def _checked_seeds(seeds: Sequence[int]) -> list[int]:

@@ -200,6 +200,7 @@ class _Fits:
             self.broken.add(variant.key)
             split = variant.apply(self._split, self._seed)
             model = self._model.with_recipe(variant.recipe) if variant.recipe else self._model
+            model = model if variant.width is None else model.with_width(variant.width)
             wall, cpu = time.perf_counter(), time.process_time()
             with progress.listen(_Throttled(self._channel)):
                 fitted = _fitted(model, split, variant.fit_seed(self._seed), variant.may_fail)

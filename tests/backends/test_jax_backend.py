@@ -129,13 +129,13 @@ def test_a_function_of_ones_own_is_measured_like_its_description(blobs):
 
     described = Described(arch.mlp(width=8, depth=1, activation="tanh"), 3)
     tangents = Tangents(described.factors, described.scores, jax.jit)
-    weights = (fitted.weights["hidden"], fitted.weights["last"])
+    weights = (fitted.parameters["hidden"], fitted.parameters["last"])
     with jax.enable_x64(True):
         expected = tangents.gram(weights, (), x[:5], x[5:9])
         changes = tangents.first_order(weights, (), x[:5], np.eye(3)[y[:5]], x[5:9])
         own = Function(lambda key: None, lambda values, x: described.scores((values["hidden"], values["last"]), (), x))
         found = Tangents(own.factors, own.scores, jax.jit).first_order(
-            fitted.weights, (), x[:5], np.eye(3)[y[:5]], x[5:9]
+            fitted.parameters, (), x[:5], np.eye(3)[y[:5]], x[5:9]
         )
     np.testing.assert_allclose(fitted.gram(x[:5], x[5:9]), expected, rtol=1e-12)
     for one, other in zip(found, changes, strict=True):
