@@ -14,7 +14,9 @@ from lebench.board.entries import (
 )
 from lebench.board.frame import frame, newest
 from lebench.board.ranking import Standing, direction_of, is_control, leaders, primary_of, standing, summary
-from lebench.board.statistics import Estimate, mean_interval, paired_difference
+from lebench.board.scores import Score
+from lebench.board.standings import Method, Place, Resolution, Standings, make_resolution, make_standings
+from lebench.board.statistics import Estimate, mean_interval, paired_difference, smallest_difference
 
 __all__ = [
     "Board",
@@ -23,7 +25,12 @@ __all__ = [
     "EntryError",
     "EntryInfo",
     "Estimate",
+    "Method",
+    "Place",
+    "Resolution",
+    "Score",
     "Standing",
+    "Standings",
     "artifacts_path",
     "check_controls",
     "direction_of",
@@ -32,12 +39,15 @@ __all__ = [
     "is_control",
     "leaders",
     "make_board",
+    "make_resolution",
+    "make_standings",
     "mean_interval",
     "newest",
     "paired_difference",
     "primary_of",
     "read_entries",
     "read_entry",
+    "smallest_difference",
     "standing",
     "summary",
     "write_board",

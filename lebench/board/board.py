@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from lebench import registry
+from lebench.board.bootstrap import DRAWS, SEED
 from lebench.board.entries import Entry, EntryInfo
-from lebench.board.frame import frame
-from lebench.board.ranking import by_seed, is_control, leaders, standing
-from lebench.board.statistics import LEVEL, mean_interval
+from lebench.board.ranking import is_control
+from lebench.board.scores import Score, add_up, collect, count_wins, scores_of
+from lebench.board.standings import OVERALL, Method, Resolution, Standings, make_resolution, make_standings
+from lebench.board.statistics import LEVEL
 from lebench.metrics.base import Direction, Metric
 from lebench.records import Document, Environment, Record, Source
-from lebench.tasks.base import Task, metric_of
+from lebench.tasks.base import TRACKS, Task, metric_of
 
-if TYPE_CHECKING:
-    import pandas as pd
+#: The factor that makes more of a metric better; a descriptive one does not rank.
+_SIGNS: dict[Direction, int] = {"higher": 1, "lower": -1, "none": 0}
 
 
 class BoardTask(Document):
@@ -46,33 +48,6 @@ class BoardMetric(Document):
     direction: Direction
     bounds: tuple[float | None, float | None]
     unit: str
-
-
-class Score(Document):
-    """One value of one entry on one task.
-
-    Attributes
-    ----------
-    entry, task, value : str
-        Where it belongs; `value` is ``"metric"`` or ``"metric@qualifier"``.
-    mean, lower, upper, seeds
-        See :class:`lebench.board.statistics.Estimate`.
-    by_seed : dict
-        The values that were averaged.
-    best, tied : bool
-        Whether it leads, or cannot be told from the one that leads. Controls do neither.
-    """
-
-    entry: str
-    task: str
-    value: str
-    mean: float
-    lower: float | None
-    upper: float | None
-    seeds: int
-    by_seed: dict[int, float]
-    best: bool
-    tied: bool
 
 
 class TaskCost(Document):
@@ -122,17 +97,34 @@ class BoardEntry(Document):
 
 
 class Board(Document):
-    """Everything that the pages show: the content of ``board.json``."""
+    """Everything that the pages show: the content of ``board.json``.
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
+    Attributes
+    ----------
+    level : float
+        Confidence level of all intervals.
+    method : Method
+        How ranks and intervals were made.
+    tasks, metrics, entries, scores
+        What there is.
+    standings : list of Standings
+        Of each track that has tasks, then over all tracks.
+    resolutions : list of Resolution
+        The smallest difference of each task that ranks, where models have two seeds.
+    """
+
+    schema_version: Literal[2] = Field(default=2, alias="schema")
     level: float
+    method: Method
     tasks: list[BoardTask]
     metrics: list[BoardMetric]
     entries: list[BoardEntry]
     scores: list[Score]
+    standings: list[Standings]
+    resolutions: list[Resolution]
 
 
-def make_board(entries: Iterable[Entry], level: float = LEVEL) -> Board:
+def make_board(entries: Iterable[Entry], level: float = LEVEL, draws: int = DRAWS) -> Board:
     """Aggregate entries into the board.
 
     Parameters
@@ -141,28 +133,60 @@ def make_board(entries: Iterable[Entry], level: float = LEVEL) -> Board:
         See :func:`lebench.board.read_entries`.
     level : float, default 0.95
         Confidence level of all intervals.
+    draws : int, default 2000
+        Draws of the bootstrap behind the ranks; its random numbers are fixed, so the same entries make the same board.
 
     Returns
     -------
     Board
         Entries by name; tasks by track and name, only those that some entry has records of.
-    """
-    import pandas as pd
 
+    Raises
+    ------
+    LebenchError
+        If a library of the extra ``site`` is missing.
+    """
     entries = sorted(entries, key=lambda entry: entry.name)
     current = {entry.name: _current(entry.records) for entry in entries}
     used = {record.cell.task for records, _ in current.values() for record in records}
     tasks = sorted((registry.tasks.get(name) for name in used), key=lambda task: (task.track, task.name))
-    tables = [frame(current[entry.name][0], entry.name) for entry in entries]
-    table = pd.concat(tables, ignore_index=True) if tables else frame([])
+    values = collect({name: records for name, (records, _) in current.items()})
     controls = {entry.name for entry in entries if is_control(entry.info.model)}
     metrics = {metric_of(value): registry.metrics.get(metric_of(value)) for task in tasks for value in task.metrics}
+    primary = {task.name: values.get((task.name, task.primary), {}) for task in tasks}
+    signs = {task.name: _SIGNS[metrics[metric_of(task.primary)].direction] for task in tasks}
+    models = {entry.name for entry in entries} - controls
+    ranking = [task for task in tasks if signs[task.name]]
+    won, lost = add_up(
+        (task.track, count_wins(primary[task.name], metrics[metric_of(task.primary)].direction, controls, level))
+        for task in ranking
+    )
+    of_models = {task.name: {m: of for m, of in primary[task.name].items() if m in models} for task in ranking}
+    resolutions = (make_resolution(task.name, task.primary, of_models[task.name], level) for task in ranking)
     return Board(
         level=level,
+        method=Method(draws=draws, seed=SEED, level=level),
         tasks=[_task(task) for task in tasks],
         metrics=[_metric(metrics[name]) for name in sorted(metrics)],
-        entries=[_entry(entry, *current[entry.name], tasks, table, controls, level) for entry in entries],
-        scores=[score for task in tasks for score in _scores(table, task, metrics, controls, level)],
+        entries=[
+            _entry(entry, *current[entry.name], tasks, entry.name in controls, won[entry.name], lost[entry.name])
+            for entry in entries
+        ],
+        scores=[
+            score
+            for task in tasks
+            for value in task.metrics
+            for score in scores_of(
+                task.name,
+                value,
+                values.get((task.name, value), {}),
+                metrics[metric_of(value)].direction,
+                controls,
+                level,
+            )
+        ],
+        standings=list(_standings(ranking, of_models, signs, models, level, draws)),
+        resolutions=[one for one in resolutions if one is not None],
     )
 
 
@@ -170,6 +194,30 @@ def write_board(board: Board, path: Path) -> None:
     """Write the board as ``board.json``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(board.model_dump_json(by_alias=True, indent=1) + "\n", encoding="utf-8")
+
+
+def _standings(
+    tasks: list[Task],
+    values: dict[str, dict[str, dict[int, float]]],
+    signs: dict[str, int],
+    models: set[str],
+    level: float,
+    draws: int,
+) -> Iterable[Standings]:
+    """Yield the standings of each track with tasks, and those over all tracks."""
+    tracks = {task.name: str(task.track) for task in tasks}
+    used = [track for track in TRACKS if track in tracks.values()]
+    for scope in [*used, OVERALL] if used else []:
+        of_scope = [task.name for task in tasks if scope in (task.track, OVERALL)]
+        yield make_standings(
+            scope,
+            {name: values[name] for name in of_scope},
+            signs,
+            {name: tracks[name] for name in of_scope},
+            models,
+            level=level,
+            draws=draws,
+        )
 
 
 def _current(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
@@ -213,46 +261,19 @@ def _metric(metric: Metric) -> BoardMetric:
     )
 
 
-def _scores(
-    table: pd.DataFrame, task: Task, metrics: dict[str, Metric], controls: set[str], level: float
-) -> Iterable[Score]:
-    for value in task.metrics:
-        seeds = by_seed(table, task.name, value)
-        best, tied = leaders(seeds, metrics[metric_of(value)].direction, controls, level)
-        for entry in sorted(seeds):
-            estimate = mean_interval(seeds[entry].values(), level)
-            yield Score(
-                entry=entry,
-                task=task.name,
-                value=value,
-                mean=estimate.mean,
-                lower=estimate.lower,
-                upper=estimate.upper,
-                seeds=estimate.seeds,
-                by_seed=dict(sorted(seeds[entry].items())),
-                best=entry == best,
-                tied=entry in tied,
-            )
-
-
 def _entry(
     entry: Entry,
     records: list[Record],
     ignored: list[str],
     tasks: list[Task],
-    table: pd.DataFrame,
-    controls: set[str],
-    level: float,
+    control: bool,
+    wins: Counter[str],
+    losses: Counter[str],
 ) -> BoardEntry:
-    rivals = table[~table["model"].isin(controls - {entry.name})]
-    wins, losses = Counter[str](), Counter[str]()
-    for place in standing(rivals, entry.name, level):
-        wins[place.track] += len(place.behind)
-        losses[place.track] += len(place.ahead)
     missing, missing_values = _missing(records, tasks)
     return BoardEntry(
         info=entry.info,
-        control=entry.name in controls,
+        control=control,
         wins=dict(wins),
         losses=dict(losses),
         missing=missing,
@@ -266,8 +287,11 @@ def _entry(
 
 def _missing(records: list[Record], tasks: list[Task]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
     tasks_missing, values_missing = {}, defaultdict[str, dict[str, str]](dict)
+    of_task = defaultdict[str, list[Record]](list)
+    for record in records:
+        of_task[record.cell.task].append(record)
     for task in tasks:
-        own = [record for record in records if record.cell.task == task.name]
+        own = of_task[task.name]
         scored = {value for record in own for value in record.metrics}
         for record in own:
             for value, reason in record.missing.items():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lebench import registry
-from lebench.board.board import Board, BoardEntry, Score
+from lebench.board.board import Board, BoardEntry
+from lebench.board.scores import Score
 from lebench.board.statistics import paired_difference
 from lebench.errors import LebenchError
 from lebench.tasks.base import metric_of

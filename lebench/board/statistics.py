@@ -10,6 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lebench.errors import DataError
 
@@ -87,6 +91,36 @@ def mean_interval(values: Iterable[float], level: float = LEVEL) -> Estimate:
     return Estimate(mean, mean - half, mean + half, n)
 
 
+def mean_intervals(
+    values: NDArray[np.float64], level: float = LEVEL
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return means and half widths of :func:`mean_interval` of many sets of values at once.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (..., n)
+        NaN where there is no value.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    means, halves : ndarray of float, shape (...)
+        NaN without a value; `halves` also with one.
+    """
+    from scipy.special import stdtrit
+
+    present = ~np.isnan(values)
+    count = present.sum(axis=-1)
+    # As there, relative to the first value, so that equal values have exactly their mean.
+    first = np.take_along_axis(values, present.argmax(axis=-1)[..., None], axis=-1)
+    some, many = np.maximum(count, 1), np.maximum(count, 2)
+    means = first[..., 0] + np.where(present, values - first, 0.0).sum(axis=-1) / some
+    squares = (np.where(present, values - means[..., None], 0.0) ** 2).sum(axis=-1)
+    halves = stdtrit(many - 1, 0.5 + level / 2) * np.sqrt(squares / (many - 1)) / np.sqrt(many)
+    return means, np.where(count > 1, halves, np.nan)
+
+
 def paired_difference(
     a_by_seed: Mapping[int, float], b_by_seed: Mapping[int, float], level: float = LEVEL
 ) -> Estimate | None:
@@ -108,3 +142,53 @@ def paired_difference(
     if not common:
         return None
     return mean_interval((a_by_seed[seed] - b_by_seed[seed] for seed in common), level)
+
+
+def smallest_difference(deviation: float, seeds: int, level: float = LEVEL, power: float = 0.8) -> float:
+    """Return the smallest true difference that a paired t test over seeds finds with some probability.
+
+    Parameters
+    ----------
+    deviation : float
+        Standard deviation of the paired differences of two models between seeds.
+    seeds : int
+        Number of seeds, at least 2.
+    level : float, default 0.95
+        One minus the size of the two-sided test, not corrected for the number of comparisons.
+    power : float, default 0.8
+        Probability of finding the difference.
+
+    Returns
+    -------
+    float
+        In the unit of `deviation`.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two seeds.
+
+    Examples
+    --------
+    >>> round(smallest_difference(0.01, 5), 4)
+    0.0168
+    """
+    if seeds < 2:
+        raise DataError("a paired difference needs at least two seeds")
+    return deviation * _effect(seeds, 1 - level, power)
+
+
+@cache
+def _effect(seeds: int, alpha: float, power: float) -> float:
+    """Return the effect, in standard deviations, that a two-sided t test finds with this power."""
+    from scipy.optimize import brentq
+    from scipy.stats import nct, t
+
+    freedom = seeds - 1
+    critical = t.isf(alpha / 2, freedom)
+
+    def lacking(effect: float) -> float:
+        # The other tail adds less than alpha / 2 even at no effect, and nothing to speak of at this power.
+        return float(nct.sf(critical, freedom, effect * math.sqrt(seeds))) - power
+
+    return float(brentq(lacking, 0.0, 5.0 * critical / math.sqrt(seeds), xtol=1e-12))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lebench.board.board import Board, BoardEntry, BoardMetric, BoardTask, Score
+from lebench.board.board import Board, BoardEntry, BoardMetric, BoardTask
+from lebench.board.scores import Score
 from lebench.site.pages import render, slug
 from lebench.site.pictures import Figure, Gallery
 from lebench.site.plot import Axis, axis

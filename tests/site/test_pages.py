@@ -4,7 +4,7 @@ import re
 import pytest
 from markupsafe import Markup
 
-from lebench.board import EntryError
+from lebench.board import EntryError, make_board
 from lebench.errors import LebenchError
 from lebench.site import build, leaderboard
 from lebench.site.numbers import interval, megabytes, seconds, show
@@ -97,9 +97,7 @@ def test_building_again_changes_nothing_and_removes_what_is_gone(entries, built)
 
 def test_no_entries_make_a_page_that_says_so(tmp_path):
     (tmp_path / "none").mkdir()
-    pages = leaderboard.pages(
-        leaderboard.Board(schema=1, level=0.95, tasks=[], metrics=[], entries=[], scores=[]), Gallery()
-    )
+    pages = leaderboard.pages(make_board([]), Gallery())
     assert "There are no entries yet" in pages["index.md"]
     assert pages["_top.html"].strip() == ""
 
