@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lebench.backends.torch_factors import product
+
 
 def relu_layers(module: nn.Module) -> list[nn.Linear] | None:
     """Return the dense layers of ``[Flatten] Linear (ReLU Linear)*`` with all parameters trainable, or None.
@@ -88,6 +90,34 @@ class Trace:
                 below = (gradients[-1].reshape(n * k, -1) @ layer.weight).view(n, k, -1)
                 gradients.append(below.mul_((z > 0).to(z)[:, None]))
         return gradients[::-1]
+
+    def kernel(self, layers: list[nn.Linear], other: Trace, cotangents: Tensor) -> Tensor:
+        """Return the inner products (n, m) of gradients, summed over k combinations (k, C) of scores.
+
+        Below the last layer the gradient of combination c is ``w_c * M_i``, with M_i the active units whatever c, so
+        that one row ``sqrt(sum_c w_c^2) * M_i`` of a sample stands for all k of them.
+        """
+        traces = [self] if other is self else [self, other]
+
+        def similar(depth: int) -> Tensor:
+            return product(*(trace.a[depth] for trace in traces)).add_(layers[depth].bias is not None)
+
+        with torch.no_grad():
+            total = similar(-1).mul_(cotangents.square().sum())
+            if len(layers) == 1:
+                return total
+            weights = cotangents @ layers[-1].weight
+            active = [[(z > 0).to(z) for z in trace.z[:-1]] for trace in traces]
+            length = weights.square().sum(dim=0).sqrt()
+            total += similar(-2).mul_(product(*(masks[-1] * length for masks in active)))
+            gradients = [masks[-1][:, None] * weights for masks in active]
+            for depth in range(len(layers) - 3, -1, -1):
+                gradients = [
+                    (g.flatten(0, 1) @ layers[depth + 1].weight).view(*g.shape[:2], -1).mul_(masks[depth][:, None])
+                    for g, masks in zip(gradients, active, strict=True)
+                ]
+                total += similar(depth).mul_(product(*(g.flatten(1) for g in gradients)))
+        return total
 
     def own_change(self, layers: list[nn.Linear], gradients: list[Tensor]) -> Tensor:
         """Return J J^T e (n, C) for each sample with its own Jacobian J, given what :meth:`backward` makes of its e.

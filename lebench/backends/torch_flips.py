@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from lebench.backends.torch_chains import Trace
-from lebench.backends.torch_layers import product, slices
+from lebench.backends.torch_factors import product, slices
 
 #: Elements of an intermediate table; larger ones fill the memory.
 _TABLE_ELEMENTS = 2**22

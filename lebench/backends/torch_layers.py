@@ -13,6 +13,7 @@ results are exact for every module.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,14 +26,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lebench.backends.torch_chains import Trace, computes, relu_layers
+from lebench.backends.torch_factors import Factor
+from lebench.backends.torch_graphs import Call, Segment, segments, uses
 from lebench.errors import LebenchError
 
 _MATRIX_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _AFFINE_LAYERS = (*_BATCH_NORMS, nn.GroupNorm, nn.LayerNorm)
-
-#: Rows from which a symmetric product is worth cutting into blocks.
-_SYMMETRIC_BLOCK = 64
 
 
 class Irregular(Exception):
@@ -41,15 +41,6 @@ class Irregular(Exception):
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         super().__init__()
         self.layers = list(layers)
-
-
-@dataclass
-class Call:
-    """One call of a layer: its input, and where in the graph the gradient of its output arrives."""
-
-    a: Tensor
-    shape: torch.Size
-    edge: Any
 
 
 @dataclass(frozen=True)
@@ -97,7 +88,8 @@ def layout(module: nn.Module, x: Tensor, irregular: Sequence[nn.Module] = ()) ->
         What :class:`Irregular` named before.
     """
     chain = relu_layers(module)
-    if chain is not None and computes(module, chain, x):
+    # Only a class of its own can do more than its layers in a row.
+    if chain is not None and (type(module) is nn.Sequential or computes(module, chain, x)):
         return Layout(tuple(chain), (), tuple(chain))
     owners: Counter[int] = Counter(
         id(p) for part in module.modules() for p in part.parameters(recurse=False) if p.requires_grad
@@ -134,25 +126,6 @@ def _recording(layers: Sequence[nn.Module], calls: dict[int, list[Call]]) -> Ite
             handle.remove()
 
 
-def _uses(scores: Tensor) -> Counter[int]:
-    """Count how often each parameter enters the graph that leads to the scores."""
-    uses: Counter[int] = Counter()
-    seen: set[Any] = set()
-    stack = [scores.grad_fn]
-    while stack:
-        node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        for following, _ in node.next_functions:
-            variable = getattr(following, "variable", None)
-            if variable is not None:
-                uses[id(variable)] += 1
-            else:
-                stack.append(following)
-    return uses
-
-
 def forward(module: nn.Module, x: Tensor) -> Tensor:
     """Return the scores as a matrix (n, C).
 
@@ -185,50 +158,6 @@ def prepared(module: nn.Module, x: Tensor) -> Tensor:
     return x.detach().to(parameter) if x.is_floating_point() else x.detach().to(parameter.device)
 
 
-def product(rows1: Tensor, rows2: Tensor | None) -> Tensor:
-    """Return ``rows1 @ rows2.T``; without `rows2` the symmetric ``rows1 @ rows1.T``, its lower blocks copied."""
-    n = len(rows1)
-    if rows2 is not None or n < 2 * _SYMMETRIC_BLOCK:
-        return rows1 @ (rows1 if rows2 is None else rows2).T
-    result = rows1.new_empty((n, n))
-    for block in slices(n, -(-n // min(4, n // _SYMMETRIC_BLOCK))):
-        result[block, block.start :] = rows1[block] @ rows1[block.start :].T
-        result[block.stop :, block] = result[block, block.stop :].T
-    return result
-
-
-def slices(total: int, size: int) -> Iterator[slice]:
-    """Cut ``range(total)`` into slices of at most `size`, which counts as 1 if it is less."""
-    size = max(1, size)
-    for start in range(0, total, size):
-        yield slice(start, min(start + size, total))
-
-
-@dataclass
-class Factor:
-    """Per-sample gradients of one layer, or of the explicit parameters, for k scores of each sample.
-
-    Either `patches` (n, groups, p, T) and `signals` (n, k, groups, q, T), the gradients being their products
-    summed over T; or `rows` (n, k, P), the gradients themselves.
-    """
-
-    patches: Tensor | None = None
-    signals: Tensor | None = None
-    rows: Tensor | None = None
-
-    def explicit(self) -> Tensor:
-        """Return the gradients themselves, (n, k, P)."""
-        if self.rows is None:
-            assert self.patches is not None
-            assert self.signals is not None
-            n, k, groups, q, positions = self.signals.shape
-            signals = self.signals.transpose(1, 2).reshape(n * groups, k * q, positions)
-            patches = self.patches.reshape(n * groups, -1, positions)
-            gradients = torch.bmm(signals, patches.transpose(1, 2)).view(n, groups, k, -1)
-            self.rows = gradients.transpose(1, 2).reshape(n, k, -1)
-        return self.rows
-
-
 class Tape:
     """A forward pass through a module, from which gradients of any scores can be had.
 
@@ -255,52 +184,65 @@ class Tape:
             self.scores = self.trace.z[-1]
             for layer, a, z in zip(plan.chain, self.trace.a, self.trace.z, strict=True):
                 self.calls[id(layer)].append(Call(a, z.shape, None))
+            self.segments = [Segment(None, list(plan.chain))]
             return
         with torch.enable_grad(), _recording(plan.layers, self.calls):
             self.scores = forward(module, x)
-        uses = _uses(self.scores)
-        irregular = [layer for layer in plan.layers if not self._regular(layer, uses)]
+        used = uses(self.scores)
+        irregular = [layer for layer in plan.layers if not self._regular(layer, used)]
         if irregular:
             raise Irregular(irregular)
+        self.segments = segments(self.scores, plan.layers, self.calls)
 
-    def _regular(self, layer: nn.Module, uses: Counter[int]) -> bool:
+    def undivided(self) -> None:
+        """Have one segment, with all layers."""
+        self.segments = [Segment(segment.start, list(self.plan.layers)) for segment in self.segments[:1]]
+
+    def _regular(self, layer: nn.Module, used: Counter[int]) -> bool:
         calls = self.calls[id(layer)]
         # A convolution takes one input without a batch, too: one dimension less.
         dimensions = 3 if isinstance(layer, nn.Conv1d) else 4 if isinstance(layer, nn.Conv2d) else 2
         own = [p for p in layer.parameters(recurse=False) if p.requires_grad]
-        return all(uses[id(p)] == len(calls) for p in own) and all(
+        return all(used[id(p)] == len(calls) for p in own) and all(
             call.a.ndim >= dimensions and len(call.a) == call.shape[0] == len(self.x) for call in calls
         )
 
-    def backward(self, cotangents: Tensor) -> dict[int, list[Tensor]]:
-        """Return the gradients of k combinations of scores in the outputs of every call of every layer.
+    def backward(self, cotangents: Tensor) -> Iterator[dict[int, list[Tensor]]]:
+        """Yield, segment by segment, the gradients of k combinations of scores in the outputs of every call.
 
         Parameters
         ----------
         cotangents : Tensor of shape (k, n, C)
             Coefficients of the scores in each combination.
 
-        Returns
-        -------
+        Yields
+        ------
         dict
             By ``id(layer)``, for each call a tensor (n, k, ...).
         """
         if self.plan.chain:
             gradients = self.trace.backward(list(self.plan.chain), cotangents.transpose(0, 1))
-            return {id(layer): [gradient] for layer, gradient in zip(self.plan.chain, gradients, strict=True)}
-        calls = [call for layer in self.plan.layers for call in self.calls[id(layer)]]
-        if not calls:
-            return {id(layer): [] for layer in self.plan.layers}
+            yield {id(layer): [gradient] for layer, gradient in zip(self.plan.chain, gradients, strict=True)}
+            return
         n, k = len(self.x), len(cotangents)
-        signals = [self.scores.new_empty((n, k, *call.shape[1:])) for call in calls]
-        for index, cotangent in enumerate(cotangents):
-            arrived = torch.autograd.grad(
-                self.scores, [call.edge for call in calls], cotangent, retain_graph=True, allow_unused=True
-            )
-            for signal, gradient in zip(signals, arrived, strict=True):
-                signal[:, index] = 0 if gradient is None else gradient
-        by_call = iter(signals)
-        return {id(layer): [next(by_call) for _ in self.calls[id(layer)]] for layer in self.plan.layers}
+        arriving: list[Tensor | None] = list(cotangents)
+        for index, segment in enumerate(self.segments):
+            if any(gradient is None for gradient in arriving):
+                return  # something above has no gradient, so nothing below has one either
+            calls = [call for layer in segment.layers for call in self.calls[id(layer)]]
+            signals = [self.scores.new_empty((n, k, *call.shape[1:])) for call in calls]
+            wanted = [call.edge for call in calls] + [following.start for following in self.segments[index + 1 :][:1]]
+            for score in range(k):
+                found = torch.autograd.grad(
+                    [segment.start], wanted, [arriving[score]], retain_graph=True, allow_unused=True
+                )
+                for signal, gradient in zip(signals, found, strict=False):
+                    signal[:, score] = 0 if gradient is None else gradient
+                arriving[score] = found[-1]
+            by_call = iter(signals)
+            by_layer = {id(layer): [next(by_call) for _ in self.calls[id(layer)]] for layer in segment.layers}
+            del signals, by_call, found, signal, gradient  # so that the reader decides how long they live
+            yield by_layer
 
     def factor(self, layer: nn.Module, signals: Sequence[Tensor]) -> Factor | None:
         """Return the gradients of one layer from the gradients in its outputs, or None if it was never called."""
@@ -308,8 +250,8 @@ class Tape:
         if not calls:
             return None
         if isinstance(layer, _MATRIX_LAYERS):
-            pairs = [_matrix_factor(layer, call.a, signal) for call, signal in zip(calls, signals, strict=True)]
-            return Factor(_joined([p for p, _ in pairs]), _joined([g for _, g in pairs]))
+            columns = [_columns(layer, signal) for signal in signals]
+            return Factor(lambda rows: _joined([_patches(layer, call.a[rows]) for call in calls]), _joined(columns))
         rows = [_affine_rows(layer, call.a, signal) for call, signal in zip(calls, signals, strict=True)]
         return Factor(rows=sum(rows[1:], rows[0]))
 
@@ -354,21 +296,28 @@ def _joined(tensors: list[Tensor]) -> Tensor:
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim=-1)
 
 
-def _matrix_factor(layer: nn.Linear | nn.Conv1d | nn.Conv2d, a: Tensor, signal: Tensor) -> tuple[Tensor, Tensor]:
-    """Return patches (n, groups, p, T) and signals (n, k, groups, q, T); a bias is one more input that is always 1."""
+def _columns(layer: nn.Linear | nn.Conv1d | nn.Conv2d, signal: Tensor) -> Tensor:
+    """Return the signals (n, k, groups, q, T) of a layer."""
     n, k = signal.shape[:2]
     if isinstance(layer, nn.Linear):
+        return signal.reshape(n, k, -1, layer.out_features).transpose(2, 3)[:, :, None]
+    return signal.reshape(n, k, layer.groups, layer.out_channels // layer.groups, -1)
+
+
+def _patches(layer: nn.Linear | nn.Conv1d | nn.Conv2d, a: Tensor) -> Tensor:
+    """Return the patches (n, groups, p, T) of a layer's input; a bias is one more entry that is always 1."""
+    n = len(a)
+    if isinstance(layer, nn.Linear):
         patches = a.reshape(n, -1, layer.in_features).transpose(1, 2)[:, None]
-        signals = signal.reshape(n, k, -1, layer.out_features).transpose(2, 3)[:, :, None]
     else:
-        patches = _unfolded(layer, a).view(n, layer.groups, -1, signal[0, 0, 0].numel())
-        signals = signal.reshape(n, k, layer.groups, layer.out_channels // layer.groups, -1)
+        unfolded = _unfolded(layer, a)
+        patches = unfolded.view(n, layer.groups, -1, unfolded.shape[-1])
     ones = patches.new_ones(()).expand(n, patches.shape[1], 1, patches.shape[3])
     if not layer.weight.requires_grad:
-        return ones, signals
+        return ones
     if layer.bias is not None and layer.bias.requires_grad:
         patches = torch.cat([patches, ones], dim=2)
-    return patches, signals
+    return patches
 
 
 def _unfolded(layer: nn.Conv1d | nn.Conv2d, a: Tensor) -> Tensor:
@@ -382,9 +331,13 @@ def _unfolded(layer: nn.Conv1d | nn.Conv2d, a: Tensor) -> Tensor:
     pad = [side for pair in reversed(sides) for side in pair]
     if any(pad):
         a = F.pad(a, pad, mode=mode)
-    if isinstance(layer, nn.Conv1d):
-        return F.unfold(a[:, :, None], (1, *kernel), dilation=(1, *dilation), stride=(1, *layer.stride))
-    return F.unfold(a, kernel, dilation=dilation, stride=layer.stride)
+    geometry = zip(a.shape[2:], kernel, dilation, layer.stride, strict=True)
+    positions = [(size - step * (side - 1) - 1) // stride + 1 for size, side, step, stride in geometry]
+    apart = [step * jump for step, jump in zip(dilation, a.stride()[2:], strict=True)]
+    onward = [stride * jump for stride, jump in zip(layer.stride, a.stride()[2:], strict=True)]
+    # Copying a view of overlapping windows is several times as fast as F.unfold.
+    windows = a.as_strided((*a.shape[:2], *kernel, *positions), (*a.stride()[:2], *apart, *onward))
+    return windows.reshape(len(a), -1, math.prod(positions))
 
 
 def _affine_rows(layer: nn.Module, a: Tensor, signal: Tensor) -> Tensor:
@@ -406,7 +359,8 @@ def _affine_rows(layer: nn.Module, a: Tensor, signal: Tensor) -> Tensor:
 
     rows = []
     if layer.weight is not None and layer.weight.requires_grad:
-        rows.append(summed(signal * normalized[:, None]))
+        # Class by class: the products of all of them would be the largest thing in memory.
+        rows.append(torch.cat([summed((part * normalized)[:, None]) for part in signal.unbind(1)], dim=1))
     if layer.bias is not None and layer.bias.requires_grad:
         rows.append(summed(signal))
     return torch.cat(rows, dim=2)

@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lebench.backends.torch_chains import Trace, computes, relu_layers
+from lebench.backends.torch_factors import slices
 from lebench.backends.torch_flips import bias, one_hidden_layer, products, two_hidden_layers
-from lebench.backends.torch_layers import check_module, forward, prepared, slices
+from lebench.backends.torch_layers import check_module, forward, prepared
 from lebench.errors import LebenchError
 
 Loss = Literal["cross_entropy", "mse"]

@@ -1,8 +1,8 @@
 """Empirical neural tangent kernels of torch modules, exact, without forming Jacobians.
 
-With the per-layer factors of :mod:`lebench.backends.torch_layers`, ``dW = G P^T``, the inner product of two samples'
-gradients is ``sum_{t,t'} (P_t . P'_t') (G_t . G'_t')`` over positions t (one for a dense layer, the pixels for a
-convolution). Per layer the cheaper of two forms is taken: this one, or the inner product of explicit gradients.
+A sum over layers of inner products of per-sample gradients, from the factors that :mod:`lebench.backends.torch_layers`
+records and :mod:`lebench.backends.torch_factors` contracts; dense ReLU networks go a shorter way
+(:meth:`lebench.backends.torch_chains.Trace.kernel`).
 """
 
 from __future__ import annotations
@@ -15,17 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from lebench.backends.torch_chains import Trace
-from lebench.backends.torch_layers import (
-    Factor,
-    Irregular,
-    Layout,
-    Tape,
-    check_module,
-    layout,
-    prepared,
-    product,
-    slices,
-)
+from lebench.backends.torch_factors import ELEMENTWISE_COST, Factor, contract, slices
+from lebench.backends.torch_layers import Irregular, Layout, Tape, check_module, layout, prepared
 from lebench.errors import LebenchError
 
 Contraction = Literal["trace", "full"]
@@ -39,12 +30,6 @@ _PASS_COST = 0.2
 
 #: Inputs whose own products are taken from one square of products: small, because the rest of it is thrown away.
 _OWN_BLOCK = 8
-
-#: Largest table of position pairs, in elements.
-_TABLE_ELEMENTS = 2**23
-
-#: Cost of one elementwise operation on a table of position pairs, in multiply-adds of a matrix product.
-_ELEMENTWISE_COST = 16
 
 
 def empirical_ntk(
@@ -242,7 +227,8 @@ def _with_layout(module: nn.Module, x: Tensor, compute: Callable[[Layout, Tape],
         few = x[:1].expand(3 if len(x) == 2 else 2, *x.shape[1:])
         plan = layout(module, few, irregular)
         try:
-            probe = Tape(module, few, plan)
+            # A chain tells its sizes without inputs.
+            probe = Tape(module, few[:0] if plan.chain else few, plan)
             return compute(plan, probe)
         except Irregular as found:
             irregular += found.layers
@@ -271,6 +257,7 @@ def _chunking(probe: Tape, total: int, separable: bool, chunk: int | None) -> _C
     outputs = probe.scores.shape[1]
     calls = [call for layer in probe.plan.layers for call in probe.calls[id(layer)]]
     per_sample = [call.shape[1:].numel() for call in calls]
+    sizes = {id(layer): sum(call.shape[1:].numel() for call in probe.calls[id(layer)]) for layer in probe.plan.layers}
     parameters = dict(probe.module.named_parameters())
     positions = max((call.shape[2:].numel() if len(call.shape) > 2 else 1 for call in calls), default=1)
     item = probe.scores.element_size()
@@ -279,7 +266,9 @@ def _chunking(probe: Tape, total: int, separable: bool, chunk: int | None) -> _C
     # Explicit gradients exist for one layer at a time.
     gradient = max((_explicit_size(probe, layer, outputs) for layer in probe.plan.layers), default=0)
     explicit = 3 * sum(parameters[name].numel() for name in probe.plan.explicit)
-    per_class = item * (sum(per_sample) + max(per_sample, default=0) + gradient + explicit)
+    # Signals exist for one segment at a time, and at the edge where the next one starts.
+    segments = [sum(sizes[id(layer)] for layer in segment.layers) for segment in probe.segments]
+    per_class = item * (max(segments, default=0) + max(per_sample, default=0) + gradient + explicit)
     if chunk is not None:
         if chunk < 1:
             raise LebenchError(f"chunk must be at least 1, got {chunk}")
@@ -297,7 +286,7 @@ def _chunking(probe: Tape, total: int, separable: bool, chunk: int | None) -> _C
 
 
 def _explicit_size(probe: Tape, layer: nn.Module, outputs: int) -> int:
-    """Return the elements of an explicit gradient of a layer if :func:`_contract` may form it, else 0."""
+    """Return the elements of an explicit gradient of a layer if :func:`contract` may form it, else 0."""
     positions = sum(call.shape[2:].numel() for call in probe.calls[id(layer)] if len(call.shape) > 2)
     size = max((p.numel() for p in layer.parameters(recurse=False)), default=0)
     if positions <= 1:
@@ -307,7 +296,7 @@ def _explicit_size(probe: Tape, layer: nn.Module, outputs: int) -> int:
     q = layer.out_channels // layer.groups
     p = layer.weight[0].numel()
     # Per pair of inputs, at most what tables of positions cost; with fewer pairs explicit gradients only cost more.
-    tables = positions**2 * layer.groups * (p / outputs + q + _ELEMENTWISE_COST)
+    tables = positions**2 * layer.groups * (p / outputs + q + ELEMENTWISE_COST)
     return size if size < tables else 0
 
 
@@ -317,91 +306,24 @@ def _inner(tape1: Tape, cotangents1: Tensor, tape2: Tape, cotangents2: Tensor, t
     Cotangents are (k, n or 1, C). Both sides are the same samples and scores if the tapes are the same object.
     """
     same = tape1 is tape2
-    cotangents1 = cotangents1.expand(-1, len(tape1.x), -1)
-    signals1 = tape1.backward(cotangents1)
-    cotangents2 = cotangents1 if same else cotangents2.expand(-1, len(tape2.x), -1)
-    signals2 = signals1 if same else tape2.backward(cotangents2)
     n, m, k1, k2 = len(tape1.x), len(tape2.x), len(cotangents1), len(cotangents2)
+    if trace and tape1.plan.chain:
+        return tape1.trace.kernel(list(tape1.plan.chain), tape2.trace, cotangents1[:, 0])
+    cotangents1 = cotangents1.expand(-1, n, -1)
+    cotangents2 = cotangents1 if same else cotangents2.expand(-1, m, -1)
+    if [segment.layers for segment in tape1.segments] != [segment.layers for segment in tape2.segments]:
+        # What a module does may depend on its inputs.
+        tape1.undivided()
+        tape2.undivided()
     total = tape1.scores.new_zeros((n, m) if trace else (n, m, k1, k2))
-    for layer in tape1.plan.layers:
-        factor1 = tape1.factor(layer, signals1.pop(id(layer)))
-        factor2 = factor1 if same else tape2.factor(layer, signals2.pop(id(layer)))
-        if factor1 is not None and factor2 is not None:
-            total += _contract(factor1, factor2, trace)
+    sides = [tape1.backward(cotangents1)] if same else [tape1.backward(cotangents1), tape2.backward(cotangents2)]
+    for segment, *signals in zip(tape1.segments, *sides, strict=False):
+        for layer in segment.layers:
+            factors = [t.factor(layer, s.pop(id(layer))) for t, s in zip((tape1, tape2), signals, strict=False)]
+            if factors[0] is not None and factors[-1] is not None:
+                total += contract(factors[0], factors[-1], trace)
     if tape1.plan.explicit:
         rows1 = Factor(rows=tape1.explicit_rows(cotangents1))
         rows2 = rows1 if same else Factor(rows=tape2.explicit_rows(cotangents2))
-        total += _contract(rows1, rows2, trace)
+        total += contract(rows1, rows2, trace)
     return total
-
-
-def _contract(left: Factor, right: Factor, trace: bool) -> Tensor:
-    if left.patches is None or left.signals is None or right.patches is None or right.signals is None:
-        return _rows_product(left.explicit(), right.explicit(), trace)
-    n, k1, groups, q, t1 = left.signals.shape
-    m, k2, _, _, t2 = right.signals.shape
-    p = left.patches.shape[2]
-    pairs = k1 if trace else k1 * k2
-    saved = 0.625 if left is right else 1.0
-    explicit = p * q * groups * (pairs * n * m * saved + n * k1 * t1 + m * k2 * t2)
-    # A table of one position per sample is the result itself, so its elementwise work is not extra.
-    elementwise = _ELEMENTWISE_COST * (1 if trace else pairs) if t1 * t2 > 1 else 0
-    tables = n * m * t1 * t2 * saved * groups * (p + pairs * q + elementwise)
-    if explicit < tables:
-        return _rows_product(left.explicit(), right.explicit(), trace)
-    return _tables_product(left, right, trace)
-
-
-def _rows_product(rows1: Tensor, rows2: Tensor, trace: bool) -> Tensor:
-    n, k1 = rows1.shape[:2]
-    m, k2 = rows2.shape[:2]
-    if trace:
-        return product(rows1.flatten(1), None if rows1 is rows2 else rows2.flatten(1))
-    pairs = product(rows1.flatten(0, 1), None if rows1 is rows2 else rows2.flatten(0, 1))
-    return pairs.view(n, k1, m, k2).transpose(1, 2)
-
-
-def _tables_product(left: Factor, right: Factor, trace: bool) -> Tensor:
-    """Contract through tables of position pairs, (P_t . P'_t') (G_t . G'_t'), group by group."""
-    assert left.patches is not None
-    assert left.signals is not None
-    assert right.patches is not None
-    assert right.signals is not None
-    n, k1, groups, _, t1 = left.signals.shape
-    m, k2, _, _, t2 = right.signals.shape
-    same = left is right
-    total = left.signals.new_zeros((n, m) if trace else (n, m, k1, k2))
-    for group in range(groups):
-        patches1, patches2 = left.patches[:, group], right.patches[:, group]
-        signals1, signals2 = left.signals[:, :, group], right.signals[:, :, group]
-        if t1 == t2 == 1:
-            similar = product(patches1[..., 0], None if same else patches2[..., 0])
-            rows1, rows2 = signals1[..., 0], signals2[..., 0]
-            aligned = _rows_product(rows1, rows1 if same else rows2, trace)
-            total += similar * aligned if trace else similar[:, :, None, None] * aligned
-            continue
-        per_pair = t1 * t2 * (1 if trace else k1 * k2)
-        side = max(1, int((_TABLE_ELEMENTS / per_pair) ** 0.5))
-        for rows in slices(n, side):
-            for columns in slices(m, side):
-                if same and columns.start < rows.start:
-                    continue
-                block = _table(patches1[rows], signals1[rows], patches2[columns], signals2[columns], trace)
-                total[rows, columns] += block
-                if same and columns.start > rows.start:
-                    total[columns, rows] += block.T if trace else block.permute(1, 0, 3, 2)
-    return total
-
-
-def _table(patches1: Tensor, signals1: Tensor, patches2: Tensor, signals2: Tensor, trace: bool) -> Tensor:
-    n, k1, _, t1 = signals1.shape
-    m, k2, _, t2 = signals2.shape
-    similar = patches1.transpose(1, 2).flatten(0, 1) @ patches2.transpose(1, 2).flatten(0, 1).T
-    if trace:
-        aligned = signals1.flatten(1, 2).transpose(1, 2).flatten(0, 1) @ (
-            signals2.flatten(1, 2).transpose(1, 2).flatten(0, 1).T
-        )
-        return aligned.mul_(similar).view(n * t1, m, t2).sum(2).view(n, t1, m).sum(1)
-    aligned = signals1.permute(0, 1, 3, 2).flatten(0, 2) @ signals2.permute(0, 1, 3, 2).flatten(0, 2).T
-    table = aligned.view(n, k1, t1, m, k2, t2).mul_(similar.view(n, 1, t1, m, 1, t2))
-    return table.sum((2, 5)).transpose(1, 2)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lebench.backends import torch_layers, torch_tangents
+from lebench.backends import torch_factors, torch_tangents
 from lebench.backends.torch_tangents import empirical_ntk, first_order_changes, tangent_products
 from lebench.errors import LebenchError
 
@@ -224,9 +224,9 @@ def test_both_forms_of_every_layer_are_exact(
     case: tuple[nn.Module, Tensor, Tensor], elementwise_cost: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, x1, _ = case
-    monkeypatch.setattr(torch_tangents, "_ELEMENTWISE_COST", elementwise_cost)
-    monkeypatch.setattr(torch_tangents, "_TABLE_ELEMENTS", 3000)
-    monkeypatch.setattr(torch_layers, "_SYMMETRIC_BLOCK", 2)
+    monkeypatch.setattr(torch_factors, "ELEMENTWISE_COST", elementwise_cost)
+    monkeypatch.setattr(torch_factors, "_TABLE_ELEMENTS", 3000)
+    monkeypatch.setattr(torch_factors, "_SYMMETRIC_BLOCK", 2)
     expected = full_kernel_by_jacobians(module, x1, x1)
     torch.testing.assert_close(empirical_ntk(module, x1, contraction="full"), expected, rtol=1e-9, atol=1e-10)
     trace = torch.einsum("ijcc->ij", expected) / expected.shape[-1]
