@@ -1,0 +1,282 @@
+"""Label-aware kernels on real images: accuracy and elasticity of a model beside its kernel and its network.
+
+The protocol of Chen, He & Su 2020: pairs of classes of CIFAR-10, and all ten classes, at several training sizes; here
+also pairs of MNIST and of the small digits. How the points are drawn, the same for every model of a seed:
+
+- **Training points**: class-balanced from the training part of the split, drawn by the seed. Inputs are standardized
+  with the mean and standard deviation of that whole part, which includes other images and other classes. The paper
+  takes all 10,000 images of a pair and scales pixels to [-1, 1].
+- **Test points**: the first of each class of the test part of the split, at most 1,000 in all; for MNIST and CIFAR-10
+  these are the first images of the official test part, the same for every seed. The paper takes all 2,000 of a pair.
+- **Elasticity** is that of the kernel of the model (``gram``; of a network its empirical tangent kernel after training)
+  between the first 20 test points of each class of a pair, or 10 of each of ten classes, normalized by the square roots
+  of the same kernel's diagonal on both sides, the diagonal left out. The same is measured between as many training
+  points.
+
+Where a model lies between its kernel and its network is computed from the records of all three, paired by seed, see
+:mod:`lebench.board.between`: so no network is trained again to score a kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from lebench import metrics, registry
+from lebench.arrays import FloatArray, IntArray
+from lebench.capabilities import offers
+from lebench.data.base import Variant
+from lebench.errors import DataError
+from lebench.metrics.base import Missing
+from lebench.tasks.base import Fit, NotFitted, Scores, Task
+
+#: Points at most whose predictions are scored, and points between which the kernel is looked at.
+_TEST_POINTS, _PROBES_OF_A_PAIR, _PROBES = 1000, 20, 10
+_MEASURES = ("accuracy", "elasticity_ratio", "elasticity_difference", "elasticity_ratio-train")
+_DIAGNOSTICS = (
+    "relative_ridge",
+    "relative_ridge-inverse",
+    "smallest_eigenvalue",
+    "label_ratio",
+    "label_weight",
+    "kernel_standard_error",
+)
+
+
+def _first_of_each(y: IntArray, classes: int, count: int) -> IntArray:
+    """Return the indices of the first points of each class."""
+    return np.sort(np.concatenate([np.flatnonzero(y == label)[:count] for label in range(classes)]))
+
+
+def _elasticity(fit: Fit, x: FloatArray, y: IntArray) -> dict[str, float | Missing]:
+    """Return ratio and difference of the normalized kernel between points, or why there is none."""
+    if not offers(fit.fitted, "gram"):
+        return dict.fromkeys(("ratio", "difference"), Missing("the model has no kernel"))
+    try:
+        kernel = metrics.normalize(fit.fitted.gram(x, x))
+    except DataError as error:
+        return dict.fromkeys(("ratio", "difference"), Missing(str(error)))
+    difference = metrics.elasticity_difference(kernel, y)
+    try:
+        return {"ratio": metrics.elasticity_ratio(kernel, y), "difference": difference}
+    except DataError as error:
+        return {"ratio": Missing(str(error)), "difference": difference}
+
+
+def _measured(fit: Fit) -> dict[str, float | Missing]:
+    """Return the measures of one fit, and what was chosen when it was made."""
+    if isinstance(fit.fitted, NotFitted):
+        return dict.fromkeys((*_MEASURES, *_DIAGNOSTICS), Missing(fit.fitted.reason))
+    split = fit.split
+    tested = _first_of_each(split.y_test, split.classes, _TEST_POINTS // split.classes)
+    values: dict[str, float | Missing] = {
+        "accuracy": metrics.accuracy(fit.fitted.predict(split.x_test[tested]), split.y_test[tested])
+    }
+    count = _PROBES_OF_A_PAIR if split.classes == 2 else _PROBES
+    for suffix, x, y in (("", split.x_test, split.y_test), ("-train", split.x_train, split.y_train)):
+        probe = _first_of_each(y, split.classes, count)
+        elasticity = _elasticity(fit, x[probe], y[probe])
+        values[f"elasticity_ratio{suffix}"] = elasticity["ratio"]
+        if not suffix:
+            values["elasticity_difference"] = elasticity["difference"]
+    found = fit.fitted.diagnostics() if offers(fit.fitted, "diagnostics") else {}
+    reason = Missing("nothing of the kind was chosen in fitting this model")
+    return values | {name: found.get(name.replace("-", "@"), reason) for name in _DIAGNOSTICS}
+
+
+def _qualified(measure: str, name: str) -> str:
+    """Return the recorded name: the part after a dash belongs to the qualifier."""
+    metric, dash, rest = measure.partition("-")
+    return f"{metric}@{name}{dash}{rest}"
+
+
+def score(fits: Mapping[str, Fit]) -> Scores:
+    """Score accuracy and elasticity of each variant and their means, and report what was chosen in fitting."""
+    of_variant = {name: _measured(fit) for name, fit in fits.items()}
+    values = {_qualified(m, name): value for name, measured in of_variant.items() for m, value in measured.items()}
+    for measure in _MEASURES:
+        column = [measured[measure] for measured in of_variant.values()]
+        known = [value for value in column if not isinstance(value, Missing)]
+        missing = [value for value in column if isinstance(value, Missing)]
+        values[_qualified(measure, "mean")] = missing[0] if missing else float(np.mean(known))
+    return values
+
+
+def label_aware_task(
+    name: str, summary: str, dataset: str, variants: Iterable[Variant], *, tags: tuple[str, ...] = ("lantk",)
+) -> Task:
+    """Register a task with this protocol and return it; for another size or other pairs than those registered here.
+
+    Parameters
+    ----------
+    name : str
+        ``"family/question"``.
+    summary : str
+        The question in one line.
+    dataset : str
+        Registered name.
+    variants : iterable of Variant
+        Pairs of classes, or training sizes; see :func:`pairs` and :func:`sizes`. The task ranks by the mean of the
+        accuracy over them.
+    tags : tuple of str
+        To select it by.
+
+    Examples
+    --------
+    In a plug-in, three more pairs at another size::
+
+        from lebench.tasks.label_aware import label_aware_task, pairs
+
+        label_aware_task(
+            "mine/cifar-pairs",
+            "As in the paper, at n = 1000",
+            "cifar-10",
+            pairs({"deer-dog": (4, 5), "cat-frog": (3, 6), "bird-deer": (2, 4)}, 1000),
+        )
+    """
+    chosen = tuple(variants)
+    names = [variant.name for variant in chosen]
+    task = Task(
+        name=name,
+        track="generalization",
+        summary=summary,
+        reference="Chen, He & Su 2020, section 4; the sizes, and how points are drawn, are ours",
+        version=1,
+        dataset=dataset,
+        needs=("predict",),
+        primary="accuracy@mean",
+        metrics=(
+            *(_qualified(measure, "mean") for measure in _MEASURES),
+            *(_qualified(measure, name) for measure in (*_MEASURES, *_DIAGNOSTICS) for name in names),
+        ),
+        score=score,
+        variants=chosen,
+    )
+    registry.tasks.register(name, task, tags=tags)
+    return task
+
+
+def pairs(classes: Mapping[str, tuple[int, int]], n: int) -> tuple[Variant, ...]:
+    """Return a variant for each pair of classes, the first of which gets the label 0, with n training points in all."""
+    return tuple(
+        Variant(name, n_train=n, groups=((negative,), (positive,)), may_fail=True)
+        for name, (negative, positive) in classes.items()
+    )
+
+
+def sizes(numbers: Iterable[int], pair: tuple[int, int] | None = None) -> tuple[Variant, ...]:
+    """Return a variant for each number of training points, of all classes or of a pair."""
+    groups = None if pair is None else ((pair[0],), (pair[1],))
+    return tuple(Variant(f"n={n}", n_train=n, groups=groups, may_fail=True) for n in numbers)
+
+
+#: The columns of table 1 of the paper, in the numbering of CIFAR-10.
+PAPER_PAIRS = {"deer-dog": (4, 5), "cat-deer": (3, 4), "cat-frog": (3, 6), "deer-frog": (4, 6), "bird-frog": (2, 6)}
+
+label_aware_task(
+    "lantk/cifar-pairs",
+    "Is a label-aware kernel between its kernel and its network on two pairs of photographs, 200 for training?",
+    "cifar-10",
+    pairs({name: PAPER_PAIRS[name] for name in ("deer-dog", "cat-frog")}, 200),
+)
+label_aware_task(
+    "lantk/cifar-pairs-large",
+    "The same on the five pairs of the paper with all 3,800 images of a pair that the split has",
+    "cifar-10",
+    pairs(PAPER_PAIRS, 3800),
+    tags=("lantk", "large"),
+)
+label_aware_task(
+    "lantk/cifar-multiclass",
+    "The same on all ten classes of photographs, 500 for training",
+    "cifar-10",
+    sizes([500]),
+)
+label_aware_task(
+    "lantk/cifar-multiclass-large",
+    "The same on all ten classes, with the training sizes of the paper that the split has",
+    "cifar-10",
+    sizes([2000, 5000, 10000]),
+    tags=("lantk", "large"),
+)
+label_aware_task(
+    "lantk/cifar-curve",
+    "How do kernel, label-aware kernel and network grow with the number of photographs of deer and dogs?",
+    "cifar-10",
+    sizes([100, 200, 400, 800], PAPER_PAIRS["deer-dog"]),
+)
+label_aware_task(
+    "lantk/mnist-pairs",
+    "Is a label-aware kernel between its kernel and its network on two pairs of handwritten digits, 100 for training?",
+    "mnist",
+    pairs({"4-9": (4, 9), "3-8": (3, 8)}, 100),
+)
+label_aware_task(
+    "lantk/digits-pairs",
+    "The same on four pairs of small digits, 20 for training",
+    "digits",
+    pairs({"3-8": (3, 8), "4-9": (4, 9), "1-8": (1, 8), "5-9": (5, 9)}, 20),
+)
+label_aware_task(
+    "lantk/digits-curve",
+    "How do kernel, label-aware kernel and network grow with the number of small digits of ten classes?",
+    "digits",
+    sizes([50, 100, 200, 400]),
+)
+
+#: The cells of each factor, low and high, in the numbering of ``two-factor``.
+_SYSTEMS = {"first": ((0, 1), (2, 3)), "second": ((0, 2), (1, 3))}
+
+
+def score_label_systems(fits: Mapping[str, Fit]) -> Scores:
+    """Compare the kernels that a model has after training on one and on the other labelling of the same points."""
+    values: dict[str, float | Missing] = {}
+    kernels, followed = [], []
+    for name, fit in fits.items():
+        x, y, cells = fit.split.x_test, fit.split.y_test, fit.split.fine_test
+        assert cells is not None, "the variants of this task merge cells"
+        factors = {"first": cells // 2, "second": cells % 2}
+        own = factors.pop(name)
+        (other,) = factors.values()
+        kernels.append(fit.fitted.gram(x, x))
+        kernel = metrics.normalize(kernels[-1])
+        followed.append(metrics.label_following(kernel, own, other))
+        values |= {
+            f"label_following@{name}": followed[-1],
+            f"elasticity_difference@{name}-own": metrics.elasticity_difference(kernel, own),
+            f"elasticity_difference@{name}-other": metrics.elasticity_difference(kernel, other),
+            f"accuracy@{name}": metrics.accuracy(fit.fitted.predict(x), y),
+        }
+        found = fit.fitted.diagnostics() if offers(fit.fitted, "diagnostics") else {}
+        reason = Missing("nothing of the kind was chosen in fitting this model")
+        values |= {_qualified(d, name): found.get(d.replace("-", "@"), reason) for d in _DIAGNOSTICS}
+    values["label_following@mean"] = sum(followed) / 2
+    # Exactly 0 for a kernel that knows no labels: the two are the same numbers, bit by bit.
+    values["kernel_change@systems"] = metrics.kernel_change(*kernels)
+    return values
+
+
+registry.tasks.register(
+    "kernel/label-systems",
+    Task(
+        name="kernel/label-systems",
+        track="elasticity",
+        summary="Does the kernel of a model follow the one of two labellings of the same points that it was fitted to?",
+        reference="Chen, He & Su 2020: label systems; on planted factors instead of photographs",
+        version=1,
+        dataset="two-factor",
+        needs=("predict", "gram"),
+        primary="label_following@mean",
+        metrics=(
+            *(f"label_following@{name}" for name in ("mean", *_SYSTEMS)),
+            "kernel_change@systems",
+            *(f"elasticity_difference@{name}-{whose}" for name in _SYSTEMS for whose in ("own", "other")),
+            *(f"accuracy@{name}" for name in _SYSTEMS),
+            *(_qualified(diagnostic, name) for diagnostic in _DIAGNOSTICS for name in _SYSTEMS),
+        ),
+        score=score_label_systems,
+        variants=tuple(Variant(name, groups=groups) for name, groups in _SYSTEMS.items()),
+    ),
+    tags=("kernel", "lantk"),
+)
