@@ -17,6 +17,7 @@ from lebench.board.ranking import Standing, direction_of, is_control, leaders, p
 from lebench.board.scores import Score
 from lebench.board.standings import Method, Place, Resolution, Standings, make_resolution, make_standings
 from lebench.board.statistics import Estimate, mean_interval, paired_difference, smallest_difference
+from lebench.board.tables import score_table, write_tables
 
 __all__ = [
     "Board",
@@ -48,8 +49,10 @@ __all__ = [
     "read_entries",
     "read_entry",
     "smallest_difference",
+    "score_table",
     "standing",
     "summary",
     "write_board",
     "write_entry",
+    "write_tables",
 ]

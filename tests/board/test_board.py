@@ -1,9 +1,22 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from lebench.board import Board, Entry, EntryInfo, make_board, write_board
+from lebench.board import (
+    Board,
+    Entry,
+    EntryInfo,
+    direction_of,
+    frame,
+    leaders,
+    make_board,
+    mean_interval,
+    standing,
+    write_board,
+)
+from lebench.board.ranking import by_seed
 
 
 def _entry(name, records, model=None):
@@ -81,3 +94,48 @@ def test_the_document_comes_back_from_its_file(tmp_path, entries):
 def test_no_entries_make_an_empty_board():
     board = make_board([])
     assert (board.tasks, board.entries, board.scores) == ([], [], [])
+
+
+def test_standings_have_a_scope_for_each_track_and_leave_out_controls(entries):
+    board = make_board(entries, draws=100)
+    assert [standings.scope for standings in board.standings] == ["generalization", "collapse", "overall"]
+    generalization, collapse, overall = board.standings
+    assert [(place.entry, place.rank) for place in generalization.places] == [("mlp", 1), ("linear", 2)]
+    assert collapse.places == []
+    assert [one.entry for one in collapse.unranked] == ["linear", "mlp"]
+    assert overall.places == generalization.places
+    (resolution,) = board.resolutions
+    assert (resolution.task, resolution.deviation) == ("toy/accuracy", pytest.approx(0))
+
+
+def test_the_same_entries_in_any_order_make_the_same_bytes(entries):
+    one, other = make_board(entries, draws=50), make_board(reversed(entries), draws=50)
+    assert one.model_dump_json() == other.model_dump_json()
+    assert one.method.draws == 50
+
+
+def test_scores_and_wins_are_those_of_pairs_one_by_one(make_record):
+    """The arrays of the board against the functions behind `lebench show`, with seeds missing here and there."""
+    rng = np.random.default_rng(0)
+    entries, records = [], []
+    for i, name in enumerate(("mlp", "cnn", "linear", "constant")):
+        own = [
+            make_record(task, name, seed, {value: float(rng.normal(i / 3, 0.2))})
+            for task, value in (("toy/accuracy", "accuracy"), ("toy/collapse", "spread"))
+            for seed in range(5)
+            if rng.random() < 0.8
+        ]
+        entries.append(_entry(name, own))
+        records += own
+    board, table = make_board(entries, draws=10), frame(records)
+    for score in board.scores:
+        of_models = by_seed(table, score.task, score.value)
+        expected = mean_interval(of_models[score.entry].values())
+        assert (score.mean, score.lower, score.upper) == pytest.approx((expected.mean, expected.lower, expected.upper))
+        best, tied = leaders(of_models, direction_of(score.value), exclude={"constant"})
+        assert (score.best, score.tied) == (score.entry == best, score.entry in tied)
+    for entry in board.entries:
+        rivals = table[table["model"].isin({"mlp", "cnn", "linear", entry.info.name})]
+        for place in standing(rivals, entry.info.name):
+            assert entry.wins[place.track] == len(place.behind)
+            assert entry.losses[place.track] == len(place.ahead)
