@@ -1,5 +1,6 @@
 """Comparisons of all pairs against independent implementations and published numbers."""
 
+import itertools
 import math
 import sys
 
@@ -12,8 +13,8 @@ from lebench.board import smallest_difference
 from lebench.board.comparisons import bradley_terry, friedman, holm, ranks_of, shares_won, win_probabilities
 from lebench.errors import DataError, LebenchError
 
-#: Demsar 2006 (JMLR 7), table 6: AUC of C4.5, C4.5+m, C4.5+cf and C4.5+m+cf on fourteen data sets. The paper prints 0.975
-#: for the last two of the thirteenth, and ranks them 2 and 3.
+#: Demsar 2006 (JMLR 7), table 6: AUC of C4.5, C4.5+m, C4.5+cf and C4.5+m+cf on fourteen data sets. The paper prints
+#: 0.975 for the last two of the thirteenth, and ranks them 2 and 3.
 DEMSAR = np.array(
     [
         [0.763, 0.768, 0.771, 0.798],
@@ -116,7 +117,7 @@ def test_cliques_are_within_the_critical_difference():
     assert len(found.cliques) > 1
     ends = [found.mean_ranks[[clique[0], clique[-1]]] for clique in found.cliques]
     assert all(worst - best < found.difference for best, worst in ends)
-    assert all(a[1] < b[1] for a, b in zip(ends, ends[1:], strict=False))
+    assert all(a[1] < b[1] for a, b in itertools.pairwise(ends))
 
 
 def test_models_that_are_all_equal_differ_by_nothing():
