@@ -1,9 +1,9 @@
 """The board at a size that it may have one day: 500 entries on 30 tasks with five seeds, 2,000 bootstrap draws.
 
-Entries are synthetic: a model has a quality and something in common with each task, seeds move all models alike and each
-by itself, and a tenth of the cells is missing. Measured are the CPU seconds of aggregating them (scores, wins, standings
-of three tracks and over all) and of writing board.json, board.csv and board.parquet, and the largest resident memory of
-the process, the entries included. The limits are 60 s and 2 GB.
+Entries are synthetic: a model has a quality and something in common with each task, seeds move all models alike and
+each by itself, and a tenth of the cells is missing. Measured are the CPU seconds of aggregating them (scores, wins,
+standings of three tracks and over all) and of writing board.json, board.csv and board.parquet, and the largest resident
+memory of the process, the entries included. The limits are 60 s and 2 GB.
 
     python benchmarks/board_bench.py [--entries 500] [--tasks 30] [--seeds 5] [--values 5] [--draws 2000] [--profile]
 """
