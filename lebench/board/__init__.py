@@ -1,5 +1,6 @@
 """Reading results and the leaderboard: tables of records, intervals over seeds, entries and the board."""
 
+from lebench.board.between import Position, Triple, place, triples_among
 from lebench.board.board import Board, make_board, write_board
 from lebench.board.controls import ControlError, check_controls
 from lebench.board.entries import (
@@ -28,10 +29,12 @@ __all__ = [
     "Estimate",
     "Method",
     "Place",
+    "Position",
     "Resolution",
     "Score",
     "Standing",
     "Standings",
+    "Triple",
     "artifacts_path",
     "check_controls",
     "direction_of",
@@ -45,6 +48,7 @@ __all__ = [
     "mean_interval",
     "newest",
     "paired_difference",
+    "place",
     "primary_of",
     "read_entries",
     "read_entry",
@@ -52,6 +56,7 @@ __all__ = [
     "smallest_difference",
     "standing",
     "summary",
+    "triples_among",
     "write_board",
     "write_entry",
     "write_tables",

@@ -140,6 +140,18 @@ def compare(**options: Any) -> None:
 
 
 @app.command()
+@click.argument("model")
+@click.argument("kernel")
+@click.argument("network")
+@_common("task", "results", "baselines", "entries", "plugin", "json", "csv")
+def between(**options: Any) -> None:
+    """Place a model between a kernel and a network: gain, rest and share of the gap, paired over seeds."""
+    from lebench.cli import placing
+
+    placing.between(**options)
+
+
+@app.command()
 @click.argument("metrics", nargs=-1)
 @_common("plugin", "json")
 @click.pass_context

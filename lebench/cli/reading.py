@@ -50,13 +50,13 @@ def show(
     as_csv: bool,
 ) -> None:
     """Print results as tables, JSON or CSV."""
-    own, table = _collect(results, entries, baselines)
+    own, table = collect(results, entries, baselines)
     if models:
         table = table[table["model"].isin([known_label(model, table["model"]) for model in models])]
     if tasks:
         table = table[table["task"].isin(tasks_among(tasks, table["task"]))]
     if as_json or as_csv:
-        _dump(board.summary(table), as_json)
+        dump(board.summary(table), as_json)
         return
     console = make_console()
     if tasks:
@@ -93,7 +93,7 @@ def compare(
     """Print paired differences of two models."""
     import pandas as pd
 
-    _, table = _collect(results, entries, baselines)
+    _, table = collect(results, entries, baselines)
     a, b = known_label(a, table["model"]), known_label(b, table["model"])
     if a == b:
         raise LebenchError(f"compare needs two different models, both are {a!r}")
@@ -102,18 +102,18 @@ def compare(
     if not rows:
         raise LebenchError(f"{a!r} and {b!r} have no task and seed in common; run both with the same seeds")
     if as_json or as_csv:
-        _dump(pd.DataFrame(rows), as_json)
+        dump(pd.DataFrame(rows), as_json)
         return
     shown = make_table(f"{a} against {b}", ("task", "metric", a, b, "difference", "95% interval", "seeds", "verdict"))
     for row in rows:
-        interval = "" if row["lower"] is None else f"[{_number(row['lower'], True)}, {_number(row['upper'], True)}]"
+        interval = "" if row["lower"] is None else f"[{number(row['lower'], True)}, {number(row['upper'], True)}]"
         add_row(
             shown,
             row["task"],
             _titled(row["metric"]),
-            _number(row["a"]),
-            _number(row["b"]),
-            _number(row["difference"], True),
+            number(row["a"]),
+            number(row["b"]),
+            number(row["difference"], True),
             interval,
             str(row["seeds"]),
             row["verdict"],
@@ -130,7 +130,7 @@ def compare(
 
 def report(labels: Sequence[str], results: Path, entries: Path | None, console: Console) -> None:
     """Print, at the end of a run, the scores of its models and where they stand among the baselines."""
-    _, table = _collect(results, entries, True)
+    _, table = collect(results, entries, True)
     labels = [label for label in labels if label in set(table["model"])]
     rivals = table[~table["model"].map(board.is_control) | table["model"].isin(labels)]
     others = sorted(set(rivals["model"]) - set(labels))
@@ -153,10 +153,10 @@ def report(labels: Sequence[str], results: Path, entries: Path | None, console: 
                 place.task,
                 _titled(place.metric),
                 label,
-                _number(place.estimate.mean),
+                number(place.estimate.mean),
                 _interval(place.estimate),
                 _rank(place.ranks, count),
-                f"{best} {_number(value)}" if best else "",
+                f"{best} {number(value)}" if best else "",
             )
         console.print(shown)
     seeds = table[table["model"].isin(labels)]["seed"].nunique()
@@ -177,7 +177,7 @@ def make_console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=None if stream.isatty() else _PLAIN_WIDTH)
 
 
-def _collect(results: Path, entries: Path | None, baselines: bool) -> tuple[set[str], pd.DataFrame]:
+def collect(results: Path, entries: Path | None, baselines: bool) -> tuple[set[str], pd.DataFrame]:
     """Return the labels of the results folder, and all values: its own, then those of the entries it lacks."""
     records: list[Record] = board.newest(Store(results).load()) if results.exists() or not baselines else []
     own = {record.label for record in records}
@@ -329,9 +329,9 @@ def make_table(title: str, columns: Sequence[str]) -> Table:
     from rich.text import Text
 
     table = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, name in enumerate(columns):
-        text = number == 0 or name in _TEXT_COLUMNS
-        table.add_column(Text(name), justify="left" if text else "right", no_wrap=number == 0, overflow="fold")
+    for place, name in enumerate(columns):
+        text = place == 0 or name in _TEXT_COLUMNS
+        table.add_column(Text(name), justify="left" if text else "right", no_wrap=place == 0, overflow="fold")
     return table
 
 
@@ -346,7 +346,8 @@ def _titled(metric: str) -> str:
     return f"{metric} {_ARROWS[board.direction_of(metric)]}".strip()
 
 
-def _number(value: float, signed: bool = False) -> str:
+def number(value: float, signed: bool = False) -> str:
+    """Return a number as it stands in a table."""
     if value == 0:
         return "0"
     digits = f"{value:.4f}" if 1e-3 <= abs(value) < 100 else f"{value:.3g}"
@@ -355,14 +356,14 @@ def _number(value: float, signed: bool = False) -> str:
 
 def _mean(estimate: board.Estimate) -> str:
     if estimate.upper is None:
-        return _number(estimate.mean)
-    return f"{_number(estimate.mean)} ±{_number(estimate.upper - estimate.mean)}"
+        return number(estimate.mean)
+    return f"{number(estimate.mean)} ±{number(estimate.upper - estimate.mean)}"
 
 
 def _interval(estimate: board.Estimate) -> str:
     if estimate.lower is None or estimate.upper is None:
         return "one seed"
-    return f"[{_number(estimate.lower)}, {_number(estimate.upper)}]"
+    return f"[{number(estimate.lower)}, {number(estimate.upper)}]"
 
 
 def _rank(ranks: tuple[int, int], count: int) -> str:
@@ -370,7 +371,8 @@ def _rank(ranks: tuple[int, int], count: int) -> str:
     return f"{best} of {count}" if best == worst else f"{best} to {worst} of {count}"
 
 
-def _dump(table: pd.DataFrame, as_json: bool) -> None:
+def dump(table: pd.DataFrame, as_json: bool) -> None:
+    """Print a table as JSON or CSV."""
     if as_json:
         rows = json.loads(table.to_json(orient="records", double_precision=15))
         click.echo(json.dumps(rows, indent=1))

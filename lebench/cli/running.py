@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lebench import board, registry
-from lebench.cli import reading
+from lebench.cli import placing, reading
 from lebench.cli.progress import display
 from lebench.errors import LebenchError
 from lebench.runner.execution import Summary, execute, pending
@@ -96,6 +96,7 @@ def run(
     if summary.done or summary.reused:
         console.print()
         reading.report(labels, results, entries, console)
+        placing.report(labels, results, console)
     return _conclude(summary, results, console)
 
 

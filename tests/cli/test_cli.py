@@ -337,3 +337,22 @@ class Fitted:
     def predict(self, x):
         return -np.linalg.norm(x.reshape(len(x), 1, -1) - self.means, axis=2)
 '''
+
+
+def test_between_places_a_model_and_names_what_is_wrong(lebench, tmp_path):
+    folder = tmp_path / "r"
+    models = [argument for name in ("lantk-hr-mlp", "ntk-mlp", "mlp[epochs=1]") for argument in ("-m", name)]
+    code, out, _ = lebench("run", *models, "-t", "kernel/label-systems", "--seeds", "2", "-o", folder)
+    assert code == 0
+    assert "lantk-hr-mlp between ntk-mlp and mlp[epochs=1]" in out
+    asked = ("between", "lantk-hr-mlp", "ntk-mlp", "mlp[epochs=1]", "-o", folder, "--no-baselines")
+    (row,) = json.loads(lebench(*asked, "--json")[1])
+    assert row["metric"] == "label_following@mean"
+    assert row["kernel"] == 0
+    assert row["gain"] == pytest.approx(row["model"])
+    assert row["gap"] == pytest.approx(row["network"])
+    assert len(lebench(*asked, "-t", "kernel/*", "--csv")[1].splitlines()) > 5
+    code, _, err = lebench("between", "ntk-mlp", "ntk-mlp", "mlp[epochs=1]", "-o", folder, "--no-baselines")
+    assert (code, "three different models are needed" in err) == (2, True)
+    code, _, err = lebench("between", "lantk-hr-mlp", "ntk-mlp", "cnn", "-o", folder, "--no-baselines")
+    assert (code, "there are no results of model 'cnn'" in err) == (2, True)
