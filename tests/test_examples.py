@@ -145,3 +145,16 @@ def test_a_torch_module_of_ones_own_is_scored(tmp_path):
     assert values["accuracy"]["accuracy"] > 0.3
     assert values["elasticity"]["elasticity_ratio"] > 0.5
     assert 0 < values["collapse"]["nc1_pinv_over_C@train"] < np.inf
+
+
+def test_ranks_by_hand(capsys):
+    """The page says that the first three cannot be told apart on other tasks, and can be on these."""
+    example = runpy.run_path(str(EXAMPLES / "rank_models.py"))
+    shown = re.search(
+        r"rank_models\.py\"\n```\n+```text\n(.*?)```", (ROOT / "docs/statistics.md").read_text(), re.DOTALL
+    )[1]
+    assert capsys.readouterr().out == shown
+    places = example["standings"].places
+    assert [(place.lower, place.upper) for place in places] == [(1, 3)] * 3 + [(4, 4)]
+    assert [(place.seed_lower, place.seed_upper) for place in places] == [(n, n) for n in range(1, 5)]
+    assert (places[0].entry, places[0].tasks) == ("wide", 11)

@@ -31,11 +31,11 @@ class Ranks:
     rank : ndarray of int, shape (m,)
         From 1; equal points share the better rank.
     lower, upper : ndarray of int, shape (m,)
-        Best and worst rank that the comparisons of a model with all others leave open, Holm-corrected for these
-        (Mogstad, Romano, Shaikh & Wilhelm 2024, section 3: rank intervals from intervals of differences).
+        Best and worst rank that the comparisons of a model with all others leave open (Mogstad, Romano, Shaikh &
+        Wilhelm 2024, section 3: rank intervals from intervals of differences). Two models are told apart if Holm's
+        procedure says so among the comparisons of the one and among those of the other.
     group : ndarray of int, shape (m,)
-        Tie group, from 1: from the top, a group goes on as long as a model cannot be told from the first of it. Two
-        models are told apart if the family of comparisons of either says so.
+        Tie group, from 1: from the top, a group goes on as long as a model cannot be told from the first of it.
     """
 
     rank: NDArray[np.int64]
@@ -123,11 +123,12 @@ def ranks_of(points: FloatArray, p: FloatArray, level: float) -> Ranks:
     apart = np.zeros_like(others)
     if models > 1:
         apart[others] = holm(p[others].reshape(models, models - 1), 1 - level).ravel()
+        apart &= apart.T
     return Ranks(
         rank=1 + above.sum(axis=0),
         lower=1 + (apart & above.T).sum(axis=1),
         upper=models - (apart & above).sum(axis=1),
-        group=_groups(points, apart | apart.T),
+        group=_groups(points, apart),
     )
 
 
