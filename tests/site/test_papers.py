@@ -30,7 +30,7 @@ def board(**means):
         )
         for model, mean in means.items()
     ]
-    return Board(schema=1, level=0.95, tasks=[], metrics=[], entries=[], scores=scores)
+    return Board.model_construct(level=0.95, tasks=[], metrics=[], entries=[], scores=scores)
 
 
 def paper(find):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from lebench.board import Board
 from lebench.site.pages import render
 from lebench.site.papers import (
+    label_aware_kernels,
     layer_peeled,
     local_elasticity,
     locally_elastic_stability,
@@ -29,6 +30,7 @@ PAPERS: tuple[Paper, ...] = (
     neural_collapse.PAPER,
     layer_peeled.PAPER,
     neural_tangent_kernel.PAPER,
+    label_aware_kernels.PAPER,
 )
 
 

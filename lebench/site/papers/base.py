@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
@@ -73,7 +74,7 @@ class Claim:
     @property
     def command(self) -> str:
         """The command that makes the records again."""
-        models = " ".join(f"--model {name}" for name in self.models)
+        models = " ".join(f"--model {shlex.quote(name)}" for name in self.models)
         tasks = " ".join(f"--task '{name}'" for name in self.tasks)
         return f"lebench run {models} {tasks} --seeds 5"
 
@@ -139,6 +140,10 @@ class Evidence:
     def models(self, task: str, value: str) -> list[str]:
         """Return the entries with a score, by name."""
         return sorted(entry for entry, t, v in self._means if (t, v) == (task, value))
+
+    def label(self, model: str) -> str:
+        """Return the model that an entry holds: ``"mlp[lr=0.01]"`` of the entry ``"mlp-lr0.01"``."""
+        return next((entry.info.model for entry in self.board.entries if entry.info.name == model), model)
 
     def mean(self, model: str, task: str, value: str) -> Estimate:
         """Return a model's mean over seeds with its interval."""

@@ -41,11 +41,14 @@ def by_model(
         have = [model for model in models if model in evidence.models(task, value)]
         if not have:
             raise NotMeasured(f"the board has no {value} on {task} yet")
+        labels = {model: evidence.label(model) for model in have}
         seeds = [
-            {"model": model, "v": rounded(v)} for model in have for v in evidence.by_seed(model, task, value).values()
+            {"model": labels[model], "v": rounded(v)}
+            for model in have
+            for v in evidence.by_seed(model, task, value).values()
         ]
-        means = [{"model": model, **_interval(evidence.mean(model, task, value))} for model in have]
-        drawn.append(_dots(name, seeds, means, have, reference))
+        means = [{"model": labels[model], **interval(evidence.mean(model, task, value))} for model in have]
+        drawn.append(dots(name, seeds, means, list(labels.values()), reference))
         said.append(f"{name}: " + listed([f"{number(point['mean'])} for {point['model']}" for point in means]))
     return make("by-model", title, f"{'. '.join(said)}.", drawn)
 
@@ -84,14 +87,14 @@ def along(
         points: list[Spec] = []
         for model in models:
             own = [
-                {"model": model, "x": x, **_interval(evidence.mean(model, task, value))}
+                {"model": evidence.label(model), "x": x, **interval(evidence.mean(model, task, value))}
                 for x, value in values.items()
                 if model in evidence.models(task, value)
             ]
             points += own
             if own:
-                shown[model] = None
-                said.append(f"{name}, {model}: from {number(own[0]['mean'])} to {number(own[-1]['mean'])}")
+                shown[own[0]["model"]] = None
+                said.append(f"{name}, {own[0]['model']}: from {number(own[0]['mean'])} to {number(own[-1]['mean'])}")
         if not points:
             raise NotMeasured(f"the board has no values of {task} yet")
         drawn.append((name, points))
@@ -100,14 +103,16 @@ def along(
     return make("along", title, f"{'; '.join(said)}.", specs, shown)
 
 
-def _interval(estimate: Estimate) -> Spec:
+def interval(estimate: Estimate) -> Spec:
+    """Return a mean and the ends of its interval as a datum."""
     point: Spec = {"mean": rounded(estimate.mean)}
     if estimate.lower is not None and estimate.upper is not None:
         point |= {"lower": rounded(estimate.lower), "upper": rounded(estimate.upper)}
     return point
 
 
-def _dots(name: str, seeds: list[Spec], means: list[Spec], models: Sequence[str], reference: float | None) -> Spec:
+def dots(name: str, seeds: list[Spec], means: list[Spec], models: Sequence[str], reference: float | None) -> Spec:
+    """Return a panel of means with their intervals and the values of single seeds, a row for each model."""
     y = {"field": "model", "type": "nominal", "sort": list(models), "title": None, "axis": {"grid": True}}
     told = [{"field": "model"}, {"field": "mean"}, {"field": "lower"}, {"field": "upper"}]
     layers: list[Spec] = [

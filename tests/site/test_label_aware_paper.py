@@ -1,0 +1,87 @@
+"""The page of findings on label-aware kernels: planted records have planted verdicts, missing ones are said to be."""
+
+import re
+
+import pytest
+
+from lebench.board import Board, entry_name, mean_interval
+from lebench.board.board import Score
+from lebench.site import papers
+from lebench.site.papers.label_aware_kernels import PAPER
+from lebench.site.pictures import Gallery
+
+DENSE = "mlp[lr=0.0003,optimizer=adam]"
+
+
+def score(model, task, value, mean, seeds=5):
+    by_seed = {seed: mean + 0.1 * seed + 0.001 * (seed % 2) * (len(model) % 3) for seed in range(seeds)}
+    estimate = mean_interval(by_seed.values())
+    return Score(
+        entry=entry_name(model),
+        task=task,
+        value=value,
+        mean=estimate.mean,
+        lower=estimate.lower,
+        upper=estimate.upper,
+        seeds=seeds,
+        by_seed=by_seed,
+        best=False,
+        tied=False,
+    )
+
+
+def verdicts(scores):
+    board = Board.model_construct(level=0.95, tasks=[], metrics=[], entries=[], scores=scores)
+    text = papers.pages(board, Gallery(), [PAPER])["label-aware-kernels.md"]
+    return dict(zip([c.title for c in PAPER.claims], re.findall(r'data-verdict="([^"]+)"', text), strict=True)), text
+
+
+def pairs(kernel, aware, network, permuted=None, seeds=5):
+    task = "lantk/cifar-pairs"
+    models = {"ntk-mlp": kernel, "lantk-hr-mlp": aware, DENSE: network}
+    if permuted is not None:
+        models["lantk-hr-mlp[permuted=true]"] = permuted
+    values = ("accuracy@mean", "elasticity_ratio@mean", "elasticity_difference@mean")
+    made = [score(m, task, value, mean, seeds) for m, mean in models.items() for value in values]
+    return [*made, score("lantk-hr-mlp", task, "label_ratio@deer-dog", 0.1, seeds)]
+
+
+def test_without_records_the_page_says_so_and_draws_nothing():
+    found, text = verdicts([])
+    assert set(found.values()) == {"not measured"}
+    assert "le-picture" not in text
+
+
+@pytest.mark.parametrize(
+    ("means", "better", "between"),
+    [
+        ((0.5, 0.6, 0.9), "holds", "holds"),
+        ((0.5, 0.4, 0.9), "fails", "fails"),
+        ((0.5, 0.5, 0.9), "open", "open"),
+        ((0.9, 0.95, 0.5), "holds", "fails"),
+        ((0.5, 0.95, 0.9), "holds", "in part"),
+        ((0.5, 0.6, 0.5), "holds", "open"),
+    ],
+)
+def test_verdicts_follow_the_records(means, better, between):
+    found, text = verdicts(pairs(*means))
+    assert found["Labels make the kernel better"] == better
+    assert found["Between kernel and network, in accuracy"] == between
+    assert found["Between kernel and network, in elasticity"] == between
+    assert found["More on many classes"] == "not measured"
+    assert "of it" in text or between != "holds"
+
+
+def test_one_seed_decides_nothing():
+    found, _ = verdicts(pairs(0.5, 0.6, 0.9, permuted=0.5, seeds=1))
+    assert {found[c.title] for c in PAPER.claims[:3]} == {"open"}
+    assert found["Only true labels help"] == "open"
+
+
+def test_a_control_that_gains_is_shown_to_fail():
+    assert verdicts(pairs(0.5, 0.6, 0.9, permuted=0.5))[0]["Only true labels help"] == "holds"
+    assert verdicts(pairs(0.5, 0.6, 0.9, permuted=0.6))[0]["Only true labels help"] == "fails"
+
+
+def test_commands_quote_models_with_parameters():
+    assert "--model 'mlp[lr=0.0003,optimizer=adam]'" in verdicts([])[1]
