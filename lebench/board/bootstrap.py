@@ -1,12 +1,11 @@
-r"""Points of models over tasks, and how far they would move with other seeds and other tasks.
+"""Points of models over tasks, and how far they would move with other seeds and other tasks.
 
 This module knows numbers only. Its input is an array of scores, tasks x models x seeds, where more is better and NaN is
 a score that does not exist. On each task a model gets the share of the others there that it beats, ties counting one
-half: :math:`u_{ta} \in [0, 1]`, free of the task's unit. Its *points* :math:`r_a` are the least-squares fit of
+half: ``u[t, a]`` between 0 and 1, free of the task's unit. Its *points* ``r[a]`` are the least-squares fit of
+``u[t, a]`` by ``r[a] + c[t]`` over the cells that exist, with ``c[t]`` for how strong the field of a task is and the
+mean of all points one half.
 
-.. math:: u_{ta} \approx r_a + c_t
-
-over the cells that exist, with :math:`c_t` for how strong the field of a task is and the mean of all points one half.
 With no cell missing the points are the mean of the shares, which orders models as their mean rank does. With cells
 missing, two models are compared through the tasks they share and through third models; a task that a model does not
 have neither costs nor gives it anything. Beating one more model on a task moves points from that model to the winner,
