@@ -331,6 +331,14 @@ def check_task(task: str | Task) -> list[str]:
         complaints.append("two variants have the same name")
     if task.dataset not in registry.datasets:
         complaints.append(f"the dataset {task.dataset!r} is not registered")
+    else:
+        classes = len(registry.datasets.get(task.dataset).class_names)
+        complaints += [
+            f"variant {variant.name!r} groups class {label}, the dataset has classes 0 to {classes - 1}"
+            for variant in task.variants
+            for label in sorted(label for group in variant.groups or () for label in group)
+            if not 0 <= label < classes
+        ]
     complaints += _check_task_metrics(task)
     return [f"{task.name}: {complaint}" for complaint in complaints]
 

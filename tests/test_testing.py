@@ -8,7 +8,7 @@ import pytest
 
 from lebench import registry
 from lebench.capabilities import Checkpoint
-from lebench.data.base import Split
+from lebench.data.base import Split, Variant
 from lebench.metrics.base import KnownAnswer, Metric
 from lebench.tasks.base import Task
 from lebench.testing import check_metric, check_model, check_task
@@ -208,6 +208,7 @@ TASK = Task(
         ({"primary": "within_class_similarity", "metrics": ("within_class_similarity",)}, "it cannot rank"),
         ({"needs": (("gram", "psychic"),)}, "needs 'psychic'"),
         ({"dataset": "imaginary"}, "the dataset 'imaginary'"),
+        ({"variants": (Variant("pair", groups=((3,), (12,))),)}, "variant 'pair' groups class 12"),
         ({"reference": ""}, "no reference"),
         ({"variants": ()}, "no variants"),
     ],

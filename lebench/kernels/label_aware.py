@@ -22,7 +22,7 @@ from lebench.arrays import FloatArray, IntArray
 from lebench.errors import DataError
 from lebench.kernels.pair_regression import PairRegression, Points, pair_features
 from lebench.kernels.regression import RIDGES, RidgeRegression, ridge_regression
-from lebench.metrics.arrays import as_labels, as_symmetric
+from lebench.metrics.arrays import as_floats, as_labels, as_symmetric
 
 AverageVariant = Literal["kr-v1", "kr-v2-cntk", "kr-v2-two-layer"]
 Variant = Literal["kr-v1", "kr-v2-cntk", "kr-v2-two-layer", "fjlt-v1", "fjlt-v2", "fjlt-v4-6"]
@@ -236,7 +236,8 @@ class LabelAgreement:
     Raises
     ------
     DataError
-        If there are fewer than two different points a fold, or two folds hold all points of all classes but one.
+        If shapes do not fit, values are not finite or labels no integers from 0, there are fewer than two different
+        points a fold, or two folds hold all points of all classes but one.
     """
 
     def __init__(
@@ -250,6 +251,11 @@ class LabelAgreement:
     ) -> None:
         if variant not in get_args(Variant):
             raise DataError(f"variant {variant!r} is unknown: {', '.join(get_args(Variant))} are known")
+        kernel = as_symmetric("entries of the kernel", kernel)
+        labels = as_labels("the labels", labels, len(kernel))
+        x = as_floats("the training points", x, 2)
+        if len(x) != len(kernel):
+            raise DataError(f"the kernel is of {len(kernel)} points, there are {len(x)} training points")
         names = [_name(row) for row in x]
         different = sorted(set(names))
         if folds < 3 or len(different) < 2 * folds:
@@ -352,11 +358,17 @@ def label_aware_regression(
     Raises
     ------
     DataError
-        If the grid is empty or negative, Z is zero, or the kernel is more negative than the largest ridge admits.
+        If the grid is empty or negative, shapes do not fit, Z is zero, or the kernel is more negative than the largest
+        ridge admits.
     """
     grid = np.asarray(ratios, dtype=np.float64).reshape(-1)
     if grid.size == 0 or not (grid >= 0).all() or not np.isfinite(grid).all():
         raise DataError(f"label ratios are {grid}: at least one, none negative, is needed")
+    if not kernel.shape == agreement.shape == (len(targets), len(targets)):
+        raise DataError(
+            f"the kernel of shape {kernel.shape}, the agreement of shape {agreement.shape} and the targets of "
+            f"{len(targets)} points do not fit"
+        )
     size = float(np.abs(agreement).mean())
     if size == 0:
         raise DataError("the estimated label agreement is zero everywhere: it cannot be scaled to the kernel")

@@ -171,8 +171,10 @@ def pair_features(x: FloatArray, variant: str) -> PairFeatures:
     Raises
     ------
     DataError
-        If all training points are equal.
+        If there is no such variant, or all training points are equal.
     """
+    if variant not in PAIR_FEATURES:
+        raise DataError(f"variant {variant!r} has no pair features: {', '.join(sorted(PAIR_FEATURES))} have")
     mean = x.mean(axis=0)
     centred = x - mean
     bandwidth = 2.0 * float(np.square(centred).sum(axis=1).mean())

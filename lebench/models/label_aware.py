@@ -29,6 +29,7 @@ from lebench.kernels.label_aware import (
     label_aware_regression,
     restricted_regression,
 )
+from lebench.metrics.arrays import as_labels
 from lebench.models.kernel_machine import FittedKernelMachine, Kernel, KernelMachine, flat
 from lebench.models.spec import build_model
 from lebench.seeds import generator
@@ -71,6 +72,7 @@ class LabelAwareMachine:
 
     def fit(self, split: Split, seed: int) -> FittedLabelAware:
         """Estimate agreement, choose its weight and the ridge by leave-one-out, and solve for the coefficients."""
+        _check_classes(split)
         base = self.base.family.kernel(split, seed, self.backend)
         x, labels = split.x_train, split.y_train
         targets = one_hot_targets(labels, split.classes)
@@ -139,6 +141,17 @@ class _LabelAwareKernel:
         # In small blocks: only the diagonals of the blocks are wanted.
         blocks = (x[start : start + 16] for start in range(0, len(x), 16))
         return np.concatenate([np.diagonal(self.gram(block, block)) for block in blocks])
+
+
+def _check_classes(split: Split) -> None:
+    """Raise if a class has no training points: nothing can be estimated of whether a point is in it."""
+    counts = np.bincount(as_labels("the labels", split.y_train, classes=split.classes), minlength=split.classes)
+    if not counts.all():
+        missing = int(np.argmin(counts))
+        raise DataError(
+            f"class {missing} ({split.class_names[missing]}) has no training points: take more of them, or leave the "
+            "class out (groups of a variant)"
+        )
 
 
 def _on(base: str, variant: Variant, permuted: bool) -> LabelAwareMachine:
@@ -217,6 +230,7 @@ class HierarchyMachine:
 
     def fit(self, split: Split, seed: int) -> FittedHierarchy:
         """Weigh the fourth-order kernel by the labels, choose the ridge by leave-one-out, and solve."""
+        _check_classes(split)
         targets = one_hot_targets(split.y_train, split.classes)
         x = _with_one(split.x_train)
         rng, order = generator(seed, "init").spawn(2)

@@ -156,8 +156,7 @@ def test_bad_specifications_are_named(spec, error, message):
 
 
 def test_too_few_points_for_cross_fitting_are_named():
-    split = digits()
-    few = replace(split, x_train=split.x_train[:8], y_train=split.y_train[:8])
+    few = Variant("few", n_train=8, groups=((3,), (8,))).apply(registry.datasets.get("digits").split(0), 0)
     with pytest.raises(LebenchError, match="needs at least 3 folds and 10 different training points, there are 8"):
         fit("lantk-hr-mlp", few)
 
@@ -197,3 +196,12 @@ def test_what_the_hierarchy_cannot_do_is_named():
     assert fit("lantk-nth-mlp[ridge=0.01,draws=64]", twice).hierarchy.label_ratio > 0
     with pytest.raises(ParameterError, match="draws=3 is not allowed"):
         build_model("lantk-nth-mlp[draws=3]")
+
+
+@pytest.mark.parametrize("spec", ["lantk-hr-mlp", "lantk-nth-mlp[draws=32]"])
+def test_a_class_without_training_points_and_a_label_out_of_range_are_named(spec):
+    split = digits()
+    with pytest.raises(LebenchError, match=r"class 3 \(3\) has no training points"):
+        fit(spec, replace(split, y_train=np.where(split.y_train == 3, 4, split.y_train)))
+    with pytest.raises(LebenchError, match="contain 12, but there are 10 classes"):
+        fit(spec, replace(split, y_train=split.y_train + 3))
