@@ -92,7 +92,7 @@ NEURAL_TANGENTS = {
 
 def neural_tangents_kernels(case, net, x):
     """Return compiled kernels of the same network on the same inputs by neural-tangents, by name; none without it."""
-    from lebench.backends.neural_tangents import load
+    from lebench.backends.neural_tangents_import import load
     from lebench.errors import MissingDependencyError
 
     if case not in NEURAL_TANGENTS:

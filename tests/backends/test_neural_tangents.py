@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lebench import architectures as arch
-from lebench.backends import neural_tangents
+from lebench.backends import neural_tangents, neural_tangents_import
 from lebench.errors import LebenchError, MissingDependencyError
 
 pytest.importorskip("jax")
@@ -125,12 +125,12 @@ def test_layers_without_a_closed_form_are_named(layers, message):
 
 def test_what_is_missing_is_said_with_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "neural_tangents", None)
-    neural_tangents.load.cache_clear()
+    neural_tangents_import.load.cache_clear()
     try:
         with pytest.raises(MissingDependencyError, match=r"pip install --no-deps neural-tangents==0\.6\.5"):
-            neural_tangents.load()
+            neural_tangents_import.load()
     finally:
-        neural_tangents.load.cache_clear()
+        neural_tangents_import.load.cache_clear()
 
 
 def test_importing_the_module_imports_no_framework():
