@@ -25,7 +25,7 @@ LIMIT = 2_000_000
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 #: Bytes that the header of an array may have.
 _HEADER = 1024
-_DTYPES = ("<f4", "<i4")
+_DTYPES = ("<f4", "<i4", "|u1")
 
 
 class ArtifactError(LebenchError):
@@ -39,7 +39,7 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> tuple[bytes, dict[str, Artifact]
     ----------
     arrays : mapping of str to ndarray
         Finite numbers by names of lower-case letters, digits and underscores. Floating-point numbers are kept in
-        single precision, whole numbers as int32.
+        single precision, bytes as they are, other whole numbers as int32.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> tuple[bytes, dict[str, Artifact]
             raise ArtifactError(f"artifact {name!r}: a name has lower-case letters, digits and underscores")
         if values.dtype.kind not in "fiub" or not np.isfinite(values).all():
             raise ArtifactError(f"artifact {name!r} must hold finite numbers")
-        kept[name] = np.ascontiguousarray(values, dtype=_DTYPES[values.dtype.kind != "f"])
+        kept[name] = np.ascontiguousarray(values, dtype=_stored(values.dtype))
     total = sum(array.nbytes for array in kept.values())
     if total > LIMIT:
         raise ArtifactError(f"the artifacts have {total:,} bytes together, at most {LIMIT:,} are kept")
@@ -108,6 +108,12 @@ def _array(name: str, raw: bytes, described: Artifact) -> NDArray[Any]:
     if _describe(array) != described:
         raise ArtifactError(f"the array {name!r} is not the one whose checksum the record has")
     return array
+
+
+def _stored(dtype: np.dtype[Any]) -> str:
+    if dtype == np.uint8:
+        return "|u1"
+    return "<f4" if dtype.kind == "f" else "<i4"
 
 
 def _describe(array: NDArray[Any]) -> Artifact:

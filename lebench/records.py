@@ -13,6 +13,8 @@ import rfc8785
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 SCHEMA = 1
+#: Begin of the names of artifacts from which the score can be computed again; all others are what pictures show.
+RECORDED = "recorded_"
 
 Status = Literal["ok", "failed", "timeout", "out_of_memory", "skipped"]
 Scalar = str | int | float | bool | None
@@ -159,6 +161,16 @@ class Record(Document):
     checksum: str = ""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @property
+    def pictured(self) -> dict[str, Artifact]:
+        """The artifacts that pictures are made from."""
+        return {name: artifact for name, artifact in self.artifacts.items() if not name.startswith(RECORDED)}
+
+    @property
+    def recorded(self) -> dict[str, Artifact]:
+        """The artifacts from which the score can be computed again."""
+        return {name: artifact for name, artifact in self.artifacts.items() if name.startswith(RECORDED)}
 
     def _digest(self) -> str:
         content: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude={"checksum"})

@@ -11,6 +11,7 @@ from lebench.board.entries import (
     entry_name,
     read_entries,
     read_entry,
+    recording_path,
     write_entry,
 )
 from lebench.board.frame import frame, newest
@@ -52,6 +53,7 @@ __all__ = [
     "primary_of",
     "read_entries",
     "read_entry",
+    "recording_path",
     "score_table",
     "smallest_difference",
     "standing",

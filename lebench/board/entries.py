@@ -6,7 +6,8 @@ An entry is a folder that a person can read in a pull request::
         entry.toml          name, model, authors, links, licence, lebench version, command
         records.jsonl       a record a line, sorted by task, seed and cell
         environments.json   each distinct environment and state of the code once, by its sha256
-        artifacts/          arrays of the first seed's records, from which pictures are made: <cell>.npz
+        artifacts/          of the first seed's records: <cell>.npz, the arrays from which pictures are made, and
+                            <cell>.recording.npz, what the model answered, from which the score can be computed again
 
 In ``records.jsonl`` the fields ``environment`` and ``source`` of a record hold the sha256 of the RFC 8785 form of
 the document that stands in ``environments.json``. Put back together, every record has the checksum it was sealed with.
@@ -29,9 +30,11 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from lebench.artifacts import ArtifactError, unpack
 from lebench.errors import LebenchError
-from lebench.records import Document, Record
+from lebench.records import Artifact, Document, Record
 
 _NAME = r"[a-z0-9][a-z0-9._-]{0,79}"
+#: Bytes that the recordings of an entry may have together; those that are too many can be checked by running again.
+RECORDINGS_LIMIT = 800_000
 _SHARED = {"environment": "environments", "source": "sources"}
 
 
@@ -97,25 +100,43 @@ class Entry:
         return self.info.name
 
     def artifacts(self, record: Record) -> dict[str, NDArray[Any]]:
-        """Return the arrays of one of its records, none if the entry does not hold them.
+        """Return the arrays that pictures of one of its records are made from, none if the entry does not hold them.
 
         Raises
         ------
         EntryError
             If the file is not the one that the record describes.
         """
-        path = artifacts_path(self.folder, record)
-        if not record.artifacts or not path.is_file():
-            return {}
-        try:
-            return unpack(path.read_bytes(), record.artifacts)
-        except (ArtifactError, OSError) as error:
-            raise EntryError(f"{path}: {error}") from error
+        return _unpacked(artifacts_path(self.folder, record), record.pictured)
+
+    def recording(self, record: Record) -> dict[str, NDArray[Any]]:
+        """Return what the model answered when a record was made, nothing if the entry does not hold it.
+
+        Raises
+        ------
+        EntryError
+            If the file is not the one that the record describes.
+        """
+        return _unpacked(recording_path(self.folder, record), record.recorded)
+
+
+def _unpacked(path: Path, described: Mapping[str, Artifact]) -> dict[str, NDArray[Any]]:
+    if not described or not path.is_file():
+        return {}
+    try:
+        return unpack(path.read_bytes(), described)
+    except (ArtifactError, OSError) as error:
+        raise EntryError(f"{path}: {error}") from error
 
 
 def artifacts_path(folder: Path, record: Record) -> Path:
-    """Return the file of a record's arrays in an entry's folder."""
+    """Return the file of a record's arrays for pictures in an entry's folder."""
     return folder / "artifacts" / f"{record.cell.key[:16]}.npz"
+
+
+def recording_path(folder: Path, record: Record) -> Path:
+    """Return the file of a record's recording in an entry's folder."""
+    return folder / "artifacts" / f"{record.cell.key[:16]}.recording.npz"
 
 
 def entry_name(label: str) -> str:
@@ -130,7 +151,12 @@ def entry_name(label: str) -> str:
 
 
 def write_entry(
-    folder: Path, name: str, records: Iterable[Record], meta: EntryInfo, arrays: Mapping[str, bytes] | None = None
+    folder: Path,
+    name: str,
+    records: Iterable[Record],
+    meta: EntryInfo,
+    arrays: Mapping[str, bytes] | None = None,
+    recordings: Mapping[str, bytes] | None = None,
 ) -> Entry:
     """Write an entry so that writing the same records again changes no byte.
 
@@ -145,7 +171,10 @@ def write_entry(
     meta : EntryInfo
         Who and how.
     arrays : mapping of str to bytes, optional
-        Files of artifacts by the key of their cell; those of the first seed are kept.
+        Files of arrays for pictures by the key of their cell; those of the first seed are kept.
+    recordings : mapping of str to bytes, optional
+        Files of recordings by the key of their cell; those of the first seed are kept, the smallest first, as long as
+        they have at most :data:`RECORDINGS_LIMIT` bytes together.
 
     Returns
     -------
@@ -183,19 +212,25 @@ def write_entry(
         _write(target / "entry.toml", _to_toml(meta.model_dump(mode="json", by_alias=True)))
         _write(target / "environments.json", json.dumps(shared, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
         _write(target / "records.jsonl", "\n".join(lines) + "\n")
-        _write_artifacts(target, ordered, arrays or {})
+        _write_artifacts(target, ordered, arrays or {}, recordings or {})
     except OSError as error:
         raise EntryError(f"cannot write the entry to {target}: {error.strerror}") from error
     return Entry(meta, ordered, target)
 
 
-def _write_artifacts(target: Path, records: Sequence[Record], arrays: Mapping[str, bytes]) -> None:
-    first = min(record.cell.seed for record in records)
-    files = {
-        artifacts_path(target, record): arrays[record.cell.key]
-        for record in records
-        if record.cell.seed == first and arrays.get(record.cell.key)
-    }
+def _write_artifacts(
+    target: Path, records: Sequence[Record], arrays: Mapping[str, bytes], recordings: Mapping[str, bytes]
+) -> None:
+    seed = min(record.cell.seed for record in records)
+    first = [record for record in records if record.cell.seed == seed]
+    files = {artifacts_path(target, record): arrays.get(record.cell.key, b"") for record in first}
+    recorded = {recording_path(target, record): recordings.get(record.cell.key, b"") for record in first}
+    room = RECORDINGS_LIMIT
+    for path, content in sorted(recorded.items(), key=lambda item: (len(item[1]), item[0])):
+        room -= len(content)
+        if room >= 0:
+            files[path] = content
+    files = {path: content for path, content in files.items() if content}
     folder = target / "artifacts"
     for old in folder.glob("*.npz"):
         if old not in files:

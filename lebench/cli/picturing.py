@@ -74,7 +74,7 @@ def _of_results(results: Path) -> dict[tuple[str, str], Arrays]:
     for record in board.newest(store.load()) if results.exists() else []:
         if _key(record) not in found and (content := store.artifacts(record)):
             try:
-                found[_key(record)] = unpack(content, record.artifacts)
+                found[_key(record)] = unpack(content, record.pictured)
             except ArtifactError as error:
                 file = store.artifacts_path(record.cell, record.label)
                 raise LebenchError(f"{file}: {error}; run {record.cell.task} again with --force") from error

@@ -115,8 +115,9 @@ def baselines(*, jobs: int | None, results: Path, entries: Path | None) -> int:
         for record in entry.records:
             cell = planned.get(record.cell.key)
             if cell is not None and not store.has(record.cell, record.label):
-                path = board.artifacts_path(entry.folder, record)
-                store.put(record, arrays=path.read_bytes() if path.is_file() else b"")
+                files = (board.artifacts_path(entry.folder, record), board.recording_path(entry.folder, record))
+                pictured, recorded = (path.read_bytes() if path.is_file() else b"" for path in files)
+                store.put(record, arrays=pictured, recording=recorded)
     with display(console) as on_event:
         summary = execute(plan, store, jobs, on_event=on_event, command="lebench baselines")
     if summary.interrupted or summary.failures:
@@ -135,7 +136,8 @@ def baselines(*, jobs: int | None, results: Path, entries: Path | None) -> int:
             command=f"lebench run --model {label} --task '*' --seeds {BASELINE_SEEDS}",
         )
         arrays = {record.cell.key: store.artifacts(record) for record in records}
-        board.write_entry(folder, meta.name, records, meta, arrays)
+        recordings = {record.cell.key: store.recording(record) for record in records}
+        board.write_entry(folder, meta.name, records, meta, arrays, recordings)
         written += len(records)
     console.print(f"{written} records of {len(BASELINES)} entries stand in {folder}")
     return 0

@@ -72,8 +72,9 @@ class Outcome:
     ----------
     status, reason, metrics, missing, artifacts, cost
         As in :class:`lebench.records.Record`.
-    arrays : bytes
-        Content of the file that the artifacts describe, see :mod:`lebench.artifacts`; empty if there are none.
+    arrays, recording : bytes
+        Contents of the files that the artifacts describe, see :class:`lebench.runner.store.Store`; empty if there are
+        none.
     started, finished : float
         Seconds since the epoch.
     log : str
@@ -86,6 +87,7 @@ class Outcome:
     missing: dict[str, str] = field(default_factory=dict)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     arrays: bytes = b""
+    recording: bytes = b""
     cost: Cost | None = None
     started: float = 0.0
     finished: float = 0.0

@@ -143,7 +143,7 @@ def execute(
 
     def record(planned: PlannedCell, outcome: Outcome) -> None:
         records.append(_record(planned, outcome, command))
-        store.put(records[-1], outcome.log, outcome.arrays)
+        store.put(records[-1], outcome.log, outcome.arrays, outcome.recording)
         on_event(CellDone(records[-1], left))
 
     for planned in impossible:

@@ -163,7 +163,13 @@ class LocalExecutor:
             each.fitting = each.fit_key = None
         elif isinstance(message, worker.CellScored):
             outcome = Outcome(
-                "ok", "", message.metrics, message.missing, message.artifacts, message.arrays, message.cost
+                "ok",
+                metrics=message.metrics,
+                missing=message.missing,
+                artifacts=message.artifacts,
+                arrays=message.arrays,
+                recording=message.recording,
+                cost=message.cost,
             )
             yield self._end(each, message.index, outcome)
         else:

@@ -80,17 +80,22 @@ class Store:
         return record is not None and record.cell == cell and record.status in ("ok", "skipped")
 
     def artifacts_path(self, cell: Cell, label: str) -> Path:
-        """Return the file of a cell's arrays, next to its record."""
+        """Return the file of the arrays that pictures of a cell are made from, next to its record."""
         return self.path(cell, label).with_suffix(".npz")
 
-    def artifacts(self, record: Record) -> bytes:
-        """Return the content of the file of a record's arrays, empty if it is not there."""
-        try:
-            return self.artifacts_path(record.cell, record.label).read_bytes() if record.artifacts else b""
-        except OSError:
-            return b""
+    def recording_path(self, cell: Cell, label: str) -> Path:
+        """Return the file of a cell's recording, see :mod:`lebench.runner.recording`, next to its record."""
+        return self.path(cell, label).with_suffix(".recording.npz")
 
-    def put(self, record: Record, log: str = "", arrays: bytes = b"") -> Path:
+    def artifacts(self, record: Record) -> bytes:
+        """Return the content of the file of a record's arrays for pictures, empty if it is not there."""
+        return _content(self.artifacts_path(record.cell, record.label)) if record.pictured else b""
+
+    def recording(self, record: Record) -> bytes:
+        """Return the content of the file of a record's recording, empty if it is not there."""
+        return _content(self.recording_path(record.cell, record.label)) if record.recorded else b""
+
+    def put(self, record: Record, log: str = "", arrays: bytes = b"", recording: bytes = b"") -> Path:
         """Write a sealed record, the log of a failure and its arrays, in place of what an earlier run left.
 
         Parameters
@@ -99,8 +104,9 @@ class Store:
             Sealed.
         log : str, optional
             Traceback and output.
-        arrays : bytes, optional
-            Content of the file of its artifacts, see :mod:`lebench.artifacts`.
+        arrays, recording : bytes, optional
+            Contents of the files of its artifacts, see :mod:`lebench.artifacts`: what pictures are made from, and the
+            recording.
 
         Raises
         ------
@@ -110,7 +116,11 @@ class Store:
         path = self.path(record.cell, record.label)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            beside = {path.with_suffix(".log"): log.encode(), path.with_suffix(".npz"): arrays}
+            beside = {
+                path.with_suffix(".log"): log.encode(),
+                path.with_suffix(".npz"): arrays,
+                path.with_suffix(".recording.npz"): recording,
+            }
             for file, content in beside.items():
                 if content:
                     _write(file, content)
@@ -181,6 +191,13 @@ class Store:
                 f"the results folder {str(self.folder)!r} has schema {schema} of lebench {writer}, this is schema "
                 f"{SCHEMA} of lebench {lebench_version()}; choose another folder or use that version"
             )
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _write(path: Path, content: bytes) -> None:

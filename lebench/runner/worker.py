@@ -21,6 +21,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from lebench import progress, registry
 from lebench.artifacts import pack
 from lebench.capabilities import offers
@@ -31,6 +33,7 @@ from lebench.metrics.base import Missing
 from lebench.models.spec import build_model
 from lebench.records import Artifact, Cost, Status
 from lebench.runner.plan import Job, PlannedCell
+from lebench.runner.recording import Recorder
 from lebench.tasks.base import Fit, NotFitted, Scored, Task
 
 _PROGRESS_INTERVAL = 0.1
@@ -75,6 +78,7 @@ class CellScored:
     missing: dict[str, str]
     artifacts: dict[str, Artifact]
     arrays: bytes
+    recording: bytes
     cost: Cost
 
 
@@ -245,11 +249,13 @@ def _score(index: int, planned: PlannedCell, fits: _Fits) -> CellScored:
         _check_promises(task, fit.fitted)
     distinct = {variant.key: made[variant.name] for variant in task.variants}.values()
     wall, cpu = time.perf_counter(), time.process_time()
-    scored = task.score({name: fit for name, (fit, _, _) in made.items()})
+    recorder = Recorder()
+    scored = task.score(recorder.fits({name: fit for name, (fit, _, _) in made.items()}))
     if not isinstance(scored, Scored):
         scored = Scored(scored, {})
-    metrics, missing = _values(task, scored.values)
-    arrays, artifacts = pack(scored.artifacts) if scored.artifacts else (b"", {})
+    metrics, missing = values(task, scored.values)
+    arrays, pictured = _packed(scored.artifacts)
+    recording, recorded = _packed(recorder.arrays())
     cost = Cost(
         fit_s=sum(fit_wall for _, fit_wall, _ in distinct),
         score_s=time.perf_counter() - wall,
@@ -257,7 +263,11 @@ def _score(index: int, planned: PlannedCell, fits: _Fits) -> CellScored:
         peak_memory_bytes=_peak_memory(),
         fits=len(distinct),
     )
-    return CellScored(index, metrics, missing, artifacts, arrays, cost)
+    return CellScored(index, metrics, missing, pictured | recorded, arrays, recording, cost)
+
+
+def _packed(arrays: Mapping[str, NDArray[Any]]) -> tuple[bytes, dict[str, Artifact]]:
+    return pack(arrays) if arrays else (b"", {})
 
 
 def _check_promises(task: Task, fitted: object) -> None:
@@ -271,7 +281,14 @@ def _check_promises(task: Task, fitted: object) -> None:
             )
 
 
-def _values(task: Task, scores: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
+def values(task: Task, scores: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
+    """Return the values of a score that are numbers, and why the others are none.
+
+    Raises
+    ------
+    LebenchError
+        If the score returned what the task does not declare.
+    """
     undeclared = sorted(set(scores) - set(task.metrics))
     if undeclared:
         raise LebenchError(f"the score returned {', '.join(undeclared)}, which the task does not declare")

@@ -75,6 +75,31 @@ def test_arrays_of_the_first_seed_are_kept_and_checked(tmp_path, info, make_reco
     assert not list((write_entry(tmp_path, "mlp", records, info).folder / "artifacts").iterdir())
 
 
+def test_recordings_of_the_first_seed_are_kept_the_smallest_first(tmp_path, info, make_record, monkeypatch):
+    made = {
+        f"toy/{name}": pack({"recorded_answers": np.arange(size)})
+        for name, size in (("collapse", 999), ("accuracy", 9))
+    }
+    pictured, described = pack({"x": np.arange(3.0)})
+    records = [
+        make_record(task=task, seed=seed, artifacts=artifacts | described)
+        for task, (_, artifacts) in made.items()
+        for seed in (0, 1)
+    ]
+    arrays = {record.cell.key: pictured for record in records}
+    recordings = {record.cell.key: made[record.cell.task][0] for record in records}
+    entry = write_entry(tmp_path, "mlp", records, info, arrays, recordings)
+    kept = [(record.cell.task, record.cell.seed) for record in entry.records if entry.recording(record)]
+    assert kept == [("toy/accuracy", 0), ("toy/collapse", 0)]
+    for record in entry.records[::2]:
+        assert list(entry.artifacts(record)) == ["x"]
+        assert list(entry.recording(record)) == ["recorded_answers"]
+    monkeypatch.setattr("lebench.board.entries.RECORDINGS_LIMIT", len(made["toy/collapse"][0]))
+    entry = write_entry(tmp_path, "mlp", records, info, arrays, recordings)
+    assert [record.cell.task for record in entry.records if entry.recording(record)] == ["toy/accuracy"]
+    assert len(list((entry.folder / "artifacts").iterdir())) == 3
+
+
 def test_text_with_line_separators_survives(tmp_path, info, make_record):
     record = make_record(status="failed", reason="first\u2028second\nthird\x85")
     write_entry(tmp_path, "mlp", [record], info)

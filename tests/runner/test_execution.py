@@ -162,7 +162,7 @@ def test_metric_without_a_value_has_a_reason(workshop):
 def test_arrays_behind_the_values_are_kept_with_their_checksums(workshop):
     summary = execute(workshop.plan("toy/arrays"), workshop.store)
     (record,) = summary.records
-    arrays = unpack(workshop.store.artifacts(record), record.artifacts)
+    arrays = unpack(workshop.store.artifacts(record), record.pictured)
     split = registry.datasets.get("toy").split(0)
     np.testing.assert_array_equal(arrays["points"], split.x_train.astype("f4"))
     np.testing.assert_array_equal(arrays["labels"], split.y_train)

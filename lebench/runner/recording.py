@@ -1,0 +1,332 @@
+"""What fitted models answered while a task was scored, so that the score can be computed again without them.
+
+A score sees a model only through its capabilities. :class:`Recorder` stands between the two and notes each answer;
+:func:`replay` makes fits that give the same answers to the same questions. So every task can be recomputed from what
+an entry holds, by the code of the task alone, and no task has to know of it.
+
+A recording is two arrays. ``recorded_answers``, bytes of shape (3, N): the numbers of all answers one after another,
+as the upper three bytes of their single precision, rounded to nearest: 16 significant bits, a relative error of at
+most 2^-16. ``recorded_calls``, int32 of shape (number of calls, 8): four words of the sha256 of the question, then what
+kind of answer it got and up to three lengths of its shape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lebench.capabilities import CAPABILITIES, Checkpoint, Trajectory, offers
+from lebench.data.base import Split
+from lebench.errors import DataError, LebenchError
+from lebench.records import RECORDED
+from lebench.tasks.base import Fit, NotFitted, Task
+
+#: Numbers that the answers of one record may have together; a record with more has no recording.
+LIMIT = 600_000
+#: Dimensions that one answer may have.
+_DIMENSIONS = 3
+#: Places to which inputs are rounded before a question is told from another, so that another machine's last bits, in
+#: data that it standardizes itself, ask the same question.
+_PLACES = 6
+
+# Kinds of answers: 0 and more are the number of dimensions of an array.
+_REFUSED = -1
+_OFFERS = -2
+_NOT_FITTED = -3
+
+#: Methods by which capabilities are used, with their signatures, bound without self.
+_METHODS: dict[str, inspect.Signature] = {
+    name: inspect.signature(partial(getattr(protocol, name), None))
+    for protocol in CAPABILITIES.values()
+    for name in vars(protocol)
+    if not name.startswith("_")
+}
+
+
+class RecordingError(LebenchError):
+    """A recording from which a score cannot be computed again."""
+
+
+class Recorder:
+    """Notes what fitted models answer.
+
+    Attributes
+    ----------
+    gap : str
+        Why there is no recording, empty if there is one.
+    """
+
+    def __init__(self) -> None:
+        self.gap = ""
+        self._rows: dict[bytes, tuple[int, ...]] = {}
+        self._numbers: list[NDArray[np.float32]] = []
+        self._size = 0
+
+    def fits(self, made: Mapping[str, Fit]) -> dict[str, Fit]:
+        """Return the same fits, whose answers are noted."""
+        return {name: Fit(fit.split, self._wrapped(fit.fitted, name), fit.seed) for name, fit in made.items()}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the recording, nothing if there is none."""
+        if self.gap or not self._rows:
+            return {}
+        calls = [[*np.frombuffer(key, "<i4"), *row] for key, row in self._rows.items()]
+        numbers = np.concatenate([np.zeros(0, "f4"), *self._numbers])
+        return {
+            f"{RECORDED}calls": np.array(calls, dtype=np.int32),
+            f"{RECORDED}answers": np.ascontiguousarray(_to_bytes(numbers)),
+        }
+
+    def give_up(self, reason: str) -> None:
+        """Keep no recording, for this reason."""
+        self.gap = self.gap or reason
+        self._rows, self._numbers = {}, []
+
+    def _wrapped(self, fitted: Any, path: str) -> Any:
+        if isinstance(fitted, NotFitted):
+            self._note(_key(path, "offers"), _NOT_FITTED)
+            return fitted
+        offered = [name for name in CAPABILITIES if offers(fitted, name)]
+        self._note(_key(path, "offers"), _OFFERS, sum(1 << list(CAPABILITIES).index(name) for name in offered))
+        return _recorded(fitted, offered, self, path)
+
+    def _call(self, method: Callable[..., Any], path: str, name: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            key = _question(path, name, *args, **kwargs)
+        except TypeError:
+            self.give_up(f"{name} is asked for in a way of its own")
+            return method(*args, **kwargs)
+        try:
+            answer = method(*args, **kwargs)
+        except LebenchError:
+            self._note(key, _REFUSED)
+            raise
+        if name == "checkpoints":
+            self._keep(key, [np.array([checkpoint.time for checkpoint in answer])])
+            return tuple(
+                Checkpoint(checkpoint.time, partial(self._restored, checkpoint, f"{path}/{moment}"))
+                for moment, checkpoint in enumerate(answer)
+            )
+        self._keep(key, _arrays(answer))
+        return answer
+
+    def _restored(self, checkpoint: Checkpoint, path: str) -> Any:
+        return self._wrapped(checkpoint.restore(), path)
+
+    def _keep(self, key: bytes, arrays: list[NDArray[Any]] | None) -> None:
+        if self.gap:
+            return
+        if arrays is None or any(array.ndim > _DIMENSIONS for array in arrays):
+            self.give_up("an answer is no array of at most three dimensions")
+            return
+        for place, array in enumerate(arrays):
+            if not self._note(_part(key, place), array.ndim, *array.shape):
+                continue
+            self._size += array.size
+            if self._size > LIMIT:
+                self.give_up("the answers are too many to keep")
+                return
+            with np.errstate(over="ignore"):
+                numbers = array.astype("<f4").ravel()
+            if not np.isfinite(numbers).all():
+                self.give_up("an answer is not finite")
+                return
+            self._numbers.append(numbers)
+
+    def _note(self, key: bytes, kind: int, *lengths: int) -> bool:
+        """Note a question and return whether it is a new one."""
+        if self.gap or key in self._rows:
+            return False
+        self._rows[key] = (kind, *lengths, *[0] * (_DIMENSIONS - len(lengths)))
+        return True
+
+
+class _Recorded:
+    """A fitted model whose answers are noted; in every other respect it is the model."""
+
+    def __init__(self, fitted: Any, recorder: Recorder) -> None:
+        self._fitted, self._recorder = fitted, recorder
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._fitted, name)
+        if not name.startswith("__"):
+            self._recorder.give_up(f"the score uses {name}, which is no capability")
+        return value
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        # So that a score may tell models apart by their class as well.
+        return type(self._fitted)
+
+
+def _recorded(fitted: Any, offered: list[str], recorder: Recorder, path: str) -> Any:
+    methods = {name: getattr(fitted, name) for name in _methods_of(offered)}
+    answers = {name: _method(partial(recorder._call, method, path, name)) for name, method in methods.items()}
+    return type("Recorded", (_Recorded,), answers)(fitted, recorder)
+
+
+def _method(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that a class can hold as a method."""
+
+    def method(self: object, *args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return method
+
+
+def _methods_of(capabilities: list[str]) -> list[str]:
+    return [name for name in _METHODS if any(name in vars(CAPABILITIES[capability]) for capability in capabilities)]
+
+
+@dataclass(frozen=True)
+class _Tape:
+    """A recording that is looked up: what was answered, by question."""
+
+    found: Mapping[bytes, tuple[int, NDArray[Any]]]
+
+    def fitted(self, path: str) -> Any:
+        kind, answer = self._look_up(_key(path, "offers"))
+        if kind == _NOT_FITTED:
+            return NotFitted("as it is recorded")
+        offered = [name for place, name in enumerate(CAPABILITIES) if int(answer) >> place & 1]
+        answers = {name: _method(partial(self._answer, path, name)) for name in _methods_of(offered)}
+        return type("Replayed", (), answers)()
+
+    def _answer(self, path: str, name: str, *args: Any, **kwargs: Any) -> Any:
+        key = _question(path, name, *args, **kwargs)
+        if key in self.found and self.found[key][0] == _REFUSED:
+            raise DataError("as it is recorded")
+        if name == "checkpoints":
+            return tuple(
+                Checkpoint(float(time), partial(self.fitted, f"{path}/{moment}"))
+                for moment, time in enumerate(self._array(key))
+            )
+        if name == "head":
+            return self._array(key, 0), self._array(key, 1)
+        if name == "trajectory":
+            parts = {field.name: self._array(key, place) for place, field in enumerate(fields(Trajectory))}
+            return Trajectory(**{**parts, "probe": parts["probe"].astype(np.int64)})
+        return self._array(key)
+
+    def _array(self, key: bytes, place: int = 0) -> NDArray[Any]:
+        kind, answer = self._look_up(_part(key, place))
+        if kind < 0:
+            raise RecordingError("the recording has no array where the score needs one")
+        # A score may change what it gets.
+        return answer.copy()
+
+    def _look_up(self, key: bytes) -> tuple[int, NDArray[Any]]:
+        try:
+            return self.found[key]
+        except KeyError:
+            raise RecordingError("the score asks what the recording has no answer to") from None
+
+
+def replay(task: Task, split: Split, seed: int, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Fit]:
+    """Return the fits of a task, which answer from a recording.
+
+    Parameters
+    ----------
+    task : Task
+        Its variants are the fits.
+    split : Split
+        The data of the cell.
+    seed : int
+        The cell's.
+    arrays : mapping of str to ndarray
+        As :meth:`Recorder.arrays` returned them. They may come from anybody.
+
+    Raises
+    ------
+    RecordingError
+        If they are not a recording. The methods of the fits raise it for a question that is not in it.
+    """
+    tape = _Tape(_read(arrays))
+    return {variant.name: Fit(variant.apply(split, seed), tape.fitted(variant.name), seed) for variant in task.variants}
+
+
+def _read(arrays: Mapping[str, NDArray[Any]]) -> dict[bytes, tuple[int, NDArray[Any]]]:
+    try:
+        calls, answers = arrays[f"{RECORDED}calls"], arrays[f"{RECORDED}answers"]
+    except KeyError:
+        raise RecordingError("there is no recording") from None
+    if (calls.dtype.str, calls.ndim, calls.shape[1:]) != ("<i4", 2, (5 + _DIMENSIONS,)):
+        raise RecordingError("the calls of the recording are not a table of eight columns")
+    if (answers.dtype.str, answers.ndim, answers.shape[:1]) != ("|u1", 2, (3,)):
+        raise RecordingError("the answers of the recording are not three rows of bytes")
+    numbers = _from_bytes(answers)
+    if not np.isfinite(numbers).all():
+        raise RecordingError("an answer of the recording is not finite")
+    found: dict[bytes, tuple[int, NDArray[Any]]] = {}
+    at = 0
+    for row in calls:
+        key, kind, lengths = row[:4].tobytes(), int(row[4]), [int(length) for length in row[5:]]
+        if key in found or not _NOT_FITTED <= kind <= _DIMENSIONS or min(lengths) < 0:
+            raise RecordingError("a call of the recording is damaged or there twice")
+        if kind < 0:
+            found[key] = kind, np.array(lengths[0])
+            continue
+        size = 1
+        for length in lengths[:kind]:
+            size *= length
+        if size > len(numbers) - at:
+            raise RecordingError("the recording has fewer numbers than its calls need")
+        found[key] = kind, numbers[at : at + size].reshape(lengths[:kind])
+        at += size
+    if at != len(numbers):
+        raise RecordingError("the recording has more numbers than its calls need")
+    return found
+
+
+def _arrays(answer: Any) -> list[NDArray[Any]] | None:
+    """Return the arrays that an answer consists of, None if it is something else."""
+    if is_dataclass(answer) and not isinstance(answer, type):
+        answer = tuple(getattr(answer, field.name) for field in fields(answer))
+    parts = answer if isinstance(answer, tuple) else (answer,)
+    arrays = [np.asarray(part) for part in parts]
+    return arrays if all(array.dtype.kind in "fiub" for array in arrays) else None
+
+
+def _question(path: str, name: str, *args: Any, **kwargs: Any) -> bytes:
+    bound = _METHODS[name].bind(*args, **kwargs)
+    bound.apply_defaults()
+    return _key(path, name, *bound.args, *(bound.kwargs[key] for key in sorted(bound.kwargs)))
+
+
+def _key(*parts: Any) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.shape}".encode())
+            # Adding zero makes the negative zero a positive one.
+            rounded = np.round(part, _PLACES) + 0.0
+            digest.update(np.ascontiguousarray(rounded, dtype="<f8"))
+        else:
+            digest.update(f"{part!r};".encode())
+    return digest.digest()[:16]
+
+
+def _part(key: bytes, place: int) -> bytes:
+    """Return the key of one of the arrays of an answer; that of the first is the question's own."""
+    return key if place == 0 else hashlib.sha256(key + bytes([place])).digest()[:16]
+
+
+def _to_bytes(numbers: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the upper three bytes of each number (N,), rounded to nearest, as rows (3, N)."""
+    bits = np.ascontiguousarray(numbers, dtype="<f4").view("<u4").astype(np.uint64)
+    # Rounding up the largest numbers would make them infinite.
+    rounded = np.minimum(bits & 0x7FFFFFFF, 0x7F7FFF00 - 0x80) + 0x80 | bits & 0x80000000
+    return np.stack([(rounded >> shift & 0xFF).astype(np.uint8) for shift in (24, 16, 8)])
+
+
+def _from_bytes(rows: NDArray[np.uint8]) -> NDArray[np.float64]:
+    upper, middle, lower = rows.astype("<u4")
+    bits = upper << np.uint32(24) | middle << np.uint32(16) | lower << np.uint32(8)
+    return cast(NDArray[np.float64], bits.astype("<u4").view("<f4").astype(np.float64))
