@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lebench.dynamics.estimators import Impacts, differentiate, estimate_difference, estimate_impacts
+    from lebench.dynamics.estimators import Impacts, differentiate, estimate_difference, estimate_impacts, window_rates
     from lebench.dynamics.label_noise import noise_transition, noisy_loss
     from lebench.dynamics.le_sde import (
         class_coordinates,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lebench.dynamics.neurashed_measures import contributions, pattern_information, response
 
 _MODULES = {
-    "estimators": ("Impacts", "differentiate", "estimate_difference", "estimate_impacts"),
+    "estimators": ("Impacts", "differentiate", "estimate_difference", "estimate_impacts", "window_rates"),
     "label_noise": ("noise_transition", "noisy_loss"),
     "le_sde": (
         "class_coordinates",
@@ -62,6 +62,7 @@ __all__ = [
     "separation_rate",
     "solve_le_ode",
     "train",
+    "window_rates",
 ]
 
 

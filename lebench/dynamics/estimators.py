@@ -36,7 +36,7 @@ class Impacts(NamedTuple):
 
 
 def estimate_impacts(
-    means: FloatArray, model: Model = "I", *, method: Literal["projection", "logarithms"] = "projection"
+    means: FloatArray, model: Model = "I", *, method: Literal["projection", "logarithms", "norms"] = "projection"
 ) -> Impacts:
     """Estimate A(t) and B(t) from the course of the class means.
 
@@ -46,10 +46,12 @@ def estimate_impacts(
         Class means at T moments; p = K in the L-model.
     model : {"I", "L"}
         Which model they are taken to follow.
-    method : {"projection", "logarithms"}
+    method : {"projection", "logarithms", "norms"}
         How a gain is read. ``"projection"``: the part of the means along what they were at the first moment.
         ``"logarithms"``, I-model only: the average over classes and coordinates of the logarithms of the ratios of
         absolute values, the paper's estimator: no coordinate may vanish, and it does not see a change of sign.
+        ``"norms"``: the logarithm of the ratio of norms. It is for trained networks, whose class means turn from where
+        they happened to be at initialization: it does not see that they do.
 
     Returns
     -------
@@ -74,13 +76,16 @@ def estimate_impacts(
     """
     course = _course(means)
     classes = course.shape[1]
-    if model not in ("I", "L") or method not in ("projection", "logarithms"):
+    if model not in ("I", "L") or method not in _LOG_GAINS:
         raise ParameterError(
-            f"model {model!r} by method {method!r} is unknown: there are 'I' and 'L' by 'projection' and 'logarithms'"
+            f"model {model!r} by method {method!r} is unknown: there are 'I' and 'L' by "
+            + ", ".join(map(repr, _LOG_GAINS))
         )
     if model == "L":
         if method == "logarithms":
-            raise ParameterError("the L-model is estimated by 'projection' only: single coordinates do not grow alike")
+            raise ParameterError(
+                "the L-model is estimated by 'projection' or 'norms' only: single coordinates do not grow alike"
+            )
         if course.shape[2] != classes:
             raise DataError(f"the L-model needs one dimension per class: {course.shape[2]} for {classes} classes")
         coordinates = class_coordinates(course)
@@ -88,7 +93,7 @@ def estimate_impacts(
     else:
         centre, deviations = _parts(course)
     size = float(np.abs(course[0]).max())
-    log_gain = _log_gain if method == "projection" else _mean_log_gain
+    log_gain = _LOG_GAINS[method]
     of_mean = log_gain("the mean over classes", centre, size)
     of_deviations = log_gain("the deviation of the class means from their mean", deviations, size)
     if model == "I":
@@ -122,6 +127,45 @@ def estimate_difference(means: FloatArray) -> FloatArray:
     size = float(np.abs(course[0]).max())
     logs = _log_gain("the deviation of the class means from their mean", deviations, size)
     return np.asarray(course.shape[1] * logs)
+
+
+def window_rates(times: FloatArray, integral: FloatArray, windows: int = 4) -> tuple[FloatArray, FloatArray]:
+    """Return the mean impact in windows that end at T and begin at T/2, T/4, ...: each twice as long as the one before.
+
+    The impacts of a single run are too noisy to be differentiated; their means over windows as long as the time that
+    has passed are not, and those of t^-r fall as t^-r, exactly.
+
+    Parameters
+    ----------
+    times : ndarray of shape (m,)
+        Moments, increasing; between them the integral is interpolated.
+    integral : ndarray of shape (m,)
+        A, B or a combination of them.
+    windows : int
+        How many, at least 2.
+
+    Returns
+    -------
+    tuple of ndarray of shape (windows,)
+        Geometric middles of the windows, and mean impacts in them; what :func:`lebench.metrics.tail_index` takes.
+
+    Raises
+    ------
+    ParameterError
+        If there are fewer than two windows.
+    DataError
+        If the lengths differ, the times do not increase, or the first window begins before the first moment.
+    """
+    t, values = as_floats("times", times, 1), as_floats("values", integral, 1)
+    if windows < 2:
+        raise ParameterError(f"windows={windows}: a slope needs at least 2")
+    if len(t) != len(values) or (np.diff(t) <= 0).any():
+        raise DataError(f"{len(values)} values at {len(t)} times: as many are needed, at times that increase")
+    edges = t[-1] * 0.5 ** np.arange(windows, -1, -1.0)
+    if edges[0] < max(t[0], 0) or t[-1] <= 0:
+        raise DataError(f"the first of {windows} windows begins at {edges[0]:.4g}, before the first moment {t[0]:.4g}")
+    rates = np.diff(np.interp(edges, t, values)) / np.diff(edges)
+    return np.sqrt(edges[1:] * edges[:-1]), rates
 
 
 def differentiate(values: FloatArray, step: float, window: int, order: int = 2) -> FloatArray:
@@ -196,3 +240,15 @@ def _mean_log_gain(what: str, part: FloatArray, size: float) -> FloatArray:
         )
     logs: FloatArray = np.log(flat / flat[0]).mean(axis=1)
     return logs
+
+
+def _log_norm_gain(what: str, part: FloatArray, size: float) -> FloatArray:
+    norms = np.linalg.norm(part.reshape(len(part), -1), axis=1)
+    if norms.min() <= _VANISHES * size:
+        raise DataError(f"{what} vanishes (moment {int(np.argmin(norms))}), so that its growth has no logarithm")
+    logs: FloatArray = np.log(norms / norms[0])
+    return logs
+
+
+#: By name of the method: how much a part of the means has grown, in logarithms.
+_LOG_GAINS = {"projection": _log_gain, "logarithms": _mean_log_gain, "norms": _log_norm_gain}

@@ -7,7 +7,7 @@ import numpy as np
 from lebench.arrays import FloatArray
 from lebench.dynamics.neurashed import BoolArray, Graph
 from lebench.errors import DataError
-from lebench.metrics.arrays import as_floats
+from lebench.metrics.information import state_information
 
 
 def contributions(graph: Graph, patterns: BoolArray, log_amplification: FloatArray, level: int = 0) -> FloatArray:
@@ -47,37 +47,19 @@ def contributions(graph: Graph, patterns: BoolArray, log_amplification: FloatArr
 def pattern_information(
     states: FloatArray, decimals: int | None = None, probabilities: FloatArray | None = None
 ) -> float:
-    """Return the mutual information of the input pattern and a state it determines, in bits: a finite, exact sum.
-
-    Without rounding the state keeps all information about the pattern as long as floating point can tell states apart:
-    there is no bottleneck. Say the resolution with the number.
+    """Return the information of the input pattern and a state it determines, in bits.
 
     Parameters
     ----------
-    states : ndarray of shape (n, d)
-        The state of each of n distinct patterns.
-    decimals : int, optional
-        Digits to round to; by default none are lost.
-    probabilities : ndarray of shape (n,), optional
-        Of the patterns; by default equal.
+    states, decimals, probabilities
+        Of distinct patterns; see :func:`lebench.metrics.state_information`.
 
     Raises
     ------
     DataError
         If the probabilities are negative, do not sum to 1 or do not fit.
     """
-    table = as_floats("states", states, 2)
-    weights = (
-        np.full(len(table), 1 / len(table)) if probabilities is None else as_floats("probabilities", probabilities, 1)
-    )
-    if len(weights) != len(table) or weights.min() < 0 or abs(weights.sum() - 1) > 1e-9:
-        raise DataError(f"probabilities of {len(table)} patterns must be as many, not negative, and sum to 1")
-    # Adding 0 makes of -0 and 0 one value.
-    quantized = table + 0.0 if decimals is None else np.round(table, decimals) + 0.0
-    _, which = np.unique(quantized, axis=0, return_inverse=True)
-    masses = np.bincount(which.ravel(), weights)
-    masses = masses[masses > 0]
-    return max(0.0, float(-(masses @ np.log2(masses))))
+    return state_information(states, decimals, probabilities)
 
 
 def response(

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from lebench.metrics.comparison import *  # noqa: F403
     from lebench.metrics.dynamics import *  # noqa: F403
     from lebench.metrics.elasticity import *  # noqa: F403
+    from lebench.metrics.feature_nodes import *  # noqa: F403
     from lebench.metrics.generalization import *  # noqa: F403
     from lebench.metrics.generalized_collapse import *  # noqa: F403
+    from lebench.metrics.information import *  # noqa: F403
     from lebench.metrics.kernel_fit import *  # noqa: F403
     from lebench.metrics.layer_norms import *  # noqa: F403
     from lebench.metrics.measure_environments import *  # noqa: F403
@@ -71,7 +73,17 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "spread",
     ),
     "comparison": ("difference_to_kernel", "gap_closed", "prediction_disagreement"),
-    "dynamics": ("imitation_error", "le_alpha_beta_gap", "separation", "tail_index"),
+    "dynamics": (
+        "imitation_error",
+        "impact_difference",
+        "integrated_impact",
+        "le_alpha_beta_gap",
+        "noise_crossing",
+        "separation",
+        "tail_index",
+    ),
+    "feature_nodes": ("sparsity_gain", "survival_agreement", "survival_rank", "surviving_share"),
+    "information": ("excess_information", "state_information"),
     "neural_collapse": (
         "class_means",
         "collapse",

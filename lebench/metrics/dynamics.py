@@ -122,6 +122,118 @@ def le_alpha_beta_gap(intra: Any, inter: Any) -> float:
     return float((within - between) / (abs(within) + abs(between)))
 
 
+@metric(
+    symbol="A - B",
+    equation=r"A - B = \int_0^T \bigl(\alpha(t) - \beta(t)\bigr)\,dt",
+    source=f"{_PAPER}: in both models C times the logarithm of how much the class means grew apart",
+    direction="higher",
+    invariant_to=("translation",),
+    known_answers=(
+        KnownAnswer("no elasticity", lambda: _impacts([0.0, 1.0, 4.0], [0.0, 3.0, 4.0]), 0.0, "A = B"),
+        KnownAnswer("five and minus one", lambda: _impacts([2.0, 7.0], [1.0, 0.0]), 6.0, "(7 - 2) - (0 - 1)"),
+    ),
+    tags=("dynamics",),
+)
+def impact_difference(intra: Any, inter: Any) -> float:
+    """How much more a class moved itself than the others over the whole training: C times the log growth of separation.
+
+    Parameters
+    ----------
+    intra, inter : array of shape (T,), float32 or float64
+        Integrated impacts A(t) and B(t); what they grew by from the first to the last moment counts.
+
+    Raises
+    ------
+    DataError
+        If the lengths differ.
+    """
+    a, b = as_floats("values of A", intra, 1), as_floats("values of B", inter, 1)
+    if len(a) != len(b):
+        raise DataError(f"{len(a)} values of A do not fit {len(b)} of B")
+    return float((a[-1] - a[0]) - (b[-1] - b[0]))
+
+
+@metric(
+    symbol="A",
+    equation=r"A = \int_0^T \alpha(t)\,dt",
+    source=f"{_PAPER}: integrated impact",
+    direction="none",
+    invariant_to=("translation",),
+    known_answers=(
+        KnownAnswer("constant", lambda: {"values": np.full(3, 5.0)}, 0.0, "no impact"),
+        KnownAnswer("the ends count", lambda: {"values": np.array([1.0, 9.0, 3.0])}, 2.0, "3 - 1"),
+    ),
+    tags=("dynamics",),
+)
+def integrated_impact(values: Any) -> float:
+    """What the integrated impact A(t) or B(t) grew by from the first to the last moment.
+
+    Parameters
+    ----------
+    values : array of shape (T,), float32 or float64
+        A(t) or B(t).
+
+    Raises
+    ------
+    DataError
+        If there are no values, or one is not finite.
+    """
+    course = as_floats("values", values, 1)
+    return float(course[-1] - course[0])
+
+
+def _falling(values: list[float], shares: list[float], classes: int) -> dict[str, Any]:
+    return {"accuracies": np.array(values), "shares": np.array(shares), "classes": classes}
+
+
+@metric(
+    symbol=r"p_\mathrm{c}",
+    equation=r"p_\mathrm{c}:\ \mathrm{acc}(p_\mathrm{c}) = 1/C",
+    source=f"{_PAPER}: label noise, where the best rule is at chance at (C-1)/C; linear between shares, our choice",
+    direction="higher",
+    bounds=(0.0, 1.0),
+    known_answers=(
+        KnownAnswer("at a share", lambda: _falling([1.0, 0.75, 0.25], [0.0, 0.5, 0.75], 4), 0.75, "1/4 at 0.75"),
+        KnownAnswer("between two shares", lambda: _falling([0.75, 0.25], [0.5, 0.75], 2), 0.625, "half of the way"),
+        KnownAnswer("the first time counts", lambda: _falling([1.0, 0.0, 1.0], [0.0, 0.5, 1.0], 2), 0.25, "1 to 0"),
+    ),
+    tags=("dynamics", "generalization"),
+)
+def noise_crossing(accuracies: Any, shares: Any, classes: int) -> float:
+    """Share of wrong training labels at which the accuracy on true ones has fallen to chance.
+
+    Parameters
+    ----------
+    accuracies : array of shape (m,), float32 or float64
+        Accuracy on true labels.
+    shares : array of shape (m,), float32 or float64
+        Increasing shares of training labels that are wrong.
+    classes : int
+        C, at least 2.
+
+    Raises
+    ------
+    DataError
+        If the lengths differ, shares do not increase within 0 and 1, or the accuracy is at chance already at the first
+        share, or above it at all of them.
+    ParameterError
+        If there are fewer than two classes.
+    """
+    values, p = as_floats("accuracies", accuracies, 1), as_floats("shares", shares, 1)
+    if classes < 2:
+        raise ParameterError(f"{classes} classes: chance needs at least 2")
+    if len(values) != len(p) or (np.diff(p) <= 0).any() or p[0] < 0 or p[-1] > 1:
+        raise DataError(f"{len(values)} accuracies at {len(p)} shares: as many are needed, increasing from 0 to 1")
+    above = values - 1 / classes
+    if above[0] <= 0:
+        raise DataError(f"the accuracy is not above chance at the first share of wrong labels, {p[0]:.3g}")
+    if above.min() > 0:
+        raise DataError(f"the accuracy stays above chance up to {p[-1]:.3g} of wrong labels")
+    reached = int(np.argmax(above <= 0))
+    part = above[reached - 1] / (above[reached - 1] - above[reached])
+    return float(p[reached - 1] + part * (p[reached] - p[reached - 1]))
+
+
 def _clusters(means: FloatArray, s: float) -> dict[str, Any]:
     features, labels = isotropic_clusters(means, s)
     return {"features": features, "labels": labels}

@@ -13,6 +13,7 @@ from lebench.dynamics import (
     estimate_impacts,
     power_law_impact,
     solve_le_ode,
+    window_rates,
 )
 from lebench.errors import DataError, ParameterError
 
@@ -68,6 +69,42 @@ def test_the_released_l_estimator_is_not_consistent():
     intra, inter = released_l_estimator(means)
     assert abs(intra[-1] - a[-1]) > 0.1
     assert abs(inter[-1] - b[-1]) > 0.1
+
+
+@pytest.mark.parametrize("model", ["I", "L"])
+def test_norms_recover_impacts_too_and_do_not_mind_that_means_turn(model):
+    a, b, means = planted(model, 4, 4)
+    found = estimate_impacts(means, model, method="norms")
+    np.testing.assert_allclose(found.intra, a, atol=1e-9)
+    np.testing.assert_allclose(found.inter, b, atol=1e-9)
+    with pytest.raises(DataError, match="vanishes"):
+        estimate_impacts(np.concatenate([means, 0 * means[:1]]), model, method="norms")
+    # Turned by half a turn from the second moment on, where projections have no logarithm.
+    turned = means * np.where(np.arange(len(means)) > 0, -1, 1)[:, None, None]
+    np.testing.assert_allclose(estimate_impacts(turned, model, method="norms").intra, a, atol=1e-9)
+    with pytest.raises(DataError, match="turns away"):
+        estimate_impacts(turned, model)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 1.4])
+def test_rates_in_doubling_windows_have_the_tail_index_of_the_impact(exponent):
+    times = np.arange(1.0, 1025.0)
+    moments, rates = window_rates(times, power_law_impact(times, exponent, 0.3), 5)
+    assert metrics.tail_index(rates, moments, tail=1.0) == pytest.approx(exponent, abs=1e-10)
+    assert moments[-1] == pytest.approx(1024 / np.sqrt(2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((np.arange(4.0), np.arange(4.0), 1), "at least 2"),
+        ((np.arange(4.0), np.arange(3.0)), "as many are needed"),
+        ((np.arange(3.0, 8.0), np.arange(5.0)), "before the first moment"),
+    ],
+)
+def test_windows_without_sense(arguments, message):
+    with pytest.raises((DataError, ParameterError), match=message):
+        window_rates(*arguments)
 
 
 def test_rates_are_the_derivative():
@@ -134,7 +171,7 @@ def test_bad_inputs_are_named():
         estimate_impacts(means, "M")
     with pytest.raises(DataError, match="2 for 3 classes"):
         estimate_impacts(means, "L")
-    with pytest.raises(ParameterError, match="by 'projection' only"):
+    with pytest.raises(ParameterError, match="by 'projection' or 'norms' only"):
         estimate_impacts(np.ones((5, 3, 3)), "L", method="logarithms")
     for step in (0.0, -1.0, np.nan):
         with pytest.raises(ParameterError, match="is not positive"):
