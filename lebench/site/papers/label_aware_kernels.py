@@ -14,12 +14,12 @@ from lebench.site.papers.figures import along, by_model, dots, interval
 #: The optimizer of the paper. By their published rates of SGD the networks diverge on photographs.
 _DENSE, _CONVOLUTIONAL = "mlp[lr=0.0003,optimizer=adam]", "cnn[lr=0.0003,optimizer=adam]"
 _PERMUTED = {"lantk-hr-mlp": "lantk-hr-mlp[permuted=true]", "lantk-hr-cnn": "lantk-hr-cnn[permuted=true]"}
-_PAIRS = ("lantk/cifar-pairs", "lantk/mnist-pairs", "lantk/digits-pairs")
+_SMALL = "lantk/digits-pairs"
+_PAIRS = ("lantk/cifar-pairs", "lantk/mnist-pairs", _SMALL)
 _MANY = "lantk/cifar-multiclass"
 _CURVES = {"lantk/digits-curve": (50, 100, 200, 400), "lantk/cifar-curve": (100, 200, 400, 800)}
 _SYSTEMS = "kernel/label-systems"
 _ACCURACY, _RATIO, _DIFFERENCE = "accuracy@mean", "elasticity_ratio@mean", "elasticity_difference@mean"
-_MODELS = ("ntk-mlp", "lantk-hr-mlp", _DENSE, "mlp", "ntk-cnn", "lantk-hr-cnn", _CONVOLUTIONAL, "cnn", "rbf")
 
 
 @dataclass(frozen=True)
@@ -114,13 +114,24 @@ def _between(evidence: Evidence, value: str, title: str) -> Finding:
             "" if share is None else f", {number(share.value)} [{number(share.lower)}, {number(share.upper)}] of it"
         )
         said.append(f"{case.name}: {at.verdict} (gap {told(at.gap)}, gain {told(at.gain)}{closed})")
-    panels = {task.partition("/")[2]: (task, value) for task in dict.fromkeys(case.task for case in cases)}
-    models = [entry_name(label) for label in _MODELS]
+    drawn = []
+    for name, small in ((f"{title}, on images", False), (f"{title}, on small digits", True)):
+        tasks = dict.fromkeys(case.task for case in cases if (case.task == _SMALL) == small)
+        if tasks:
+            panels = {task.partition("/")[2]: (task, value) for task in tasks}
+            drawn.append(by_model(evidence, name, panels, _entries(small), reference=0.5))
     return Finding(
         across(*(_verdict(at) for _, at in placed)),
         f"The gap is network minus kernel, the gain label-aware kernel minus kernel. {'; '.join(said)}.",
-        [by_model(evidence, title, panels, models, reference=0.5)],
+        drawn,
     )
+
+
+def _entries(small: bool) -> list[str]:
+    """Return the entries that figures show: on images without the networks that diverge there."""
+    networks = ("mlp", "cnn") if small else (_DENSE, _CONVOLUTIONAL)
+    labels = ("ntk-mlp", "lantk-hr-mlp", networks[0], "ntk-cnn", "lantk-hr-cnn", networks[1], "rbf")
+    return [entry_name(label) for label in labels]
 
 
 def _verdict(at: Position) -> Verdict:
@@ -183,7 +194,7 @@ def _curves(evidence: Evidence) -> Finding:
                 panels[f"{name}, {words}"] = (task, {float(n): f"{measure}@n={n}" for n in sizes})
     if not said:
         raise NotMeasured("the board has no learning curve of a label-aware kernel yet")
-    models = [entry_name(label) for label in _MODELS]
+    models = list(dict.fromkeys([*_entries(True), *_entries(False)]))
     return Finding(
         across(*verdicts),
         f"Accuracy of the label-aware kernel minus that of its kernel: {'; '.join(said)}.",
