@@ -7,7 +7,7 @@ asserted by a test; here is what that is worth.
 """
 
 import argparse
-import os
+import resource
 import subprocess
 import sys
 
@@ -23,10 +23,10 @@ COMMANDS = {
 
 
 def cpu_seconds(code):
-    before = os.times()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
-    after = os.times()
-    return after.children_user - before.children_user + after.children_system - before.children_system
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def main():
