@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from lebench import architectures as arch
 from lebench.architectures import Layer
-from lebench.kernels import compiled
-from lebench.kernels.compiled import ACTIVATION, ADD, CONV, ERF, INPUT, LANES, NONE, PIECEWISE
+from lebench.kernels.compiled import ERF, NONE, PIECEWISE, constants, dense_block
+from lebench.kernels.lanes import LANES
 from lebench.kernels.limits import Limit
 from lebench.kernels.methods import Inputs, Kind, Method, pair_variances, require
 from lebench.kernels.moments import slope_of
+from lebench.kernels.planes import ACTIVATION, ADD, CELL, CONV, INPUT, Program, Side, planes
 from lebench.kernels.recursion import Kernels, Recursion, own_input_kernels
 
 Array = NDArray[Any]
@@ -99,14 +100,14 @@ class DenseMethod:
             for inputs, part in ((rows, part1), (columns, part2))
             for v in inputs.variances
         )
-        numbers = compiled.constants(dtype, self._limit.weight_variance, self._limit.bias_variance)
-        compiled.dense_block(block, self._kinds, self._shapes.astype(dtype), r1, i1, r2, i2, numbers, self._ntk)
+        numbers = constants(dtype, self._limit.weight_variance, self._limit.bias_variance)
+        dense_block(block, self._kinds, self._shapes.astype(dtype), r1, i1, r2, i2, numbers, self._ntk)
         return block
 
 
 @dataclass
-class Program:
-    """Convolutional layers as steps on planes; see :func:`lebench.kernels.compiled.planes`."""
+class Layout:
+    """Convolutional layers as steps on planes; see :func:`lebench.kernels.planes.planes`."""
 
     body: tuple[Layer, ...] = ()
     head: tuple[Layer, ...] = ()
@@ -156,7 +157,7 @@ class Program:
         return max(1, whole // last) * sum(self.levels[s[9]][0] * self.levels[s[9]][1] for s in self.steps)
 
 
-def compile_program(limit: Limit) -> Program | None:
+def compile_program(limit: Limit) -> Layout | None:
     """Return the steps of a convolutional architecture, or None if its planes are not independent."""
     readout = next(
         (k for k, layer in enumerate(limit.layers) if isinstance(layer, arch.Flatten | arch.GlobalAvgPool)), 0
@@ -170,7 +171,7 @@ def compile_program(limit: Limit) -> Program | None:
         isinstance(layer, arch.Conv | arch.Activation | arch.Residual) for layer in inner
     ):
         return None
-    program = Program(body, head)
+    program = Layout(body, head)
     height, width, channels = limit.input_shape
     program.levels.append([height, width, 1])
     register = program.take()
@@ -187,7 +188,7 @@ def compile_program(limit: Limit) -> Program | None:
 
 
 def _emit(
-    program: Program, limit: Limit, layers: tuple[Layer, ...], register: int, level: int, *, kept: bool
+    program: Layout, limit: Limit, layers: tuple[Layer, ...], register: int, level: int, *, kept: bool
 ) -> tuple[int, int]:
     """Append the steps of layers; `kept` says that the register they start from is needed afterwards."""
     for layer in layers:
@@ -230,19 +231,22 @@ class _Images(Inputs):
     """Images, with what the compiled loops read of them; `variances` are those after the readout."""
 
     channels: Array  # (n, channels * positions)
-    roots: Array  # (n, positions of all activations)
-    inverses: Array
+    scales: Array  # (n, 2 * positions of all activations), each root of a variance before its inverse
 
 
 class PlanesMethod:
     """Convolutional layers by displacement planes, then the rest by the recursion in the array API."""
 
-    def __init__(self, limit: Limit, program: Program, kind: Kind, itemsize: int, memory: int) -> None:
+    def __init__(self, limit: Limit, program: Layout, kind: Kind, itemsize: int, memory: int) -> None:
         self._limit, self._program, self._ntk = limit, program, kind == "ntk"
         self._steps = np.array(program.steps, dtype=np.int64)
         self._levels = np.array(program.levels, dtype=np.int64)
         self._window = np.array(program.window, dtype=np.int64)
         largest = int((self._levels[:, 0] * self._levels[:, 1]).max())
+        border = self._border = int(self._steps[:, 5].max())
+        rows, widest = int(self._levels[:, 0].max()), int(self._levels[:, 1].max())
+        self._start = CELL * (widest + 2 * border)
+        self._register = self._start + CELL * (rows * (widest + border) + border)
         each = itemsize * (math.prod(limit.input_shape) + 2 * program.variances) + 16
         fixed = LANES * (each + 2 * itemsize * program.registers * largest)
         require(memory, fixed + 3 * LANES * each)
@@ -257,8 +261,7 @@ class PlanesMethod:
         parts = [self._prepare(x[start : start + self.edge]) for start in range(0, len(x), self.edge)]
         variances = tuple(np.concatenate(v) for v in zip(*(part.variances for part in parts), strict=True))
         joined = (
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("diagonal", "channels", "roots", "inverses")
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("diagonal", "channels", "scales")
         )
         return _Images(x, variances, *joined)
 
@@ -266,24 +269,24 @@ class PlanesMethod:
         limit, program = self._limit, self._program
         recursion = Recursion(xp, limit)
         own = recursion.chain(program.body, own_input_kernels(xp, limit, x, ntk=True, full=False))
-        roots, inverses = _roots(program.codes, tuple(recursion.kept))
-        flat = [
-            np.concatenate([v.reshape(-1, len(x)) for v in values] or [np.empty((0, len(x)))]).T.astype(x.dtype)
-            for values in (roots, inverses)
-        ]
-        images = _Images(
-            x, (), None, x.transpose(0, 3, 1, 2).reshape(len(x), -1), *(np.ascontiguousarray(v) for v in flat)
-        )
+        scales = np.empty((len(x), program.variances, 2), dtype=x.dtype)
+        offset = 0
+        for roots, inverses in zip(*_roots(program.codes, tuple(recursion.kept)), strict=True):
+            end = offset + roots.shape[0] * roots.shape[1]
+            scales[:, offset:end, 0] = roots.reshape(-1, len(x)).T
+            scales[:, offset:end, 1] = inverses.reshape(-1, len(x)).T
+            offset = end
+        channels = np.ascontiguousarray(x.transpose(0, 3, 1, 2)).reshape(len(x), -1)
+        images = _Images(x, (), None, channels, scales.reshape(len(x), -1))
         sums = self._sums(images, images, paired=True)
         height, width, down, across = program.window
         for total, values in zip(sums, (own.nngp, own.ntk), strict=True):
             total += values[: height * down, : width * across].sum(axis=(0, 1), dtype=np.float64)[None]
         start = self._averages(sums, x.dtype)
         head = Recursion(xp, limit)
-        end = head.chain(program.head, Kernels(start.nngp[0], None if start.ntk is None else start.ntk[0], (), False))
-        return _Images(
-            x, tuple(head.kept), end.ntk if self._ntk else end.nngp, images.channels, images.roots, images.inverses
-        )
+        after = head.chain(program.head, Kernels(start.nngp[0], None if start.ntk is None else start.ntk[0], (), False))
+        diagonal = after.ntk if self._ntk else after.nngp
+        return _Images(x, tuple(head.kept), diagonal, images.channels, images.scales)
 
     def block(self, rows: Inputs, columns: Inputs, part1: slice, part2: slice) -> Array:
         """Run the planes of all pairs of a block, then the dense layers."""
@@ -305,26 +308,51 @@ class PlanesMethod:
     def _sums(
         self, rows: _Images, columns: _Images, *, paired: bool = False, triangle: bool = False
     ) -> tuple[Array, Array]:
-        dtype = rows.x.dtype.type
-        lanes = [_side_by_side(v) for v in (columns.channels, columns.roots, columns.inverses)]
-        sums = [np.zeros((1 if paired else len(rows.x), len(lanes[0]) * LANES)) for _ in range(2)]
-        numbers = compiled.constants(dtype, self._limit.weight_variance, self._limit.bias_variance)
-        compiled.planes(
-            self._steps, np.array(self._program.shapes, dtype=dtype), self._levels, self._window, rows.channels,
-            lanes[0], rows.roots, rows.inverses, lanes[1], lanes[2], numbers, self._ntk, paired, triangle,
-            self._program.registers, *sums,
-        )  # fmt: skip
+        dtype = rows.x.dtype
+        if paired and self._program.window[:2] == (1, 1):  # all positions are equal ones
+            return np.zeros((1, len(columns.x))), np.zeros((1, len(columns.x)))
+        second = Side(_side_by_side(columns.channels), _side_by_side(columns.scales))
+        sums = [np.zeros((1 if paired else len(rows.x), len(second.channels) * LANES)) for _ in range(2)]
+        planes(
+            Program(
+                self._steps,
+                np.array(self._program.shapes, dtype=dtype),
+                self._levels,
+                self._window,
+                self._border,
+                self._start,
+            ),
+            Side(rows.channels, rows.scales),
+            second,
+            constants(dtype.type, self._limit.weight_variance, self._limit.bias_variance),
+            self._ntk,
+            paired,
+            triangle,
+            _aligned((self._program.registers, self._register), dtype),
+            Side(*(_aligned(v.shape[1:], dtype) for v in second)),
+            _aligned((2 * LANES,), np.dtype(np.float64)),
+            *sums,
+        )
         return sums[0][:, : len(columns.x)], sums[1][:, : len(columns.x)]
 
 
 def _part(images: _Images, part: slice) -> _Images:
-    fields = (images.channels, images.roots, images.inverses)
-    return _Images(images.x[part], (), None, *(np.ascontiguousarray(v[part]) for v in fields))
+    return _Images(images.x[part], (), None, images.channels[part], images.scales[part])
 
 
 def _side_by_side(values: Array) -> Array:
     """Return (n, k) as (blocks, k * LANES), LANES inputs next to each other; the last block is filled with zeros."""
     blocks = -(-len(values) // LANES)
-    padded = np.zeros((blocks * LANES, values.shape[1]), dtype=values.dtype)
-    padded[: len(values)] = values
-    return np.ascontiguousarray(padded.reshape(blocks, LANES, -1).transpose(0, 2, 1)).reshape(blocks, -1)
+    padded = _aligned((blocks, values.shape[1] * LANES), values.dtype)
+    for block, lanes in enumerate(padded.reshape(blocks, -1, LANES)):
+        part = values[block * LANES : (block + 1) * LANES]
+        lanes[:, : len(part)] = part.T
+    return padded
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return zeros that start on a line of the cache, so that no vector lies on two of them."""
+    size = math.prod(shape) * dtype.itemsize
+    room = np.zeros(size + 64, dtype=np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + size].view(dtype).reshape(shape)

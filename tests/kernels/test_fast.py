@@ -21,7 +21,7 @@ from lebench.architectures import (
     mlp,
     resnet_nf,
 )
-from lebench.kernels import compiled, infinite_width_diagonal, infinite_width_kernel, methods
+from lebench.kernels import compiled, infinite_width_diagonal, infinite_width_kernel, lanes, methods
 from lebench.kernels.fast import DenseMethod, PlanesMethod, fast_method
 from lebench.kernels.limits import limit_of
 
@@ -100,7 +100,7 @@ def test_planes_in_blocks(without_numba):
     network = NETWORKS["gap-mlp"]
     limit = limit_of(network, (5, 5, 1))
     memory = 85_000
-    assert fast_method(limit, "ntk", 8, memory).edge == compiled.LANES
+    assert fast_method(limit, "ntk", 8, memory).edge == lanes.LANES
     np.testing.assert_allclose(infinite_width_kernel(network, x, memory=memory), without_numba(network, x), rtol=1e-12)
 
 
