@@ -307,7 +307,7 @@ def _key(*parts: Any) -> bytes:
             digest.update(f"{part.shape}".encode())
             # Adding zero makes the negative zero a positive one.
             rounded = np.round(part, _PLACES) + 0.0
-            digest.update(np.ascontiguousarray(rounded, dtype="<f8"))
+            digest.update(rounded.astype("<f8").tobytes())
         else:
             digest.update(f"{part!r};".encode())
     return digest.digest()[:16]
