@@ -60,6 +60,9 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "unit_impact",
     ),
     "capacity_bounds": ("effective_capacities", "two_layer_bound", "unit_bound", "unit_bound_norms"),
+    "width": ("error_peak", "width_exponent"),
+    "regression": ("loss_ratio", "scaled_loss", "unexplained_share"),
+    "population": ("relu_moments", "scaled_population_loss"),
     "clustering": (
         "KernelClustering",
         "adjusted_rand_index",

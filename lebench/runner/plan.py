@@ -198,7 +198,7 @@ def make_plan(
                     task.unmet(model.model.capabilities)
                     or _input_problem(model.model, datasets[task.dataset])
                     or _target_problem(model.model, datasets[task.dataset])
-                    or _recipe_problem(model.model, task)
+                    or _recipe_problem(model.model, task, datasets[task.dataset])
                     or _width_problem(model.model, task),
                 )
                 if planned.unmet:
@@ -225,8 +225,11 @@ def _input_problem(model: object, dataset: Dataset) -> str | None:
     return input_problem(network, dataset.input_shape) if isinstance(network, Architecture) else None
 
 
-def _recipe_problem(model: object, task: Task) -> str | None:
-    if hasattr(model, "with_recipe") or not any(variant.recipe for variant in task.variants):
+def _recipe_problem(model: object, task: Task, dataset: Dataset) -> str | None:
+    recipes = {variant.recipe for variant in task.variants}
+    # The recipe of a network is for labels. One for all variants says how it fits targets; what has a closed form for
+    # them needs none.
+    if hasattr(model, "with_recipe") or not any(recipes) or (dataset.has_targets and len(recipes) == 1):
         return None
     return "varies how a network is trained, and the model is not trained step by step"
 

@@ -203,7 +203,8 @@ class _Fits:
             # Until it is made; so that whatever goes wrong is not tried again for the next cell.
             self.broken.add(variant.key)
             split = variant.apply(self._split, self._seed)
-            model = self._model.with_recipe(variant.recipe) if variant.recipe else self._model
+            trainable = variant.recipe and hasattr(self._model, "with_recipe")
+            model = self._model.with_recipe(variant.recipe) if trainable else self._model
             model = model if variant.width is None else model.with_width(variant.width)
             wall, cpu = time.perf_counter(), time.process_time()
             with progress.listen(_Throttled(self._channel)):
