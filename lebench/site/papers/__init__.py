@@ -13,10 +13,12 @@ from lebench.site.pages import render
 from lebench.site.papers import (
     label_aware_kernels,
     layer_peeled,
+    le_sde,
     local_elasticity,
     locally_elastic_stability,
     neural_collapse,
     neural_tangent_kernel,
+    neurashed,
 )
 from lebench.site.papers.base import Evidence, Paper
 from lebench.site.pictures import Figure, Gallery
@@ -27,6 +29,8 @@ __all__ = ["PAPERS", "pages"]
 PAPERS: tuple[Paper, ...] = (
     local_elasticity.PAPER,
     locally_elastic_stability.PAPER,
+    le_sde.PAPER,
+    neurashed.PAPER,
     neural_collapse.PAPER,
     layer_peeled.PAPER,
     neural_tangent_kernel.PAPER,
