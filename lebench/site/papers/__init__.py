@@ -19,6 +19,7 @@ from lebench.site.papers import (
     neural_collapse,
     neural_tangent_kernel,
     neurashed,
+    over_parameterization,
 )
 from lebench.site.papers.base import Evidence, Paper
 from lebench.site.pictures import Figure, Gallery
@@ -35,6 +36,7 @@ PAPERS: tuple[Paper, ...] = (
     layer_peeled.PAPER,
     neural_tangent_kernel.PAPER,
     label_aware_kernels.PAPER,
+    over_parameterization.PAPER,
 )
 
 

@@ -194,6 +194,18 @@ def sign(estimate: Estimate, above: float = 0.0) -> Verdict:
     return "holds" if estimate.lower > above else "fails" if estimate.upper < above else "open"
 
 
+def short_of(bound: float, estimate: Estimate) -> Estimate:
+    """Return by how much an estimate lies below a number, with its interval.
+
+    Examples
+    --------
+    >>> short_of(1.0, Estimate(0.5, 0.25, 0.75, 5))
+    Estimate(mean=0.5, lower=0.25, upper=0.75, seeds=5)
+    """
+    lower, upper = (None if end is None else bound - end for end in (estimate.upper, estimate.lower))
+    return Estimate(bound - estimate.mean, lower, upper, estimate.seeds)
+
+
 def together(*verdicts: Verdict) -> Verdict:
     """Return the verdict on a claim that has several parts, all of which it needs: the worst of theirs."""
     order: tuple[Verdict, ...] = ("fails", "not measured", "open", "in part", "holds")

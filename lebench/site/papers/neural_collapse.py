@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from lebench import pictures
-from lebench.board import Estimate
-from lebench.site.papers.base import Claim, Evidence, Finding, Paper, across, sign, together, told
+from lebench.site.papers.base import Claim, Evidence, Finding, Paper, across, short_of, sign, together, told
 from lebench.site.papers.figures import by_model
 
 _TASK = "collapse/trajectory"
@@ -20,19 +19,13 @@ _FALLING = {
 def _falls(evidence: Evidence, value: str) -> Finding:
     """Judge whether a measure goes on falling after interpolation, in every network."""
     ends = {model: evidence.mean(model, _TASK, value) for model in _NETWORKS}
-    verdicts = [sign(_below_one(end)) for end in ends.values()]
+    verdicts = [sign(short_of(1.0, end)) for end in ends.values()]
     said = ", ".join(f"{model} {told(end)}" for model, end in ends.items())
     return Finding(
         across(*verdicts),
         f"At the end of training it is, as a share of what it was when the training error vanished: {said}. Its "
         f"interval lies below 1 for {verdicts.count('holds')} of {len(ends)} networks.",
     )
-
-
-def _below_one(share: Estimate) -> Estimate:
-    """Return 1 minus a share, with its interval."""
-    lower, upper = (None if end is None else 1 - end for end in (share.upper, share.lower))
-    return Estimate(1 - share.mean, lower, upper, share.seeds)
 
 
 def _variability(evidence: Evidence) -> Finding:
