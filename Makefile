@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export NO_MKDOCS_2_WARNING := 1
 export DISABLE_MKDOCS_2_WARNING := true
 
-.PHONY: run test test-all lint bench bench-history site serve baselines index agreement clean
+.PHONY: run test test-all lint bench bench-history site site-zensical serve baselines index agreement clean
 .DEFAULT_GOAL := run
 
 run: $(READY)  ## score a ResNet on the five default tasks, three seeds
@@ -36,6 +36,10 @@ bench-history: $(READY)  ## what a user waits for without a model, kept by commi
 site: $(READY)  ## the documentation and the leaderboard, under site/
 	$(BIN)/lebench site build
 	$(BIN)/mkdocs build --strict --quiet
+
+site-zensical: $(READY)  ## the same pages by Zensical, the successor of mkdocs-material
+	$(BIN)/lebench site build
+	$(BIN)/zensical build --clean --strict
 
 serve: $(READY)  ## the same at http://127.0.0.1:8000
 	$(BIN)/lebench site build

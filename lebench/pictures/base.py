@@ -78,6 +78,8 @@ def rounded(value: float, digits: int = _DIGITS) -> float:
 def axis(field: str, title: str | None, **more: Any) -> Spec:
     """Return a quantitative encoding that need not begin at zero; `more` goes into it, ``scale`` into its scale."""
     scale = {"zero": False, "nice": True} | more.pop("scale", {})
+    if scale.get("type") == "log":
+        del scale["zero"]
     return {"field": field, "type": "quantitative", "title": title, "scale": scale, **more}
 
 
