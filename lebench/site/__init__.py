@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lebench.board import check_controls, make_board, read_entries, write_board
+from lebench.board import check_controls, make_board, read_entries, write_board, write_tables
 
 __all__ = ["build"]
 
@@ -40,8 +40,10 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
     check_controls(board)
     path = docs / "leaderboard" / "board.json"
     arrays = gallery(entries)
-    written = write_pages(leaderboard.pages(board, arrays), path.parent, keep={path.name})
+    tables = {path.name, "board.csv", "board.parquet"}
+    written = write_pages(leaderboard.pages(board, arrays), path.parent, keep=tables)
     write_board(board, path)
+    written += write_tables(board, path.parent)
     written += write_pages(papers.pages(board, arrays), docs / "gallery")
     written += write_pages(reference.pages(), docs / "reference")
     return sorted([*written, path])

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lebench import registry
 from lebench.board.board import Board, BoardEntry, BoardMetric, BoardTask
 from lebench.board.scores import Score
+from lebench.board.standings import OVERALL, Place
+from lebench.site import comparison
 from lebench.site.pages import render, slug
 from lebench.site.pictures import Figure, Gallery
 from lebench.site.plot import Axis, axis
@@ -29,9 +32,11 @@ class Row:
 
     entry: BoardEntry
     label: str
+    family: str
     cells: tuple[Score | None, ...]
     won: int
     lost: int
+    places: tuple[Place | None, ...]
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,13 @@ class Dots:
 
     axis: Axis
     rows: tuple[tuple[Row, Score], ...]
+
+
+def family(model: str) -> str:
+    """Return what a model is: the first tag of its registration, ``"other"`` if it is not registered here."""
+    name = model.split("[", 1)[0]
+    tags = registry.models.item(name).tags if name in registry.models else ()
+    return tags[0] if tags else "other"
 
 
 class View:
@@ -51,10 +63,31 @@ class View:
         self.entries = {entry.info.name: entry for entry in board.entries}
         self._scores = {(score.entry, score.task, score.value): score for score in board.scores}
         models = [entry.info.model for entry in board.entries]
+        self.standings = {standings.scope: standings for standings in board.standings}
+        self._places = {(one.scope, place.entry): place for one in board.standings for place in one.places}
+        self._unranked = {(one.scope, each.entry): each.reason for one in board.standings for each in one.unranked}
+        self.resolutions = {each.task: each for each in board.resolutions}
         self._labels = {
             name: entry.info.model if models.count(entry.info.model) == 1 else f"{entry.info.model} ({name})"
             for name, entry in self.entries.items()
         }
+
+    def label(self, entry: BoardEntry) -> str:
+        """Return the name of an entry's model, with that of the entry where several have it."""
+        return self._labels[entry.info.name]
+
+    def why_unranked(self, entry: BoardEntry, scope: str) -> str:
+        """Return why an entry has no rank."""
+        if entry.control:
+            return "controls take no rank"
+        return self._unranked.get((scope, entry.info.name), "no tasks that rank")
+
+    @property
+    def scopes(self) -> list[str]:
+        """What there are ranks for: all tracks together, then each."""
+        return sorted(
+            self.standings, key=lambda scope: (scope != OVERALL, TRACKS.index(scope) if scope in TRACKS else 0)
+        )
 
     @property
     def tracks(self) -> list[str]:
@@ -86,19 +119,39 @@ class View:
         """Return why an entry has no score."""
         return entry.missing_values.get(task, {}).get(value) or entry.missing.get(task, "not recorded")
 
-    def rows(self, columns: Sequence[tuple[BoardTask, str]], tracks: Sequence[str]) -> list[Row]:
-        """Return all entries by comparisons won minus lost in some tracks; without a score, and controls, last."""
+    def rows(
+        self, columns: Sequence[tuple[BoardTask, str]], tracks: Sequence[str], scopes: Sequence[str] = ()
+    ) -> list[Row]:
+        """Return all entries by their rank in the first scope; without one, and controls, last.
+
+        Parameters
+        ----------
+        columns : sequence of (task, value)
+            What their cells are.
+        tracks : sequence of str
+            Where comparisons won and lost are counted.
+        scopes : sequence of str
+            Standings whose places they have.
+        """
         rows = [
             Row(
                 entry,
                 self._labels[name],
+                family(entry.info.model),
                 tuple(self.score(name, task.name, value) for task, value in columns),
                 sum(entry.wins.get(track, 0) for track in tracks),
                 sum(entry.losses.get(track, 0) for track in tracks),
+                tuple(self._places.get((scope, name)) for scope in scopes),
             )
             for name, entry in self.entries.items()
         ]
-        return sorted(rows, key=lambda row: (row.entry.control, not any(row.cells), row.lost - row.won, row.label))
+
+        def place(row: Row) -> tuple[bool, bool, float, int, str]:
+            first = row.places[0] if row.places else None
+            rank = float("inf") if first is None else first.rank
+            return row.entry.control, not any(row.cells), rank, row.lost - row.won, row.label
+
+        return sorted(rows, key=place)
 
     def columns(self, task: BoardTask) -> list[tuple[BoardTask, str]]:
         """Return the values of a task as columns, the one that ranks first."""
@@ -127,23 +180,47 @@ class View:
         return Dots(axis([value for score in shown for value in score.by_seed.values()], ends), rows)
 
 
+def ranks(lower: int, upper: int) -> str:
+    """Return an interval of ranks: ``"2–5"``, or ``"3"`` where there is one."""
+    return str(lower) if lower == upper else f"{lower}\N{EN DASH}{upper}"
+
+
+def _on_ladder(place: int, most: int) -> float:
+    """Return where a place from 0 stands on a ladder of ranks, in percent."""
+    return round(2 + 96 * place / max(most - 1, 1), 2)
+
+
 def pages(board: Board, gallery: Gallery) -> dict[str, str]:
     """Return the text of every page, and of every picture's specification, by its path."""
     view = View(board)
     shown: list[Figure] = []
     primary = [(task, task.primary) for task in view.tasks()]
-    every = view.rows(primary, view.tracks)
+    every = view.rows(primary, view.tracks, view.scopes)
     models = [row for row in every if not row.entry.control]
     texts = {
-        "index.md": render("overview.md", view=view, columns=primary, rows=every, root="", questions=QUESTIONS),
-        "_top.html": render("top.html", view=view, columns=primary, rows=models[:_TOP], root="leaderboard/"),
+        "index.md": render(
+            "overview.md", view=view, columns=primary, rows=every, scopes=view.scopes, root="", questions=QUESTIONS
+        ),
+        "ranks.md": render(
+            "ranks.md", view=view, root="../", percent=f"{100 * board.level:.0f}%", at=_on_ladder, span=ranks
+        ),
+        "downloads.md": render("downloads.md", view=view, root="../"),
+        "_top.html": render(
+            "top.html", view=view, columns=[], rows=models[:_TOP], scopes=view.scopes, root="leaderboard/"
+        ),
         "SUMMARY.md": render("summary.md", view=view),
     }
     for track in view.tracks:
         columns = [(task, task.primary) for task in view.tasks(track)]
-        rows = view.rows(columns, [track])
         texts[f"{track}.md"] = render(
-            "track.md", view=view, track=track, columns=columns, rows=rows, root="../", question=QUESTIONS[track]
+            "track.md",
+            view=view,
+            track=track,
+            columns=columns,
+            rows=view.rows(columns, [track], [track] if track in view.standings else []),
+            scopes=[track] if track in view.standings else [],
+            root="../",
+            question=QUESTIONS[track],
         )
     for task in view.tasks():
         ranked = view.rows_of_task(task)
@@ -157,6 +234,7 @@ def pages(board: Board, gallery: Gallery) -> dict[str, str]:
             columns=view.columns(task),
             rows=ranked,
             dots=view.dots(task),
+            resolution=view.resolutions.get(task.name),
             figures=figures,
             root="../../",
         )
@@ -166,6 +244,7 @@ def pages(board: Board, gallery: Gallery) -> dict[str, str]:
         shown += [figure for figures in of_tasks.values() for figure in figures]
         row = next(row for row in every if row.entry is entry)
         texts[f"entries/{name}.md"] = render(
-            "entry.md", view=view, row=row, entry=entry, figures=of_tasks, root="../../"
+            "entry.md", view=view, row=row, entry=entry, figures=of_tasks, scopes=view.scopes, span=ranks, root="../../"
         )
+    texts |= comparison.pages(view)
     return texts | {figure.path: figure.text for figure in shown}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from lebench.errors import LebenchError
 from lebench.site import numbers
@@ -23,6 +24,17 @@ def slug(name: str) -> str:
     'digits-small-n'
     """
     return name.replace("/", "-")
+
+
+def breakable(name: str) -> Markup:
+    """Return a name as HTML that may be broken after its parts.
+
+    Examples
+    --------
+    >>> breakable("nc1@train")
+    Markup('nc1<wbr>@train')
+    """
+    return Markup(re.sub(r"(?<=[_/])(?=.)|(?=@)", "<wbr>", str(escape(name))))
 
 
 def _on_one_line(value: Any) -> Any:
@@ -40,7 +52,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         finalize=_on_one_line,
     )
-    environment.filters.update(slug=slug, seconds=numbers.seconds, megabytes=numbers.megabytes)
+    environment.filters.update(slug=slug, breakable=breakable, seconds=numbers.seconds, megabytes=numbers.megabytes)
     environment.globals.update(show=numbers.show, interval=numbers.interval, exact=numbers.exact, order=numbers.order)
     return environment
 

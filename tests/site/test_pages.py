@@ -31,14 +31,23 @@ def test_every_track_task_and_entry_has_a_page(built):
         ".generated",
         "SUMMARY.md",
         "_top.html",
+        "board.csv",
         "board.json",
+        "board.parquet",
         "collapse.md",
+        "compare.md",
+        "data/cnn.json",
+        "data/constant.json",
+        "data/linear.json",
+        "data/mlp.json",
+        "downloads.md",
         "entries/cnn.md",
         "entries/constant.md",
         "entries/linear.md",
         "entries/mlp.md",
         "generalization.md",
         "index.md",
+        "ranks.md",
         "tasks/toy-accuracy.md",
         "tasks/toy-collapse.md",
     }
@@ -61,7 +70,7 @@ def test_overview_sorts_marks_and_names_what_is_missing(built):
 def test_best_and_tie_are_marked_and_a_control_never(built):
     text = (built / "tasks" / "toy-accuracy.md").read_text()
     marked = dict(
-        re.findall(r'entries/(\w+)/">\w+</a>(?: <span[^>]*>control</span>)?</th>\s*<td( class="[\w-]+")?>', text)
+        re.findall(r'entries/(\w+)/">\w+</a>(?: <span[^>]*>control</span>)?</th>\s*<td( class="[\w-]+")? data-v', text)
     )
     assert {marked["mlp"], marked["cnn"]} == {' class="le-best"', ' class="le-tied"'}
     assert marked["linear"] == marked["constant"] == ""
