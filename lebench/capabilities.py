@@ -217,6 +217,21 @@ class HasDiagnostics(Protocol):
         ...
 
 
+@runtime_checkable
+class HasComplexity(Protocol):
+    """Capability ``complexity``: what a measure of generalization says of a trained network."""
+
+    def complexity(self, network: Any) -> float:
+        """Return a number, the larger the wider the gap between training and test error that it promises.
+
+        Parameters
+        ----------
+        network : lebench.data.measure_grid.GridNetwork
+            A trained network with its weights, before training and after, and its training points.
+        """
+        ...
+
+
 #: Every capability a task can ask for, by the name used in ``Task.needs`` and ``Model.capabilities``.
 CAPABILITIES: dict[str, type] = {
     "predict": Predicts,
@@ -228,6 +243,7 @@ CAPABILITIES: dict[str, type] = {
     "trajectory": HasTrajectory,
     "checkpoints": HasCheckpoints,
     "diagnostics": HasDiagnostics,
+    "complexity": HasComplexity,
 }
 
 

@@ -285,6 +285,19 @@ def _check_diagnostics(fitted: Any, again: Any, split: Split) -> list[str]:
     return complaints or ([] if values == again.diagnostics() else ["differ between two fits with the same seed"])
 
 
+def _check_complexity(fitted: Any, again: Any, split: Split) -> list[str]:
+    # Imported here: only measures need the grid.
+    from lebench.data.measure_grid import load_grid
+
+    for network in load_grid()[:2]:
+        value = fitted.complexity(network)
+        if not isinstance(value, float) or np.isnan(value):
+            return [f"is {value!r}, a float that is no NaN is needed"]
+        if value != again.complexity(network):
+            return ["differs between two calls on the same network"]
+    return []
+
+
 _CHECKS: dict[str, Callable[[Any, Any, Split], list[str]]] = {
     "predict": _check_predict,
     "predict_proba": _check_predict_proba,
@@ -295,6 +308,7 @@ _CHECKS: dict[str, Callable[[Any, Any, Split], list[str]]] = {
     "trajectory": _check_trajectory,
     "checkpoints": _check_checkpoints,
     "diagnostics": _check_diagnostics,
+    "complexity": _check_complexity,
 }
 
 
