@@ -181,9 +181,9 @@ def agree(context: click.Context, names: tuple[str, ...], as_json: bool) -> None
 @click.pass_context
 def baselines(context: click.Context, /, **options: Any) -> None:
     """Run what has changed of the leaderboard's baselines and write their entries (maintainers)."""
-    from lebench.cli import running
+    from lebench.cli.baselines import baselines as bring_up_to_date
 
-    context.exit(running.baselines(**options))
+    context.exit(bring_up_to_date(**options))
 
 
 @app.group()

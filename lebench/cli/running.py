@@ -1,4 +1,4 @@
-"""``lebench run`` and ``lebench baselines``: plan, watch, report."""
+"""``lebench run``: plan, watch, report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lebench import board, registry
 from lebench.cli import placing, reading
 from lebench.cli.progress import display
 from lebench.errors import LebenchError
@@ -17,43 +16,6 @@ from lebench.runner.store import Store
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-#: Models of the leaderboard that lebench itself provides, and on which it stands.
-BASELINES = (
-    "linear",
-    "deep-linear",
-    "mlp",
-    "lenet",
-    "cnn",
-    "resnet",
-    "resnet-nf",
-    "vgg",
-    "knn",
-    "logistic-regression",
-    "rbf",
-    "laplace",
-    "linear-kernel",
-    "ntk-mlp",
-    "nngp-mlp",
-    "ntk-cnn",
-    "entk-mlp",
-    "constant",
-    "random-features",
-    "permuted-labels",
-    "leak-kernel",
-)
-BASELINE_SEEDS = 5
-BASELINE_TASKS = (
-    "digits/*",
-    "manifold/*",
-    "collapse/*",
-    "elasticity/*",
-    "clustering/*",
-    "mnist/*",
-    "stability/*",
-    "kernel/alignment",
-    "kernel/gap",
-)
 
 #: What runs if no task is named: the suite on embedded data.
 DEFAULT_TASKS = "digits/*"
@@ -97,50 +59,7 @@ def run(
         console.print()
         reading.report(labels, results, entries, console)
         placing.report(labels, results, console)
-    return _conclude(summary, results, console)
-
-
-def baselines(*, jobs: int | None, results: Path, entries: Path | None) -> int:
-    """Bring the baselines up to date and write their entries; return the exit code."""
-    folder = reading.entries_folder(entries)
-    plan = make_plan(BASELINE_TASKS, BASELINES, range(BASELINE_SEEDS))
-    if plan.unavailable:
-        raise LebenchError(f"the baselines need every task: {plan.unavailable[0][1]}")
-    console = reading.make_console()
-    store = Store(results)
-    store.prepare()
-    # What the entries hold and the code still stands for need not be made again.
-    planned = {cell.cell.key: cell for cell in plan.cells}
-    for entry in board.read_entries(folder) if folder.is_dir() else []:
-        for record in entry.records:
-            cell = planned.get(record.cell.key)
-            if cell is not None and not store.has(record.cell, record.label):
-                files = (board.artifacts_path(entry.folder, record), board.recording_path(entry.folder, record))
-                pictured, recorded = (path.read_bytes() if path.is_file() else b"" for path in files)
-                store.put(record, arrays=pictured, recording=recorded)
-    with display(console) as on_event:
-        summary = execute(plan, store, jobs, on_event=on_event, command="lebench baselines")
-    if summary.interrupted or summary.failures:
-        return _conclude(summary, results, console)
-    written = 0
-    by_key = {record.cell.key: record for record in store.load()}
-    for label in BASELINES:
-        records = [by_key[cell.cell.key] for cell in plan.cells if cell.label == label]
-        meta = board.EntryInfo(
-            schema=1,
-            name=board.entry_name(label),
-            model=label,
-            summary=registry.models.item(label).summary,
-            authors=["The lebench developers"],
-            lebench=records[0].environment.lebench,
-            command=f"lebench run --model {label} --task '*' --seeds {BASELINE_SEEDS}",
-        )
-        arrays = {record.cell.key: store.artifacts(record) for record in records}
-        recordings = {record.cell.key: store.recording(record) for record in records}
-        board.write_entry(folder, meta.name, records, meta, arrays, recordings)
-        written += len(records)
-    console.print(f"{written} records of {len(BASELINES)} entries stand in {folder}")
-    return 0
+    return conclude(summary, results, console)
 
 
 def _explain_skipped(plan: Plan, console: Console) -> None:
@@ -168,7 +87,8 @@ def _print_plan(plan: Plan, store: Store, force: bool, console: Console) -> None
     console.print(f"{len(missing)} cells to do, {sum(job.fits for job in todo)} fits", highlight=False, markup=False)
 
 
-def _conclude(summary: Summary, results: Path, console: Console) -> int:
+def conclude(summary: Summary, results: Path, console: Console) -> int:
+    """Say how a run ended; return the exit code."""
     parts = [f"{summary.done} cells computed", f"{summary.reused} known from before"]
     if summary.skipped:
         parts.append(f"{summary.skipped} skipped")

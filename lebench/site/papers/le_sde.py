@@ -7,7 +7,7 @@ from lebench.site.papers.base import Claim, Evidence, Finding, Paper, Verdict, a
 from lebench.site.papers.figures import along, by_model
 
 _MODELS = ("mlp", "lenet", "resnet-nf", "deep-linear", "linear", "permuted-labels")
-_NETWORKS = ("mlp", "lenet")
+_NETWORKS = ("mlp",)
 _SHARES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8)
 #: Of three classes: from this share of wrong labels on, the true label is no longer the most likely one.
 _TRANSITION = 2 / 3
