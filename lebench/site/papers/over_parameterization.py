@@ -15,7 +15,7 @@ _CAPACITIES = {
     "spectral and (1,2) norms": "capacity_spectral_l1",
     "number of parameters": "capacity_parameters",
 }
-_TEACHERS = ("overparam/teacher-8", "overparam/teacher-16")
+_TEACHERS = ("overparam/teacher-8",)
 _CONCEPTS = ("overparam/concept-sin", "overparam/concept-tanh")
 
 
@@ -109,7 +109,7 @@ PAPER = Paper(
             "Networks learn teachers that kernels do not",
             "A two-layer network trained by gradient descent learns a ReLU teacher to a loss o(1/d); kernels cannot.",
             "Li, Ma & Zhang 2020, theorems 1 and 2",
-            "Uniform teachers in 8 and 16 dimensions, one recipe for all networks, ridge by leave-one-out for kernels.",
+            "Uniform teachers in 8 dimensions, one recipe for all networks, ridge by leave-one-out for kernels.",
             _TEACHERS,
             (_TWO_LAYERS, "mlp", "ntk-mlp", "rbf"),
             _teacher,
