@@ -186,6 +186,28 @@ def baselines(context: click.Context, /, **options: Any) -> None:
     context.exit(bring_up_to_date(**options))
 
 
+@app.command()
+@click.argument("path", type=_FOLDER)
+@_common("plugin")
+@click.pass_context
+def validate(context: click.Context, path: Path) -> None:
+    """Check the entry in the folder PATH: files, checksums, invariants of its records."""
+    from lebench.cli import verifying
+
+    context.exit(verifying.show_violations(path))
+
+
+@app.command()
+@click.argument("path", type=_FOLDER)
+@_common("plugin")
+@click.pass_context
+def verify(context: click.Context, path: Path) -> None:
+    """Check the entry in the folder PATH and compute its scores again from what the model answered."""
+    from lebench.cli import verifying
+
+    context.exit(verifying.verify(path))
+
+
 @app.group()
 def data() -> None:
     """Image sets that are files of their own: where they are, and whether they are as published."""

@@ -1,0 +1,39 @@
+"""``lebench validate`` and ``lebench verify``: whether an entry holds what it claims."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lebench.board import read_entry
+from lebench.verify import recompute, validate
+
+_INVALID = 2
+
+
+def show_violations(folder: Path) -> int:
+    """Print what is wrong with an entry, a line each; return the exit code."""
+    violations = validate(folder.absolute())
+    for violation in violations:
+        click.echo(str(violation))
+    if violations:
+        return _INVALID
+    click.echo(f"{folder.absolute().name} is valid: {len(read_entry(folder.absolute()).records)} records")
+    return 0
+
+
+def verify(folder: Path) -> int:
+    """Validate an entry, compute its scores again and print how they compare; return the exit code."""
+    code = show_violations(folder)
+    if code:
+        return code
+    entry = read_entry(folder.absolute())
+    checked = list(recompute(entry))
+    for each in checked:
+        if each.differs:
+            click.echo(f"{each.record.cell.task} seed {each.record.cell.seed}: {each.differs}")
+    agree = sum(not each.differs for each in checked)
+    scored = sum(record.status == "ok" for record in entry.records)
+    click.echo(f"{agree} of {len(checked)} records with a recording agree; {scored - len(checked)} have none")
+    return 0 if agree == len(checked) else _INVALID

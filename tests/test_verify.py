@@ -1,0 +1,176 @@
+"""Entries that are what they claim, and entries that were tampered with: each gets its verdict."""
+
+import io
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+from lebench.artifacts import pack, unpack
+from lebench.board import EntryInfo, read_entry, recording_path, write_entry
+from lebench.runner.execution import execute
+from lebench.runner.plan import make_plan
+from lebench.runner.store import Store
+from lebench.verify import recompute, validate
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Records of two tasks and two seeds, by a real run, with their files."""
+    store = Store(tmp_path_factory.mktemp("run") / "results")
+    plan = make_plan(["digits/accuracy", "digits/elasticity"], ["linear[epochs=3,min_steps=0]"], [0, 1])
+    records = execute(plan, store, jobs=1).records
+    recordings = {record.cell.key: store.recording(record) for record in records}
+    return records, {record.cell.key: store.artifacts(record) for record in records}, recordings
+
+
+@pytest.fixture
+def write(made, tmp_path):
+    """A function that writes an entry of the records, changed and sealed again as a forger would."""
+    info = EntryInfo(name="mine", model="linear", authors=["A. Author"], lebench="0.1.0", command="lebench run")
+
+    def write(change=lambda record: {}, recordings=None):
+        records = [record.model_copy(update=change(record)).sealed() for record in made[0]]
+        arrays, own = (
+            {r.cell.key: content[old.cell.key] for r, old in zip(records, made[0], strict=True)}
+            for content in (made[1], recordings or made[2])
+        )
+        return write_entry(tmp_path, "mine", records, info, arrays, own).folder
+
+    return write
+
+
+def lines(folder):
+    return "\n".join(str(violation) for violation in validate(folder))
+
+
+def test_a_real_entry_is_valid_and_recomputed(write):
+    folder = write()
+    assert lines(folder) == ""
+    checked = list(recompute(read_entry(folder)))
+    assert [(each.record.cell.task, each.record.cell.seed, each.differs) for each in checked] == [
+        ("digits/accuracy", 0, ""),
+        ("digits/elasticity", 0, ""),
+    ]
+
+
+def accuracy(value, **others):
+    def change(record):
+        if record.cell.task != "digits/accuracy":
+            return {}
+        return {"metrics": record.metrics | {"accuracy": value, "error": 1 - value} | others}
+
+    return change
+
+
+def test_a_tampered_metric_is_found_by_recomputing(write):
+    folder = write(accuracy(447 / 450))
+    assert lines(folder) == ""
+    assert "accuracy is claimed as 0.993333, recomputed as" in next(recompute(read_entry(folder))).differs
+
+
+def test_a_tampered_prediction_is_found(write, made):
+    folder = write()
+    record = next(r for r in read_entry(folder).records if r.recorded)
+    arrays = unpack(made[2][record.cell.key], record.recorded)
+    answers = arrays["recorded_answers"].copy()
+    answers[1, :2000] = 0
+    changed, described = pack(arrays | {"recorded_answers": answers})
+    recording_path(folder, record).write_bytes(changed)
+    assert "is not the one whose checksum the record has" in lines(folder)
+
+    # The forger who also seals the record with the new predictions is found by what they score.
+    folder = write(
+        lambda old: {"artifacts": old.artifacts | described} if old.cell == record.cell else {},
+        made[2] | {record.cell.key: changed},
+    )
+    assert lines(folder) == ""
+    assert next(recompute(read_entry(folder))).differs
+
+
+def cell(**changes):
+    return lambda record: {"cell": record.cell.model_copy(update=changes)} if record.cell.seed == 0 else {}
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (accuracy(1.5), "outside of its bounds from 0 to 1"),
+        (accuracy(0.9999), "no multiple of 1/450"),
+        (accuracy(0.9, error=0.2), "accuracy: does not add up to one"),
+        (accuracy(0.5, log_loss=0.1), "log_loss: is smaller than the error allows"),
+        (accuracy(0.9, unknown=1.0), "metrics: are not those of the task"),
+        (lambda record: {"cost": None}, "cost: must be above zero"),
+        (lambda record: {"track": "collapse"}, "version or track are not those of the task"),
+        (cell(task="digits/<script>"), "there is no such task"),
+        (cell(task_fingerprint="0" * 64), "other code of the task"),
+        (cell(dataset_sha256="0" * 64), "other data"),
+        (cell(seed=7), "has seeds [1, 7], not all from 0 to 1"),
+    ],
+)
+def test_a_broken_invariant_is_one_line(write, change, line):
+    found = lines(write(change))
+    assert line in found
+    assert all(each.startswith(("records.jsonl: ", "mine: ")) for each in found.splitlines())
+
+
+def _pickle(folder):
+    path = next((folder / "artifacts").glob("*.npz"))
+    file = io.BytesIO()
+    np.save(file, np.array([{}]), allow_pickle=True)
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, file.getvalue())
+
+
+def _zip_bomb(folder):
+    path = next((folder / "artifacts").glob("*.npz"))
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            archive.writestr(name, bytes(50_000_000))
+
+
+def _rewrite(name, change):
+    return lambda folder: (folder / name).write_bytes(change((folder / name).read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        (_pickle, "the array"),
+        (_zip_bomb, "the array"),
+        (lambda folder: (folder / "more.py").write_text("x"), "more.py: name: does not belong to an entry"),
+        (lambda folder: (folder / "artifacts" / "..npz").write_text("x"), "is not the name of a file of arrays"),
+        (lambda folder: (folder / "artifacts" / f"{0:016}.npz").write_text("x"), "belongs to no record"),
+        (lambda folder: (folder / "entry.toml").unlink(), "entry.toml: name: is missing"),
+        (_rewrite("entry.toml", lambda text: text + b"#" * 20_000), "entry.toml: size: has"),
+        (_rewrite("entry.toml", lambda text: text.replace(b"\n", b"\r\n")), "is not as lebench writes it"),
+        (_rewrite("entry.toml", lambda text: text.replace(b'"mine"', b'"../mine"')), "mine: content: "),
+        (_rewrite("records.jsonl", lambda text: b'{"label":"a",' + text[1:]), "is not as lebench writes it"),
+        (_rewrite("records.jsonl", lambda text: b"[" * 200_000), "mine: content: "),
+        (_rewrite("environments.json", lambda text: b"[" * 200_000), "mine: content: "),
+        (_rewrite("records.jsonl", lambda text: text.replace(b'"seed":0', b'"seed":1e999')), "mine: content: "),
+    ],
+)
+def test_hostile_files_are_refused(write, damage, line):
+    folder = write()
+    damage(folder)
+    assert line in lines(folder)
+
+
+def test_no_file_outside_the_entry_is_read(write, tmp_path):
+    folder = write()
+    outside = tmp_path / "outside"
+    (folder / "entry.toml").rename(outside)
+    (folder / "entry.toml").symlink_to(outside)
+    assert "entry.toml: type: is not a regular file" in lines(folder)
+    (folder / "entry.toml").unlink()
+    os.mkfifo(folder / "entry.toml")
+    assert "entry.toml: type: is not a regular file" in lines(folder)
+    (tmp_path / "link").symlink_to(folder)
+    assert "there is no such folder" in lines(tmp_path / "link")
