@@ -52,7 +52,20 @@ def large_board():
                 moved = score.mean * draw.uniform(0.9, 1.1)
                 change = {"entry": name, "task": task.name, "mean": moved, "best": False}
                 scores.append(score.model_copy(update=change))
-    return board.model_copy(update={"tasks": tasks, "entries": entries, "scores": scores})
+    standings = [_repeated(one, [entry.info.name for entry in entries]) for one in board.standings]
+    change = {"tasks": tasks, "entries": entries, "scores": scores, "standings": standings}
+    return board.model_copy(update=change)
+
+
+def _repeated(standings, names):
+    """Return standings in which everybody has a place like those of the leaderboard."""
+    known = standings.places
+    places = [
+        known[k % len(known)].model_copy(update={"entry": name, "rank": k + 1, "upper": len(names)})
+        for k, name in enumerate(names)
+    ]
+    rest = {"win_probability": [], "disagreements": [], "unranked": [], "critical_difference": None}
+    return standings.model_copy(update={"places": places, **rest})
 
 
 def build(work):
