@@ -2,19 +2,20 @@
 
 500 training and 500 validation pictures of each class, pixels from 0 to 1, the paper's LeNet with PyTorch's
 initialization, 10,000 single-sample steps at the rate 0.005. Trials differ in wrong labels, initialization and order;
-they are trained at once by :func:`lebench.backends.trials.train_trials`. Prints, per share of wrong labels, accuracy and
-loss on validation pictures as mean and 95 % interval over trials, and the share at which accuracy is at chance.
+they are trained at once by :func:`lebench.backends.trials.train_trials`. Prints, per share of wrong labels, accuracy
+and loss on validation pictures as mean and 95 % interval over trials, and the share at which accuracy is at chance.
 
     python benchmarks/geomnist_transition.py [--trials 16] [--steps 10000]
 """
 
 import argparse
 
-import numpy as np
-import torch
-
 # First: it sets one thread before numpy and torch are imported.
 from geomnist_bench import LR, lenet
+
+# isort: split
+import numpy as np
+import torch
 from scipy.stats import t as student
 
 from lebench import metrics
