@@ -187,6 +187,21 @@ def baselines(context: click.Context, /, **options: Any) -> None:
 
 
 @app.command()
+@click.argument("results", type=_FOLDER)
+@click.option("--model", "-m", required=True, help="Model as its records call it: 'mlp[width=4096]'.")
+@click.option("--author", "authors", multiple=True, help="Who submits it (repeatable).")
+@click.option("--link", "links", multiple=True, help="Address of a paper or of code (repeatable).")
+@click.option("--summary", default="", help="What the model is, in one line.")
+@_common("entries", "plugin")
+@click.pass_context
+def submit(context: click.Context, /, **options: Any) -> None:
+    """Write the records of a model in the folder RESULTS as an entry of the leaderboard, and verify it."""
+    from lebench.cli import verifying
+
+    context.exit(verifying.submit(**options))
+
+
+@app.command()
 @click.argument("path", type=_FOLDER)
 @_common("plugin")
 @click.pass_context
