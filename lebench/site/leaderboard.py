@@ -9,7 +9,7 @@ from lebench import registry
 from lebench.board.board import Board, BoardEntry, BoardMetric, BoardTask
 from lebench.board.scores import Score
 from lebench.board.standings import OVERALL, Place
-from lebench.site import comparison
+from lebench.site import comparison, cost
 from lebench.site.pages import render, slug
 from lebench.site.pictures import Figure, Gallery
 from lebench.site.plot import Axis, axis
@@ -190,6 +190,11 @@ def _on_ladder(place: int, most: int) -> float:
     return round(2 + 96 * place / max(most - 1, 1), 2)
 
 
+def _cost_figure(view: View, track: str) -> Figure | None:
+    drawn = cost.picture(view, track)
+    return None if drawn is None else Figure(drawn, f"pictures/{drawn.name}.vl.json")
+
+
 def pages(board: Board, gallery: Gallery) -> dict[str, str]:
     """Return the text of every page, and of every picture's specification, by its path."""
     view = View(board)
@@ -247,4 +252,8 @@ def pages(board: Board, gallery: Gallery) -> dict[str, str]:
             "entry.md", view=view, row=row, entry=entry, figures=of_tasks, scopes=view.scopes, span=ranks, root="../../"
         )
     texts |= comparison.pages(view)
+    costs = {track: _cost_figure(view, track) for track in view.tracks}
+    shown += [figure for figure in costs.values() if figure]
+    bargains = {track: [b for task in view.tasks(track) if (b := cost.bargain(view, task))] for track in view.tracks}
+    texts["cost.md"] = render("cost.md", view=view, bargains=bargains, figures=costs, root="../")
     return texts | {figure.path: figure.text for figure in shown}

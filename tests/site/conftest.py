@@ -143,7 +143,11 @@ def open_page(browser, address):
         page = context.new_page()
         page.on("request", report)
         page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None)
+        # Vega says "WARN" of what it settles by itself, such as an axis without values.
+        ours = ("error", "warning")
+        page.on(
+            "console", lambda m: problems.append(m.text) if m.type in ours and not m.text.startswith("WARN ") else None
+        )
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("response", lambda r: problems.append(f"{r.status} {r.url}") if r.status >= 400 else None)
         page.goto(path if path.startswith("file:") else address + path)

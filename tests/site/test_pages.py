@@ -4,9 +4,9 @@ import re
 import pytest
 from markupsafe import Markup
 
-from lebench.board import EntryError, make_board
+from lebench.board import EntryError, make_board, read_entries
 from lebench.errors import LebenchError
-from lebench.site import build, leaderboard
+from lebench.site import build, cost, leaderboard
 from lebench.site.numbers import interval, megabytes, seconds, show
 from lebench.site.pages import write_pages
 from lebench.site.pictures import Gallery
@@ -36,6 +36,7 @@ def test_every_track_task_and_entry_has_a_page(built):
         "board.parquet",
         "collapse.md",
         "compare.md",
+        "cost.md",
         "data/cnn.json",
         "data/constant.json",
         "data/linear.json",
@@ -47,6 +48,8 @@ def test_every_track_task_and_entry_has_a_page(built):
         "entries/mlp.md",
         "generalization.md",
         "index.md",
+        "pictures/cost-collapse.vl.json",
+        "pictures/cost-generalization.vl.json",
         "ranks.md",
         "tasks/toy-accuracy.md",
         "tasks/toy-collapse.md",
@@ -176,3 +179,19 @@ def test_values_over_orders_of_magnitude_get_a_logarithmic_axis():
 def test_one_value_alone_has_an_axis():
     assert axis([0.0], []).at(0.0) == 50
     assert axis([0.3, 0.3], [0.3]).at(0.3) == 50
+
+
+def test_the_cheapest_that_cannot_be_told_from_the_best_is_named(entries):
+    board = make_board(read_entries(entries))
+    dear = {"mlp": 8.0, "cnn": 2.0, "linear": 0.5, "constant": 0.1}
+    changed = [
+        entry.model_copy(
+            update={"costs": {t: c.model_copy(update={"cpu_s": dear[entry.info.name]}) for t, c in entry.costs.items()}}
+        )
+        for entry in board.entries
+    ]
+    view = leaderboard.View(board.model_copy(update={"entries": changed}))
+    found = cost.bargain(view, next(task for task in board.tasks if task.name == "toy/accuracy"))
+    # mlp and cnn have equal means and are tied; linear is cheaper and worse, the control is cheapest and left out.
+    assert found.cheapest.label == "cnn"
+    assert found.times == dear[found.best.label] / 2.0
