@@ -342,6 +342,7 @@
       }
       for (const head of this.groups) {
         head.colSpan = this.columns.filter((c) => c.group === head.dataset.groupHead && !this.hidden.has(c.key)).length || 1;
+        head.style.setProperty("--le-span", head.colSpan);
         head.hidden = this.columns.every((c) => c.group !== head.dataset.groupHead || this.hidden.has(c.key));
       }
       const hidden = this.columns.filter((column) => this.hidden.has(column.key));
