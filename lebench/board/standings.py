@@ -20,6 +20,8 @@ FloatArray = NDArray[np.float64]
 
 #: The share of a track's tasks that a model must have to be ranked, and the seeds that make a task count.
 MINIMUM_SHARE, MINIMUM_SEEDS = 0.5, 2
+#: The share of the models that must have a task for it to rank: a task of few would leave all others without a rank.
+COMMON_SHARE = 1 / 3
 #: The standings over the tasks of all tracks.
 OVERALL = "overall"
 
@@ -34,7 +36,9 @@ class Method(Document):
     level : float
         Confidence level of all intervals.
     minimum_share : float
-        Share of a track's tasks that a model must have to be ranked in it.
+        Share of a track's common tasks that a model must have to be ranked in it.
+    common_share : float
+        Share of the models that must have a task for it to count for ranks.
     minimum_seeds : int
         Seeds that make a model's score on a task count for ranks.
     scores, ranks, seed_ranks : tuple of str
@@ -46,6 +50,7 @@ class Method(Document):
     seed: int
     level: float
     minimum_share: float = MINIMUM_SHARE
+    common_share: float = COMMON_SHARE
     minimum_seeds: int = MINIMUM_SEEDS
     scores: tuple[str, ...] = ("seed",)
     ranks: tuple[str, ...] = ("task", "seed")
@@ -250,7 +255,7 @@ def make_standings(
         task: {m: of for m, of in values[task].items() if m in models and len(of) >= MINIMUM_SEEDS}
         for task in sorted(values)
     }
-    tasks = [task for task in counted if len(counted[task]) >= 2]
+    tasks = [task for task in counted if len(counted[task]) >= max(2, COMMON_SHARE * len(models))]
     ranked, unranked = _split(models, tasks, counted, tracks)
     tasks = [task for task in tasks if sum(model in counted[task] for model in ranked) >= 2]
     if len(ranked) < 2 or not tasks:
@@ -383,7 +388,7 @@ def _split(
             of_track = [task for task in tasks if tracks[task] == track]
             number, needed = sum(task in have for task in of_track), int(np.ceil(MINIMUM_SHARE * len(of_track)))
             if number < needed:
-                reason = f"it has {number} of {len(of_track)} tasks of {track}, a rank needs {needed}"
+                reason = f"it has {number} of {len(of_track)} common tasks of {track}, a rank needs {needed}"
                 break
         if reason:
             unranked.append(Unranked(entry=model, tasks=len(have), reason=reason))

@@ -123,8 +123,8 @@ def test_too_few_tasks_are_no_rank():
     made = ranked(values)
     assert [place.entry for place in made.places] == ["c", "d", "e"]
     assert [(one.entry, one.tasks, one.reason) for one in made.unranked] == [
-        ("a", 5, "it has 5 of 12 tasks of one, a rank needs 6"),
-        ("b", 0, "it has 0 of 12 tasks of one, a rank needs 6"),
+        ("a", 5, "it has 5 of 12 common tasks of one, a rank needs 6"),
+        ("b", 0, "it has 0 of 12 common tasks of one, a rank needs 6"),
     ]
 
 
@@ -211,3 +211,12 @@ def test_the_document_comes_back(tmp_path):
     made = ranked(planted())
     assert Standings.model_validate_json(made.model_dump_json()) == made
     assert make_board([]).standings == []
+
+
+def test_a_task_of_few_models_ranks_nobody_and_costs_nobody_a_rank():
+    common = {f"toy/{t}": {m: {s: rank + 0.01 * s for s in range(5)} for rank, m in enumerate("abcdefg")} for t in "xy"}
+    rare = {f"toy/rare-{k}": {m: {s: float(s) for s in range(5)} for m in "ab"} for k in range(9)}
+    values = common | rare
+    made = make_standings("one", values, dict.fromkeys(values, 1), dict.fromkeys(values, "one"), list("abcdefg"))
+    assert made.tasks == sorted(common)
+    assert [place.entry for place in made.places] == list("gfedcba")
