@@ -249,7 +249,7 @@ def test_a_good_submission_passes_the_check_of_its_pull_request(submit):
 
 def test_a_submission_with_a_tampered_metric_does_not(submit):
     code, said = submit(forge=accuracy(447 / 450))
-    assert code == 2
+    assert code == 1
     assert "digits/accuracy seed 0: accuracy is claimed as 0.993333" in said
 
 
@@ -260,7 +260,7 @@ def test_a_submission_changes_nothing_else(submit, path):
         (repository / path).write_text("changed")
 
     code, said = submit(change)
-    assert (code, said[:12]) == (2, "a submission")
+    assert (code, said[:12]) == (1, "a submission")
 
 
 def test_workflows_are_without_known_weaknesses():

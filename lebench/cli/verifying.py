@@ -14,7 +14,7 @@ from lebench.errors import LebenchError
 from lebench.runner.store import Store
 from lebench.verify import recompute, validate
 
-_INVALID = 2
+_INVALID = 1
 
 
 def show_violations(folder: Path) -> int:

@@ -1,8 +1,4 @@
-"""Whether an entry holds what it claims: its files, the invariants of its records, and its scores computed again.
-
-Everything in an entry may come from anybody. Files are looked at before they are read, nothing is unpickled, no model
-of an entry is built, and what is recomputed is computed by the code of the installed lebench.
-"""
+"""What is wrong with an entry: its files, their content, and the invariants of its records."""
 
 from __future__ import annotations
 
@@ -17,23 +13,17 @@ from functools import cache
 from pathlib import Path
 
 from lebench import registry
-from lebench.board.entries import Entry, EntryError, artifacts_path, read_entry, recording_path, write_entry
+from lebench.board.entries import Entry, artifacts_path, read_entry, recording_path, write_entry
 from lebench.data.base import Dataset
 from lebench.errors import LebenchError, UnavailableDataError
 from lebench.records import Record
 from lebench.runner.fingerprint import task_fingerprint
-from lebench.runner.recording import replay
-from lebench.runner.worker import values
-from lebench.tasks.base import Scored, Task, metric_of
+from lebench.tasks.base import Task, metric_of
 
 #: Bytes that each file of an entry may have.
 _LARGEST = {"entry.toml": 20_000, "environments.json": 1_000_000, "records.jsonl": 10_000_000}
 _LARGEST_ARTIFACT = 2_000_000
 _ARTIFACT = re.compile(r"[0-9a-f]{16}(\.recording)?\.npz")
-#: Difference at which a recomputed value is another one; a recording has a relative error of at most 2^-16.
-RELATIVE, ABSOLUTE = 1e-3, 1e-6
-#: Shares of points whose nearest centre is decided by the last bits of features, and what such ties may move.
-_TIES = {"nc4": 2.5e-3, "ncc_accuracy": 2.5e-3}
 _ROUNDING = 1e-9
 
 
@@ -48,22 +38,6 @@ class Violation:
     def __str__(self) -> str:
         """Return one line, whatever the field is called."""
         return " ".join(f"{self.file}: {self.field}: {self.rule}".split())
-
-
-@dataclass(frozen=True)
-class Recomputed:
-    """A record whose score was computed again.
-
-    Attributes
-    ----------
-    record : Record
-        As it is claimed.
-    differs : str
-        What came out otherwise; empty if everything agrees.
-    """
-
-    record: Record
-    differs: str
 
 
 def validate(folder: Path) -> list[Violation]:
@@ -90,44 +64,6 @@ def validate(folder: Path) -> list[Violation]:
         if path.name not in known:
             found.append(Violation(f"artifacts/{path.name}", "name", "belongs to no record"))
     return found + list(_of_seeds(entry.records)) + [v for record in entry.records for v in _of_record(record)]
-
-
-def recompute(entry: Entry) -> Iterator[Recomputed]:
-    """Yield the records of an entry whose recordings it holds, their scores computed again.
-
-    Raises
-    ------
-    EntryError
-        If a recording is not the one that its record describes.
-    UnknownNameError
-        If there is no such task.
-    """
-    for record in entry.records:
-        arrays = entry.recording(record)
-        if not arrays:
-            continue
-        task: Task = registry.tasks.get(record.cell.task)
-        try:
-            split = registry.datasets.get(task.dataset).split(record.cell.seed)
-            scored = task.score(replay(task, split, record.cell.seed, arrays))
-            again, _ = values(task, scored.values if isinstance(scored, Scored) else scored)
-        except UnavailableDataError:
-            continue
-        except Exception as error:
-            # Arrays from anybody may break a score in any way.
-            yield Recomputed(record, f"the score fails: {' '.join(str(error).split()) or type(error).__name__}")
-            continue
-        yield Recomputed(record, "; ".join(_differences(record, again)))
-
-
-def _differences(record: Record, again: dict[str, float]) -> Iterator[str]:
-    for name in sorted({*record.metrics, *again}):
-        if name not in again or name not in record.metrics:
-            yield f"{name} has a value {'only when' if name in again else 'that it has not when'} recomputed"
-            continue
-        claimed, found = record.metrics[name], again[name]
-        if not math.isclose(claimed, found, rel_tol=RELATIVE, abs_tol=_TIES.get(metric_of(name), ABSOLUTE)):
-            yield f"{name} is claimed as {claimed:.6g}, recomputed as {found:.6g}"
 
 
 def _files(folder: Path) -> Iterator[Violation]:
@@ -240,6 +176,3 @@ def _relations(record: Record, task: Task, dataset: Dataset) -> Iterator[tuple[s
 def _fingerprint(task: str) -> str:
     found: Task = registry.tasks.get(task)
     return task_fingerprint(found, registry.datasets.get(found.dataset))
-
-
-__all__ = ["EntryError", "Recomputed", "Violation", "recompute", "validate"]
