@@ -171,6 +171,23 @@ def test_hostile_files_are_refused(write, damage, line):
     assert line in lines(folder)
 
 
+def test_code_of_a_model_is_text_that_is_not_run(write, tmp_path):
+    folder, ran = write(), tmp_path / "ran"
+    plugin = folder / "plugin.py"
+    plugin.write_text(f"open({str(ran)!r}, 'w')\n")
+    assert lines(folder) == ""
+    assert [each.differs for each in recompute(read_entry(folder))] == ["", ""]
+    assert not ran.exists()
+    for text in (b"a = 1\r\n", b"\xff\xfe", b"a = 1  # \xe2\x80\xae hidden\n", b"\0"):
+        plugin.write_bytes(text)
+        assert lines(folder) == "plugin.py: content: is not plain UTF-8 text with Unix line ends"
+    plugin.write_text("#" * 100_001)
+    assert lines(folder) == "plugin.py: size: has 100,001 bytes, at most 100,000 are allowed"
+    plugin.unlink()
+    plugin.symlink_to("/etc/passwd")
+    assert lines(folder) == "plugin.py: type: is not a regular file"
+
+
 def test_no_file_outside_the_entry_is_read(write, tmp_path):
     folder = write()
     outside = tmp_path / "outside"

@@ -8,6 +8,7 @@ An entry is a folder that a person can read in a pull request::
         environments.json   each distinct environment and state of the code once, by its sha256
         artifacts/          of the first seed's records: <cell>.npz, the arrays from which pictures are made, and
                             <cell>.recording.npz, what the model answered, from which the score can be computed again
+        plugin.py           the model's own code where lebench has none: kept as text, which no check runs
 
 In ``records.jsonl`` the fields ``environment`` and ``source`` of a record hold the sha256 of the RFC 8785 form of
 the document that stands in ``environments.json``. Put back together, every record has the checksum it was sealed with.
@@ -35,6 +36,8 @@ from lebench.records import Artifact, Document, Record
 _NAME = r"[a-z0-9][a-z0-9._-]{0,79}"
 #: Bytes that the recordings of an entry may have together; those that are too many can be checked by running again.
 RECORDINGS_LIMIT = 800_000
+#: The file of a model's own code, and the bytes that it may have.
+PLUGIN, PLUGIN_LIMIT = "plugin.py", 100_000
 _SHARED = {"environment": "environments", "source": "sources"}
 
 

@@ -6,6 +6,7 @@ import math
 import re
 import stat
 import tempfile
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,15 @@ from functools import cache
 from pathlib import Path
 
 from lebench import registry
-from lebench.board.entries import Entry, artifacts_path, read_entry, recording_path, write_entry
+from lebench.board.entries import (
+    PLUGIN,
+    PLUGIN_LIMIT,
+    Entry,
+    artifacts_path,
+    read_entry,
+    recording_path,
+    write_entry,
+)
 from lebench.data.base import Dataset
 from lebench.errors import LebenchError, UnavailableDataError
 from lebench.records import Record
@@ -83,6 +92,8 @@ def _files(folder: Path) -> Iterator[Violation]:
                     yield Violation(name, "name", "is not the name of a file of arrays")
         elif path.name in _LARGEST:
             yield from _file(path, path.name, _LARGEST[path.name])
+        elif path.name == PLUGIN:
+            yield from _plugin(path)
         else:
             yield Violation(path.name, "name", "does not belong to an entry")
 
@@ -93,6 +104,20 @@ def _file(path: Path, name: str, largest: int) -> Iterator[Violation]:
         yield Violation(name, "type", "is not a regular file")
     elif about.st_size > largest:
         yield Violation(name, "size", f"has {about.st_size:,} bytes, at most {largest:,} are allowed")
+
+
+def _plugin(path: Path) -> Iterator[Violation]:
+    """Yield what is wrong with a model's own code as text; it is neither run nor compiled."""
+    if found := list(_file(path, path.name, PLUGIN_LIMIT)):
+        yield from found
+        return
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    # What a reviewer does not see must not be there: control characters, and those that turn the direction of text.
+    if any(unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") and char not in "\n\t" for char in text):
+        yield Violation(path.name, "content", "is not plain UTF-8 text with Unix line ends")
 
 
 def _not_as_written(entry: Entry) -> Iterator[Violation]:
