@@ -32,6 +32,11 @@ def run_example(capsys):
 
 def _assert_shown(name, printed):
     shown = re.search(rf"examples/measure_{name}\.py\"\n```\n+```text\n(.*?)```", PAGE.read_text(), re.DOTALL)[1]
+    _assert_same(printed, shown)
+
+
+def _assert_same(printed, shown):
+    """Compare two texts, the decimal fractions in them as numbers."""
     number = re.compile(r"\d+\.\d+")
     assert number.sub("#", printed) == number.sub("#", shown)
     # Another processor rounds otherwise and training amplifies it; a page that is out of date is farther off.
@@ -158,3 +163,20 @@ def test_ranks_by_hand(capsys):
     assert [(place.lower, place.upper) for place in places] == [(1, 3)] * 3 + [(4, 4)]
     assert [(place.seed_lower, place.seed_upper) for place in places] == [(n, n) for n in range(1, 5)]
     assert (places[0].entry, places[0].tasks) == ("wide", 11)
+
+
+def test_the_page_of_kernels(capsys, own_registries):
+    """The code of the page is one session, and what it prints stands below it."""
+    for name in ("torch", "numba"):
+        pytest.importorskip(name)
+    page = (ROOT / "docs/kernels.md").read_text(encoding="utf-8")
+    steps = re.findall(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```)?", page, re.DOTALL)
+    assert sum(bool(shown) for _, shown in steps) >= 8
+    session = {}
+    for code, shown in steps:
+        exec(compile(code, "docs/kernels.md", "exec"), session)
+        _assert_same(capsys.readouterr().out, shown)
+    kernels = [session["ntk"], session["nngp"]]
+    # The tangent kernel is the sum of the layers' own, of which the last one's is the NNGP.
+    assert all(np.array_equal(kernel, kernel.T) for kernel in kernels)
+    assert (np.diagonal(kernels[0]) > np.diagonal(kernels[1])).all()
