@@ -15,9 +15,11 @@ from lebench.board.entries import (
     write_entry,
 )
 from lebench.board.frame import frame, newest
+from lebench.board.places import Method, Place, Standings
 from lebench.board.ranking import Standing, direction_of, is_control, leaders, primary_of, standing, summary
+from lebench.board.resolution import Resolution, make_resolution
 from lebench.board.scores import Score
-from lebench.board.standings import Method, Place, Resolution, Standings, make_resolution, make_standings
+from lebench.board.standings import make_standings
 from lebench.board.statistics import Estimate, mean_interval, paired_difference, smallest_difference
 from lebench.board.tables import score_table, write_tables
 

@@ -12,9 +12,11 @@ from pydantic import Field
 from lebench import registry
 from lebench.board.bootstrap import DRAWS, SEED
 from lebench.board.entries import Entry, EntryInfo
+from lebench.board.places import Method, Standings
 from lebench.board.ranking import is_control
+from lebench.board.resolution import Resolution, make_resolution
 from lebench.board.scores import Score, add_up, collect, count_wins, scores_of
-from lebench.board.standings import OVERALL, Method, Resolution, Standings, make_resolution, make_standings
+from lebench.board.standings import OVERALL, make_standings
 from lebench.board.statistics import LEVEL
 from lebench.metrics.base import Direction, Metric
 from lebench.records import Document, Environment, Record, Source

@@ -8,8 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lebench.board.standings import as_array
-from lebench.board.statistics import LEVEL, mean_intervals
+from lebench.board.statistics import LEVEL, as_array, mean_intervals
 from lebench.metrics.base import Direction
 from lebench.records import Document, Record
 

@@ -8,7 +8,7 @@ initialization, batches), not with other data.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -119,6 +119,13 @@ def mean_intervals(
     squares = (np.where(present, values - means[..., None], 0.0) ** 2).sum(axis=-1)
     halves = stdtrit(many - 1, 0.5 + level / 2) * np.sqrt(squares / (many - 1)) / np.sqrt(many)
     return means, np.where(count > 1, halves, np.nan)
+
+
+def as_array(
+    of_models: Mapping[str, Mapping[int, float]], models: Sequence[str], seeds: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return ``{model: {seed: value}}`` as an array, models x seeds, NaN where there is no value."""
+    return np.array([[of_models.get(model, {}).get(seed, np.nan) for seed in seeds] for model in models])
 
 
 def paired_difference(

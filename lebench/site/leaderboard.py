@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from lebench import registry
 from lebench.board.board import Board, BoardEntry, BoardMetric, BoardTask
+from lebench.board.places import Place
 from lebench.board.scores import Score
-from lebench.board.standings import OVERALL, Place
+from lebench.board.standings import OVERALL
 from lebench.site import comparison, cost
 from lebench.site.pages import render, slug
 from lebench.site.pictures import Figure, Gallery

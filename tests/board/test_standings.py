@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lebench.board import Standings, make_board, make_resolution, make_standings
-from lebench.board.standings import MINIMUM_SHARE
+from lebench.board.places import MINIMUM_SHARE
 
 MODELS = ("a", "b", "c", "d", "e")
 
@@ -110,7 +110,26 @@ def test_tasks_with_a_weak_field_are_no_advantage():
     assert (by_entry["b"].points, by_entry["b"].mean_rank, by_entry["c"].mean_rank) == (3, 2, 3)
     # Four common tasks cannot tell b from c, so that its interval allows for either.
     assert by_entry["b"].within
-    assert "2 of 5 models have another rank by another rule, none of them outside" in " ".join(made.notes)
+    said = " ".join(made.notes)
+    assert "2 of 5 models have another rank by another rule, all of them inside of their interval." in said
+    assert "ranks of c: 2 by points, 3 by mean rank, 2 by win rate, 2 by Bradley-Terry; it lacks 4 of the 12" in said
+
+
+def test_a_note_says_who_is_first_by_which_rule():
+    """On half of the tasks b has no strong rivals and wins; where it meets a and c, on one task, it is third."""
+    values = planted(models=("a", "c", "b", "d", "e"))
+    for t in range(6):
+        del values[f"task {t}"]["a"], values[f"task {t}"]["c"]
+    for t in range(6, 11):
+        del values[f"task {t}"]["b"]
+    for t in (6, 7):
+        of = values[f"task {t}"]
+        of["a"], of["c"] = of["c"], of["a"]
+    made = ranked(values)
+    assert made.places[0].entry == "a"
+    assert min(made.places, key=lambda place: place.mean_rank).entry == "b"
+    assert made.notes[0] == "The rules do not agree on who is first: by points it is a, by mean rank it is b."
+    assert any("the mean rank with whoever has a task" in note for note in made.notes)
 
 
 def test_too_few_tasks_are_no_rank():
