@@ -12,9 +12,7 @@ import numpy as np
 import pytest
 
 from lebench.artifacts import pack, unpack
-from lebench.board import EntryInfo, read_entries, read_entry, recording_path, write_entry
-from lebench.cli import verifying
-from lebench.errors import LebenchError
+from lebench.board import EntryInfo, read_entry, recording_path, write_entry
 from lebench.runner.execution import execute
 from lebench.runner.plan import make_plan
 from lebench.runner.store import Store
@@ -199,26 +197,6 @@ def test_no_file_outside_the_entry_is_read(write, tmp_path):
     assert "entry.toml: type: is not a regular file" in lines(folder)
     (tmp_path / "link").symlink_to(folder)
     assert "there is no such folder" in lines(tmp_path / "link")
-
-
-def test_submit_writes_a_valid_entry_and_says_what_comes_next(made, tmp_path, capsys):
-    store = Store(tmp_path / "results")
-    for record in made[0]:
-        store.put(record, arrays=made[1][record.cell.key], recording=made[2][record.cell.key])
-    model, entries = made[0][0].label, tmp_path / "entries"
-    assert verifying.submit(store.folder, model, ["A. Author"], [], "", entries) == 0
-    said = capsys.readouterr().out
-    (entry,) = read_entries(entries)
-    assert validate(entry.folder) == []
-    assert f"git add {entry.folder}" in said
-    assert "2 of 2 records with a recording agree" in said
-    for authors, other, message in [
-        (["B. Other"], model, "of others"),
-        ([], model, "--author"),
-        (["A"], "x", "no records"),
-    ]:
-        with pytest.raises(LebenchError, match=message):
-            verifying.submit(store.folder, other, authors, [], "", entries)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from lebench.board.entries import (
     write_entry,
 )
 from lebench.board.frame import frame, newest
+from lebench.board.outlook import Beside, Outlook, make_outlook
 from lebench.board.places import Method, Place, Standings
 from lebench.board.ranking import Standing, direction_of, is_control, leaders, primary_of, standing, summary
 from lebench.board.resolution import Resolution, make_resolution
@@ -24,6 +25,7 @@ from lebench.board.statistics import Estimate, mean_interval, paired_difference,
 from lebench.board.tables import score_table, write_tables
 
 __all__ = [
+    "Beside",
     "Board",
     "ControlError",
     "Entry",
@@ -31,6 +33,7 @@ __all__ = [
     "EntryInfo",
     "Estimate",
     "Method",
+    "Outlook",
     "Place",
     "Position",
     "Resolution",
@@ -46,6 +49,7 @@ __all__ = [
     "is_control",
     "leaders",
     "make_board",
+    "make_outlook",
     "make_resolution",
     "make_standings",
     "mean_interval",

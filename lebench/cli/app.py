@@ -187,18 +187,27 @@ def baselines(context: click.Context, /, **options: Any) -> None:
 
 
 @app.command()
-@click.argument("results", type=_FOLDER)
-@click.option("--model", "-m", required=True, help="Model as its records call it: 'mlp[width=4096]'.")
+@click.argument("results", type=_FOLDER, default=Path("results"))
+@click.option("--model", "-m", help="Model as its records call it: 'mlp[width=4096]'; may be left out if it is alone.")
 @click.option("--author", "authors", multiple=True, help="Who submits it (repeatable).")
 @click.option("--link", "links", multiple=True, help="Address of a paper or of code (repeatable).")
-@click.option("--summary", default="", help="What the model is, in one line.")
-@_common("entries", "plugin")
+@click.option("--summary", help="What the model is, in one line; by default as lebench has it.")
+@click.option("--licence", default="CC-BY-4.0", show_default=True, help="Of the records, an SPDX identifier.")
+@click.option("--name", help="Name of the entry; by default made of the model's.")
+@click.option("--backend", help="Backend whose records to take, where there are several.")
+@click.option("--plugin", type=_FOLDER, help="Python file of the model's own code; kept in the entry as text.")
+@click.option("--yes", "-y", is_flag=True, help="Open the pull request without asking.")
+@_common("entries")
 @click.pass_context
 def submit(context: click.Context, /, **options: Any) -> None:
-    """Write the records of a model in the folder RESULTS as an entry of the leaderboard, and verify it."""
-    from lebench.cli import verifying
+    """Write the records of a model in the folder RESULTS as an entry of the leaderboard and submit it.
 
-    context.exit(verifying.submit(**options))
+    The entry is verified, what the board will say of it is shown, and a pull request is opened with gh, where that is
+    installed and you agree, or the commands for it are printed.
+    """
+    from lebench.cli import submitting
+
+    context.exit(submitting.submit(**options))
 
 
 @app.command()

@@ -110,7 +110,7 @@ def compare(
         add_row(
             shown,
             row["task"],
-            _titled(row["metric"]),
+            titled(row["metric"]),
             number(row["a"]),
             number(row["b"]),
             number(row["difference"], True),
@@ -151,7 +151,7 @@ def report(labels: Sequence[str], results: Path, entries: Path | None, console: 
             add_row(
                 shown,
                 place.task,
-                _titled(place.metric),
+                titled(place.metric),
                 label,
                 number(place.estimate.mean),
                 _interval(place.estimate),
@@ -268,7 +268,7 @@ def _track(table: pd.DataFrame, title: str, own: set[str]) -> Table:
             ranks.setdefault(model, []).append(place)
     # Who has a score of more tasks comes first, so that a missing score never helps.
     order = sorted(ranks, key=lambda model: (-len(ranks[model]), sum(ranks[model]), model))
-    shown = make_table(title, ("model", *(f"{task}\n{_titled(primary[task])}" for task in tasks)))
+    shown = make_table(title, ("model", *(f"{task}\n{titled(primary[task])}" for task in tasks)))
     for model in order:
         cells = []
         for task in tasks:
@@ -292,7 +292,7 @@ def _every_metric(table: pd.DataFrame, task: str) -> Table:
     for metric in registry.tasks.get(task).metrics:
         values = by_seed(table, task, metric)
         cells = [_mean(board.mean_interval(values[m].values())) if m in values else "–" for m in models]
-        add_row(shown, _titled(metric), *cells)
+        add_row(shown, titled(metric), *cells)
     return shown
 
 
@@ -342,7 +342,8 @@ def add_row(table: Table, *cells: str, style: str = "") -> None:
     table.add_row(*map(Text, cells), style=style)
 
 
-def _titled(metric: str) -> str:
+def titled(metric: str) -> str:
+    """Return a value's name with an arrow that says what is better."""
     return f"{metric} {_ARROWS[board.direction_of(metric)]}".strip()
 
 

@@ -1,0 +1,276 @@
+"""``lebench submit``: the records of a model as an entry, checked, with what the board will say of it."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from pydantic import ValidationError
+
+from lebench import board, registry
+from lebench.board.entries import PLUGIN, PLUGIN_LIMIT
+from lebench.cli import reading
+from lebench.cli.pull_request import propose
+from lebench.cli.verifying import verify
+from lebench.errors import LebenchError
+from lebench.records import Record
+from lebench.registry import load_plugin
+from lebench.runner.store import Store
+
+if TYPE_CHECKING:
+    from lebench.board import Entry, EntryInfo, Outlook
+    from lebench.board.scores import Score
+
+#: What a model runs on if nobody asks for another backend.
+_OWN_BACKENDS = ("numpy", "torch")
+#: What the main branch's automation writes beside an entry; a submission leaves it as it is.
+_VERIFICATION = "verification.json"
+
+
+def submit(
+    *,
+    results: Path,
+    model: str | None,
+    name: str | None,
+    authors: Sequence[str],
+    links: Sequence[str],
+    summary: str | None,
+    licence: str,
+    backend: str | None,
+    plugin: Path | None,
+    entries: Path | None,
+    yes: bool,
+) -> int:
+    """Write the records of a model as an entry, show what it will be on the board, open a pull request with it.
+
+    Returns
+    -------
+    int
+        The exit code: 1 if the entry does not hold what it claims; nothing is written then.
+
+    Raises
+    ------
+    LebenchError
+        If something that is asked for is not there, or a command of git or gh fails.
+    """
+    root = reading.entries_folder(entries)
+    if entries is None and not root.is_dir():
+        raise LebenchError("there is no folder leaderboard/entries here: run it in a clone of lebench's repository")
+    store = Store(results)
+    records = _records(store, results, model, backend)
+    label = records[0].label
+    code = _code(label, plugin)
+    info = _describe(label, name or board.entry_name(label), records, authors, links, summary, licence, code)
+    folder = root / info.name
+    if folder.exists() and board.read_entry(folder).info.authors != info.authors:
+        raise LebenchError(f"{folder} is an entry of others; give yours another name with --name")
+    with tempfile.TemporaryDirectory() as temporary:
+        entry = _write(Path(temporary), info, records, store, code)
+        if invalid := verify(entry.folder):
+            click.echo(f"{info.name} is not ready to be submitted; nothing was written to {root}")
+            return invalid
+        _advise(records, plugin)
+        outlook = _outlook(root, entry)
+        _put(entry.folder, folder)
+    click.echo(f"\n{folder} is ready.")
+    return propose(folder, _body(info, len(records), outlook), yes=yes)
+
+
+def _records(store: Store, results: Path, model: str | None, backend: str | None) -> list[Record]:
+    """Return the records of a model on tasks of lebench, by one backend."""
+    present = board.newest(store.load())
+    labels = sorted({record.label for record in present})
+    if not labels:
+        raise LebenchError(f"there are no records in {results}; 'lebench run --model ... -o {results}' makes some")
+    if model is None and len(labels) > 1:
+        raise LebenchError(f"{results} has records of {', '.join(labels)}: name one with --model")
+    label = labels[0] if model is None else reading.known_label(model, labels)
+    own = [record for record in present if record.label == label]
+    backends = sorted({record.cell.backend for record in own})
+    if backend is None and len(backends) > 1:
+        raise LebenchError(f"{label} was run on {' and '.join(backends)}: choose one with --backend")
+    if backend is not None and backend not in backends:
+        raise LebenchError(f"{label} was run on {' and '.join(backends)}, not on {backend}")
+    own = [record for record in own if backend in (None, record.cell.backend)]
+    foreign = {record.cell.task for record in own if not _of_lebench(record.cell.task)}
+    if foreign:
+        click.echo(f"left out: {', '.join(sorted(foreign))}, which are no tasks of lebench")
+    kept = [record for record in own if record.cell.task not in foreign]
+    if not kept:
+        raise LebenchError(f"{label} has no records of tasks of lebench; 'lebench list tasks' names them")
+    return kept
+
+
+def _of_lebench(task: str) -> bool:
+    # A plug-in may have registered it here, but not where the entry is checked.
+    return task in registry.tasks and registry.tasks.item(task).source == "lebench"
+
+
+def _code(label: str, plugin: Path | None) -> bytes:
+    """Return the model's own code, nothing if lebench has it."""
+    name = label.split("[", 1)[0]
+    if plugin is None:
+        return b""
+    if name in registry.models and registry.models.item(name).source == "lebench":
+        raise LebenchError(f"{name} is a model of lebench: leave out --plugin")
+    if plugin.is_file() and plugin.stat().st_size > PLUGIN_LIMIT:
+        raise LebenchError(f"{plugin} is too large: an entry takes code of at most {PLUGIN_LIMIT:,} bytes")
+    load_plugin(plugin)
+    if name not in registry.models:
+        raise LebenchError(f"{plugin} does not register the model {name!r}; give the file that it was run with")
+    return plugin.read_bytes()
+
+
+def _describe(
+    label: str,
+    name: str,
+    records: Sequence[Record],
+    authors: Sequence[str],
+    links: Sequence[str],
+    summary: str | None,
+    licence: str,
+    code: bytes,
+) -> EntryInfo:
+    if not any(author.strip() for author in authors):
+        raise LebenchError("an entry has authors: add --author 'A. Author'")
+    model = label.split("[", 1)[0]
+    if summary is None:
+        summary = registry.models.item(model).summary if model in registry.models else ""
+    try:
+        return board.EntryInfo(
+            schema=1,
+            name=name,
+            model=label,
+            summary=" ".join(summary.split()),
+            authors=[author.strip() for author in authors if author.strip()],
+            links=list(links),
+            licence=licence,
+            lebench=records[0].environment.lebench,
+            command=_command(label, name, records, code),
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        field, value = str(first["loc"][0]), first["input"]
+        raise LebenchError(f"--{field.removesuffix('s')} {value!r}: {_RULES.get(field, first['msg'])}") from error
+
+
+_RULES = {
+    "name": "a name has at most 80 lower-case letters, digits, '.', '_' and '-', and begins with a letter or digit",
+    "links": "a link is an address that begins with http:// or https://, without spaces and quotes",
+}
+
+
+def _command(label: str, name: str, records: Sequence[Record], code: bytes) -> str:
+    """Return the command that makes the records again."""
+    asked = [f"--plugin leaderboard/entries/{name}/{PLUGIN}"] if code else []
+    asked += [f"--model {shlex.quote(label)}"]
+    asked += [f"--task {shlex.quote(task)}" for task in sorted({record.cell.task for record in records})]
+    if records[0].cell.backend not in _OWN_BACKENDS:
+        asked.append(f"--backend {records[0].cell.backend}")
+    return f"lebench run {' '.join(asked)} --seeds {1 + max(record.cell.seed for record in records)}"
+
+
+def _write(root: Path, info: EntryInfo, records: Sequence[Record], store: Store, code: bytes) -> Entry:
+    arrays = {record.cell.key: store.artifacts(record) for record in records}
+    recordings = {record.cell.key: store.recording(record) for record in records}
+    entry = board.write_entry(root, info.name, records, info, arrays, recordings)
+    if code:
+        (entry.folder / PLUGIN).write_bytes(code)
+    return entry
+
+
+def _put(made: Path, folder: Path) -> None:
+    """Put a folder in the place of another."""
+    try:
+        if (folder / _VERIFICATION).is_file():
+            shutil.copy(folder / _VERIFICATION, made)
+        if folder.exists():
+            shutil.rmtree(folder)
+        shutil.copytree(made, folder)
+    except OSError as error:
+        raise LebenchError(f"cannot write the entry to {folder}: {error.strerror or error}") from error
+
+
+def _advise(records: Sequence[Record], plugin: Path | None) -> None:
+    """Say what weakens an entry without making it invalid."""
+    label = records[0].label
+    if plugin is None and label.split("[", 1)[0] not in registry.models:
+        click.echo(f"note: lebench has no model {label}; with its code (--plugin FILE) others could run it again")
+    if any(record.source.dirty for record in records):
+        click.echo("note: some records were made from files that differ from their commit")
+    failed = sorted({record.cell.task for record in records if record.status not in ("ok", "skipped")})
+    if failed:
+        click.echo(f"note: not all seeds were scored of {', '.join(failed)}; the board will show the reasons")
+
+
+def _outlook(root: Path, entry: Entry) -> Outlook | None:
+    """Print what the board will say of an entry; None if that cannot be computed here."""
+    try:
+        outlook = board.make_outlook(board.read_entries(root) if root.is_dir() else [], entry)
+    except LebenchError as error:
+        click.echo(f"note: what the board will say cannot be shown: {error}")
+        return None
+    console = reading.make_console()
+    shown = reading.make_table(
+        f"The board with {entry.name}, {outlook.entries} entries", ("ranks", "interval", "on exactly these tasks", "of")
+    )
+    for scope, interval, here, of in _ranks(outlook):
+        reading.add_row(shown, scope, interval, here, of)
+    console.print()
+    console.print(shown)
+    for standing in outlook.standings:
+        if standing.place is None:
+            console.print(f"– {standing.scope}: {standing.reason}", style="dim", highlight=False, markup=False)
+    shown = reading.make_table("Scores", ("task", "metric", "score", "95% interval", "next better", "next worse"))
+    for each in outlook.scores:
+        own = each.score
+        reading.add_row(
+            shown,
+            each.task.name,
+            reading.titled(each.task.primary),
+            reading.number(own.mean),
+            "one seed" if own.lower is None else f"[{reading.number(own.lower)}, {reading.number(own.upper or 0)}]",
+            *(_neighbour(score) for score in (each.better, each.worse)),
+        )
+    console.print(shown)
+    return outlook
+
+
+def _ranks(outlook: Outlook) -> list[tuple[str, str, str, str]]:
+    return [
+        (
+            each.scope,
+            _span(each.place.lower, each.place.upper) if each.place else "–",
+            _span(each.place.seed_lower, each.place.seed_upper) if each.place else "–",
+            str(each.ranked),
+        )
+        for each in outlook.standings
+    ]
+
+
+def _span(lower: int, upper: int) -> str:
+    return str(lower) if lower == upper else f"{lower} to {upper}"
+
+
+def _neighbour(score: Score | None) -> str:
+    return "–" if score is None else f"{score.entry} {reading.number(score.mean)}"
+
+
+def _body(info: EntryInfo, records: int, outlook: Outlook | None) -> str:
+    """Return the text of the pull request."""
+    lines = [
+        f"Entry `{info.name}`: the model `{info.model}` by {', '.join(info.authors)}, {records} records.",
+        "",
+        "Made again by:",
+        "",
+        f"    {info.command}",
+    ]
+    if outlook is not None:
+        lines += ["", "| ranks | interval | on exactly these tasks | of |", "|---|---|---|---|"]
+        lines += [f"| {' | '.join(row)} |" for row in _ranks(outlook)]
+    return "\n".join(lines)
