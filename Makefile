@@ -9,8 +9,10 @@ export OMP_NUM_THREADS ?= 1
 export NO_MKDOCS_2_WARNING := 1
 export DISABLE_MKDOCS_2_WARNING := true
 
-.PHONY: run test test-all lint bench bench-history site site-zensical serve baselines index agreement clean
+.PHONY: setup run test test-all lint bench bench-history site site-zensical serve baselines index agreement clean
 .DEFAULT_GOAL := run
+
+setup: $(READY)  ## the pinned environment, under .venv
 
 run: $(READY)  ## score a ResNet on the five default tasks, three seeds
 	$(BIN)/lebench run --model resnet --seeds 3

@@ -17,7 +17,8 @@ class NearestMean:
 
     def fit(self, split, seed):
         x = split.x_train.reshape(len(split.x_train), -1)
-        return Fitted(np.stack([x[split.y_train == c].mean(axis=0) for c in range(split.classes)]))
+        means = [x[split.y_train == c].mean(axis=0) for c in range(split.classes)]
+        return Fitted(np.stack(means))
 
 
 @dataclass(frozen=True)
