@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lebench.kernels.averages import KernelAverage, kernel_average
     from lebench.kernels.hierarchy import (
         HierarchyCorrection,
         fourth_order,
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
     from lebench.kernels.infinite_width import infinite_width_diagonal, infinite_width_kernel
     from lebench.kernels.label_aware import (
         LABEL_RATIOS,
-        KernelAverage,
         LabelAgreement,
         LabelAwareRegression,
-        kernel_average,
         label_aware_regression,
         restricted_regression,
     )
@@ -50,12 +49,11 @@ _MODULES = {
         "two_layer_kernel",
     ),
     "infinite_width": ("infinite_width_diagonal", "infinite_width_kernel"),
+    "averages": ("KernelAverage", "kernel_average"),
     "label_aware": (
         "LABEL_RATIOS",
-        "KernelAverage",
         "LabelAgreement",
         "LabelAwareRegression",
-        "kernel_average",
         "label_aware_regression",
         "restricted_regression",
     ),

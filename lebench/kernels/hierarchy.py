@@ -29,6 +29,7 @@ import numpy as np
 from lebench.architectures import mlp
 from lebench.arrays import FloatArray
 from lebench.errors import DataError, ParameterError
+from lebench.kernels.checks import symmetric_kernel
 from lebench.kernels.infinite_width import infinite_width_diagonal, infinite_width_kernel
 from lebench.metrics.arrays import as_floats, as_symmetric
 
@@ -83,7 +84,7 @@ def hierarchy_weights(kernel: Any, targets: Any, ridge: float = 0.0) -> FloatArr
     DataError
         If shapes do not fit or the kernel with its ridge is not positive definite.
     """
-    matrix = as_symmetric("the kernel", kernel)
+    matrix = symmetric_kernel(kernel)
     y = as_floats("the targets", targets, np.ndim(targets)).reshape(len(targets), -1)
     if len(y) != len(matrix):
         raise DataError(f"the targets are of {len(y)} points, the kernel is of {len(matrix)}")

@@ -136,7 +136,7 @@ def _checked(name: str, x: Any, kind: str) -> tuple[Any, Any]:
             f"{name} has shape {tuple(x.shape)}: (n, height, width, channels) or (n, d) with n of at least 1 is needed"
         )
     if not xp.all(xp.isfinite(x)):
-        raise DataError(f"{name} contains NaN or infinity")
+        raise DataError(f"{name} contains NaN or infinity: remove these inputs, or replace their missing values")
     if _on_host(x) and methods.compiled_available():
         x = to_numpy(x)
         xp = array_api_compat.array_namespace(x)

@@ -68,8 +68,12 @@ def method_for(xp: Any, limit: Limit, kind: Kind, itemsize: int, memory: int) ->
     Raises
     ------
     ParameterError
-        If the memory is too small for a single pair of inputs.
+        If the memory is no number, or too small for a single pair of inputs.
     """
+    try:
+        memory = int(memory)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ParameterError(f"memory={memory!r}: a number of bytes is needed, such as 256 * 2**20") from error
     if array_api_compat.is_numpy_namespace(xp) and compiled_available():
         fast = importlib.import_module("lebench.kernels.fast").fast_method(limit, kind, itemsize, memory)
         if fast is not None:
@@ -132,5 +136,6 @@ def require(memory: int, needed: int) -> None:
     """
     if memory < needed:
         raise ParameterError(
-            f"a memory of {memory} bytes is too small: the kernel of a single pair of inputs needs {needed}"
+            f"a memory of {memory} bytes is too small: the kernel of a single pair of inputs needs {needed}; allow at "
+            "least that"
         )

@@ -15,6 +15,7 @@ import numpy as np
 
 from lebench.arrays import FloatArray, IntArray
 from lebench.errors import DataError
+from lebench.metrics.arrays import as_floats
 
 #: Features of a pair of points (x, x') with kernel H, by variant; a constant is always added. "products" and
 #: "differences" are five each, of the leading principal components.
@@ -171,10 +172,11 @@ def pair_features(x: FloatArray, variant: str) -> PairFeatures:
     Raises
     ------
     DataError
-        If there is no such variant, or all training points are equal.
+        If there is no such variant, values are not finite, or all training points are equal.
     """
     if variant not in PAIR_FEATURES:
         raise DataError(f"variant {variant!r} has no pair features: {', '.join(sorted(PAIR_FEATURES))} have")
+    x = as_floats("the training points", x, 2)
     mean = x.mean(axis=0)
     centred = x - mean
     bandwidth = 2.0 * float(np.square(centred).sum(axis=1).mean())

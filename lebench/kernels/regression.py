@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from lebench.arrays import FloatArray
 from lebench.errors import DataError
-from lebench.metrics.arrays import as_labels, as_symmetric, to_numpy
+from lebench.kernels.checks import read_targets, symmetric_kernel, weighted_rows
+from lebench.metrics.arrays import as_labels, to_numpy
 
 #: Ridges over which leave-one-out chooses, relative to the mean diagonal of the kernel; the same for every kernel.
 RIDGES = 10.0 ** np.arange(-8, 2)
@@ -78,8 +79,7 @@ class RidgeRegression:
 
     def predict(self, kernel: Any) -> FloatArray:
         """Return scores (m, C) from the kernel (m, n) between new points and the training points."""
-        scores: FloatArray = to_numpy(kernel) @ self.coefficients
-        return scores
+        return weighted_rows(kernel, self.coefficients)
 
 
 def ridge_regression(kernel: Any, targets: Any, ridges: ArrayLike = RIDGES) -> RidgeRegression:
@@ -107,8 +107,8 @@ def ridge_regression(kernel: Any, targets: Any, ridges: ArrayLike = RIDGES) -> R
         If shapes do not fit, values are not finite, a ridge is not positive, or the kernel has negative eigenvalues
         beyond rounding.
     """
-    matrix = as_symmetric("the kernel", kernel)
-    right = _targets(targets, len(matrix))
+    matrix = symmetric_kernel(kernel)
+    right = read_targets("the targets", targets, len(matrix))
     grid = np.asarray(ridges, dtype=np.float64).reshape(-1)
     if grid.size == 0 or not (grid > 0).all() or not np.isfinite(grid).all():
         raise DataError(f"ridges are {grid}: at least one, each positive, is needed")
@@ -205,7 +205,7 @@ class GradientFlow:
         initial : array of shape (m, C), optional
             Their scores at time 0; zero by default.
         """
-        scores: FloatArray = to_numpy(initial) + to_numpy(kernel) @ self.coefficients(time)
+        scores: FloatArray = to_numpy(initial) + weighted_rows(kernel, self.coefficients(time))
         return scores
 
 
@@ -226,23 +226,17 @@ def gradient_flow(kernel: Any, targets: Any, initial: Any = 0.0) -> GradientFlow
     DataError
         If shapes do not fit, values are not finite, or the kernel has negative eigenvalues beyond rounding.
     """
-    matrix = as_symmetric("the kernel", kernel)
-    right = _targets(targets, len(matrix))
-    start = np.broadcast_to(np.asarray(to_numpy(initial), dtype=np.float64), right.shape) - right
+    matrix = symmetric_kernel(kernel)
+    right = read_targets("the targets", targets, len(matrix))
+    before = to_numpy(initial)
+    if before.ndim:
+        before = read_targets("the initial scores", before, len(matrix))
+    if before.ndim and before.shape != right.shape:
+        raise DataError(f"the initial scores have shape {before.shape}, the targets {right.shape}: they must agree")
+    start = np.broadcast_to(before, right.shape) - right
     values, vectors, _ = _eigen(matrix)
     cutoff = len(matrix) * float(np.finfo(np.float64).eps) * float(values[-1])
     return GradientFlow(values, vectors, start, right, int((values > cutoff).sum()))
-
-
-def _targets(targets: Any, length: int) -> FloatArray:
-    right = to_numpy(targets).astype(np.float64)
-    if right.ndim == 1:
-        right = right[:, None]
-    if right.ndim != 2 or len(right) != length:
-        raise DataError(f"the targets have shape {right.shape}: ({length}, C) is needed")
-    if not np.isfinite(right).all():
-        raise DataError("the targets contain NaN or infinity")
-    return right
 
 
 def _eigen(matrix: FloatArray) -> tuple[FloatArray, FloatArray, float]:
@@ -250,6 +244,7 @@ def _eigen(matrix: FloatArray) -> tuple[FloatArray, FloatArray, float]:
     largest, smallest = float(values[-1]), float(values[0])
     if largest <= 0 or smallest < -_NEGATIVE * largest:
         raise DataError(
-            f"the kernel has eigenvalues from {smallest:.3g} to {largest:.3g}: it is not positive semidefinite"
+            f"the kernel has eigenvalues from {smallest:.3g} to {largest:.3g}: it is not positive semidefinite; "
+            "check that it is a kernel of these points, or compute it in float64"
         )
     return np.maximum(values, 0.0), vectors, max(0.0, -smallest / largest)

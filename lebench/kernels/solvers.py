@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from lebench.arrays import FloatArray
 from lebench.errors import DataError, LebenchWarning
-from lebench.metrics.arrays import read_floats, to_numpy
+from lebench.kernels.checks import read_kernel
+from lebench.metrics.arrays import to_numpy
 
 #: Jitters that are tried one after the other, relative to the mean diagonal, when a matrix has no Cholesky factor.
 JITTERS = 10.0 ** np.arange(-14, -3)
@@ -98,14 +99,12 @@ def solve_spd(kernel: Any, targets: Any, ridge: float = 0.0, *, tolerance: float
 
 
 def _checked(kernel: Any, targets: Any, ridge: float) -> tuple[NDArray[Any], FloatArray]:
-    matrix = read_floats("the kernel", kernel, 2, finite=False)
-    if matrix.shape[0] != matrix.shape[1]:
-        raise DataError(f"the kernel has shape {matrix.shape}: a square matrix is needed")
+    matrix = read_kernel(kernel)
     right = to_numpy(targets).astype(np.float64)
     if right.ndim not in (1, 2) or len(right) != len(matrix):
         raise DataError(f"the targets have shape {right.shape}: ({len(matrix)}, C) is needed")
-    if not (np.isfinite(matrix.sum()) and np.isfinite(right).all()):
-        raise DataError("the kernel or the targets contain NaN or infinity")
+    if not np.isfinite(right).all():
+        raise DataError("the targets contain NaN or infinity: remove these points")
     if not 0 <= ridge < np.inf:
         raise DataError(f"the ridge is {ridge:g}: a number of at least 0 is needed")
     return matrix, right

@@ -244,3 +244,5 @@ def test_a_budget_too_small_for_one_pair_is_refused(method):
         infinite_width_kernel(Architecture((Conv(2), GlobalAvgPool(), Dense())), np.ones((2, 6, 6, 1)), memory=500)
     with pytest.raises(ParameterError, match="'ntk' or 'nngp'"):
         infinite_width_kernel(mlp(), np.ones((2, 3)), kind="cntk")
+    with pytest.raises(ParameterError, match="a number of bytes"):
+        infinite_width_kernel(mlp(depth=1), np.ones((2, 6)), memory="1 GB")

@@ -17,8 +17,9 @@ from lebench.kernels import (
     label_aware_regression,
     one_hot_targets,
     pair_features,
+    restricted_regression,
 )
-from lebench.kernels.label_aware import _average, _inverse
+from lebench.kernels.averages import _inverse, average
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +191,7 @@ def test_a_new_point_meets_a_training_point_as_the_others_do(planted):
     found = LabelAgreement(kernel, x, labels, "kr-v1", np.random.default_rng(0))(cross, new, x)
     fold = agreement.folds(x)
     for g in range(5):
-        without = _average(kernel, labels, "kr-v1", 0.0, np.flatnonzero(fold != g))
+        without = average(kernel, labels, "kr-v1", 0.0, np.flatnonzero(fold != g))
         np.testing.assert_allclose(found[:, fold == g], without(cross[:, fold == g]), rtol=1e-12)
 
 
@@ -254,6 +255,7 @@ def test_a_leak_wins_and_a_shuffle_is_chance():
     [
         (lambda x, y, k: kernel_average(k, np.zeros(30, dtype=int)), "two classes"),
         (lambda x, y, k: kernel_average(np.ones((30, 30)), y), "all entries of the kernel are 1"),
+        (lambda x, y, k: kernel_average(k, y, "kr-v3"), "'kr-v3' is unknown"),
         (lambda x, y, k: kernel_average(k, y[:4]), "30 points, there are 4 labels"),
         (lambda x, y, k: kernel_average(k, y, "kr-v2-cntk"), "singular"),
         (lambda x, y, k: LabelAgreement(k[:8, :8], x[:8], y[:8], "kr-v1", np.random.default_rng(0)), "10 different"),
@@ -263,6 +265,9 @@ def test_a_leak_wins_and_a_shuffle_is_chance():
             "points of two classes",
         ),
         (lambda x, y, k: pair_features(np.ones((5, 2)), "fjlt-v1"), "all 5 training points are equal"),
+        (lambda x, y, k: pair_features(np.nan * x, "fjlt-v1"), "training points contain NaN"),
+        (lambda x, y, k: restricted_regression(np.nan * k, one_hot_targets(y)), "kernel contains NaN"),
+        (lambda x, y, k: label_aware_regression(k, np.nan * k, one_hot_targets(y)), "agreement contains NaN"),
         (lambda x, y, k: pair_features(x, "kr-v1"), "no pair features"),
         (lambda x, y, k: LabelAgreement(k, x, y - 1, "fjlt-v2", np.random.default_rng(0)), "contain -1"),
         (lambda x, y, k: LabelAgreement(k, x, y[:5], "fjlt-v2", np.random.default_rng(0)), "5 labels for 30 points"),

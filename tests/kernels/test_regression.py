@@ -1,6 +1,7 @@
 """Kernel regression against explicit solves, explicit leave-one-out and integrated gradient flow."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -171,6 +172,37 @@ def test_unusable_ridges_and_times_are_refused(problem):
         gradient_flow(kernel, targets).coefficients(-1.0)
     with pytest.raises(DataError, match="at least 0"):
         gradient_flow(kernel, targets).train(math.nan)
+
+
+def test_unusable_new_points_are_refused(problem):
+    kernel, targets = problem
+    for fit in (ridge_regression(kernel, targets).predict, partial(gradient_flow(kernel, targets).predict, time=1.0)):
+        with pytest.raises(DataError, match=r"shape \(2, 3\): \(m, \d+\), between new points"):
+            fit(kernel[:2, :3])
+        with pytest.raises(DataError, match="scores are NaN or infinite"):
+            fit(np.nan * kernel)
+
+
+def test_unusable_initial_scores_are_refused(problem):
+    kernel, targets = problem
+    with pytest.raises(DataError, match="initial scores contain NaN"):
+        gradient_flow(kernel, targets, np.nan * targets)
+    with pytest.raises(DataError, match="initial scores have shape"):
+        gradient_flow(kernel, targets, targets[:-1])
+    with pytest.raises(DataError, match="they must agree"):
+        gradient_flow(kernel, targets, np.hstack([targets, targets]))
+
+
+def test_the_message_says_where_a_kernel_is_not_finite(problem):
+    kernel, targets = (array.copy() for array in problem)
+    kernel[1, 2] = np.inf
+    with pytest.raises(DataError, match=r"infinity at \[1, 2\]: look"):
+        ridge_regression(kernel, targets)
+
+
+def test_large_finite_entries_are_no_infinity():
+    kernel = np.eye(3, dtype=np.float32) * np.float32(2e38)
+    assert np.isfinite(ridge_regression(kernel, np.eye(3)).coefficients).all()
 
 
 def test_torch_tensors_are_read(problem):
