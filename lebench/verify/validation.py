@@ -18,11 +18,15 @@ from lebench.board.entries import (
     PLUGIN,
     PLUGIN_LIMIT,
     Entry,
+    EntryError,
     artifacts_path,
     read_entry,
     recording_path,
     write_entry,
 )
+from lebench.board.verification import LARGEST as LARGEST_VERIFICATION
+from lebench.board.verification import NAME as VERIFICATION
+from lebench.board.verification import read_verification
 from lebench.data.base import Dataset
 from lebench.errors import LebenchError, UnavailableDataError
 from lebench.records import Record
@@ -92,6 +96,8 @@ def _files(folder: Path) -> Iterator[Violation]:
                     yield Violation(name, "name", "is not the name of a file of arrays")
         elif path.name in _LARGEST:
             yield from _file(path, path.name, _LARGEST[path.name])
+        elif path.name == VERIFICATION:
+            yield from _verification(path)
         elif path.name == PLUGIN:
             yield from _plugin(path)
         else:
@@ -104,6 +110,17 @@ def _file(path: Path, name: str, largest: int) -> Iterator[Violation]:
         yield Violation(name, "type", "is not a regular file")
     elif about.st_size > largest:
         yield Violation(name, "size", f"has {about.st_size:,} bytes, at most {largest:,} are allowed")
+
+
+def _verification(path: Path) -> Iterator[Violation]:
+    """Yield what is wrong with what a maintainer has put on record of earlier checks."""
+    if found := list(_file(path, path.name, LARGEST_VERIFICATION)):
+        yield from found
+        return
+    try:
+        read_verification(path.parent)
+    except EntryError as error:
+        yield Violation(path.name, "content", str(error).removeprefix(f"{path}: "))
 
 
 def _plugin(path: Path) -> Iterator[Violation]:
