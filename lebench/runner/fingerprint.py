@@ -117,6 +117,9 @@ def _plain(value: Any, functions: list[Any] | None = None) -> Any:
         return [_plain(item, functions) for item in value]
     if isinstance(value, np.ndarray):
         return hashlib.sha256(value.tobytes()).hexdigest()
+    if isinstance(value, Path):
+        # Where lebench is installed is no part of its code.
+        return value.name
     return repr(value)
 
 

@@ -131,6 +131,14 @@ def test_formula_anywhere_below_the_score_changes_it(prints, change):
     assert prints(change) != prints()
 
 
+def test_where_a_file_lies_does_not_change_it(prints):
+    def beside(path):
+        return "POWER = 2", f"from pathlib import Path\nPOWER = Path({path!r})"
+
+    assert prints(beside("/home/a/grid.npz")) == prints(beside("/home/b/grid.npz"))
+    assert prints(beside("/home/a/grid.npz")) != prints(beside("/home/a/other.npz"))
+
+
 def test_declaration_counts_but_not_its_words(prints):
     assert prints(task={"summary": "other words", "reference": "other paper"}) == prints()
     assert prints(task={"version": 2}) != prints()
