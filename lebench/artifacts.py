@@ -9,6 +9,7 @@ import hashlib
 import io
 import math
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -23,9 +24,30 @@ from lebench.records import Artifact
 #: Bytes that the arrays of one record may have together, before compression.
 LIMIT = 2_000_000
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+#: Arrays that one record may have.
+_MEMBERS = 64
 #: Bytes that the header of an array may have.
 _HEADER = 1024
-_DTYPES = ("<f4", "<i4", "|u1")
+#: The header that numpy.save writes for a plain array of the kinds that are kept, version 1.0 of the format.
+_NPY = re.compile(
+    rb"\x93NUMPY\x01\x00(?P<length>..)\{'descr': '(?P<dtype><f4|<i4|\|u1)', 'fortran_order': False, "
+    rb"'shape': \((?P<shape>(?:[0-9]{1,7},|[0-9]{1,7}(?:, [0-9]{1,7}){1,7})?)\), \} *\n",
+    re.DOTALL,
+)
+#: Bytes of the fixed parts of a zip archive.
+_MEMBER_HEADER, _DIRECTORY_HEADER, _END_OF_ARCHIVE = 30, 46, 22
+#: What the standard library raises for archives that are none.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+)
 
 
 class ArtifactError(LebenchError):
@@ -77,33 +99,62 @@ def unpack(content: bytes, described: Mapping[str, Artifact]) -> dict[str, NDArr
     ArtifactError
         If the file is damaged or holds anything else.
     """
+    total = sum(artifact.bytes for artifact in described.values())
+    if total > LIMIT or len(described) > _MEMBERS:
+        raise ArtifactError(
+            f"{len(described):,} arrays of {total:,} bytes are described, at most {_MEMBERS} of {LIMIT:,} are kept"
+        )
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            sizes = {info.filename: info.file_size for info in archive.infolist()}
-            if len(sizes) != len(archive.infolist()) or sorted(sizes) != sorted(f"{name}.npy" for name in described):
-                raise ArtifactError(f"it holds {', '.join(sorted(sizes)) or 'nothing'}, not {', '.join(described)}")
+            members = archive.infolist()
+            names = [info.filename for info in members]
+            if sorted(names) != sorted(f"{name}.npy" for name in described):
+                raise ArtifactError(f"it does not hold just the arrays that are described: {', '.join(described)}")
+            if archive.comment or _occupied(content, members) != len(content):
+                raise ArtifactError("it holds more than arrays")
             arrays = {}
-            for name, artifact in described.items():
-                # No more is read than the record promises, whatever the archive holds.
-                with archive.open(f"{name}.npy") as member:
-                    arrays[name] = _array(name, member.read(min(artifact.bytes, LIMIT) + _HEADER), artifact)
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ArtifactError(f"it is damaged: {error}") from error
-    return arrays
+            for info in sorted(members, key=lambda info: info.filename):
+                name = info.filename.removesuffix(".npy")
+                _check_size(info, described[name])
+                with archive.open(info) as member:
+                    # Without a number, all that is compressed would be unpacked, whatever was declared.
+                    arrays[name] = _array(name, member.read(info.file_size), described[name])
+            return {name: arrays[name] for name in described}
+    except _DAMAGE as error:
+        raise ArtifactError(f"it is damaged: {' '.join(str(error).split())[:200]}") from error
+
+
+def _occupied(content: bytes, members: list[zipfile.ZipInfo]) -> int:
+    """Return how many bytes an archive of these members has that holds nothing else, no two in the same place."""
+    size = _END_OF_ARCHIVE
+    for info in members:
+        start = info.header_offset
+        name_and_extra = sum(struct.unpack_from("<HH", content, start + _MEMBER_HEADER - 4))
+        size += _MEMBER_HEADER + name_and_extra + info.compress_size
+        size += _DIRECTORY_HEADER + len(info.filename) + len(info.extra) + len(info.comment)
+    return size
+
+
+def _check_size(info: zipfile.ZipInfo, described: Artifact) -> None:
+    # Other methods may ask for gigabytes before they unpack the first byte.
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ArtifactError(f"the array {info.filename[:-4]!r} is not stored as lebench stores arrays: its compression")
+    if not 0 < info.file_size - described.bytes <= _HEADER:
+        size = f"{info.file_size:,} bytes unpacked, not {described.bytes:,} and a header"
+        raise ArtifactError(f"the array {info.filename[:-4]!r} has {size}")
 
 
 def _array(name: str, raw: bytes, described: Artifact) -> NDArray[Any]:
-    """Return the array in the bytes of a npy file, whose header is not trusted with an allocation."""
-    file = io.BytesIO(raw)
-    try:
-        if np.lib.format.read_magic(file) != (1, 0):
-            raise ValueError("its version is not 1.0")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    except ValueError as error:
-        raise ArtifactError(f"the array {name!r} is damaged: {error}") from error
-    content = raw[file.tell() :]
-    if fortran or dtype.str not in _DTYPES or len(content) != dtype.itemsize * math.prod(shape):
-        raise ArtifactError(f"the array {name!r} is not stored as lebench stores arrays, or not whole")
+    """Return the array in the bytes of a npy file, whose header is matched, not evaluated."""
+    header = _NPY.match(raw)
+    if header is None or len(header[0]) != 10 + int.from_bytes(header["length"], "little"):
+        raise ArtifactError(f"the array {name!r} is not stored as lebench stores arrays")
+    dtype = np.dtype(header["dtype"].decode())
+    shape = tuple(int(length) for length in header["shape"].decode().replace(",", " ").split())
+    content = raw[header.end() :]
+    # A length that no number fills, beside a length of zero, would cost memory wherever the array meets another.
+    if max(shape, default=0) > LIMIT or len(content) != dtype.itemsize * math.prod(shape):
+        raise ArtifactError(f"the array {name!r} is not whole")
     array = np.frombuffer(content, dtype).reshape(shape)
     if _describe(array) != described:
         raise ArtifactError(f"the array {name!r} is not the one whose checksum the record has")

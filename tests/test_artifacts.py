@@ -1,4 +1,5 @@
 import io
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -64,12 +65,17 @@ def test_hostile_files_are_refused_without_a_pickle_or_a_large_allocation(packed
     for members, message in (
         ({**good, "similarity.npy": pickled}, "not stored as lebench"),
         ({**good, "similarity.npy": huge}, "damaged|not stored|not whole"),
-        ({**good, "similarity.npy": b"\0" * 50_000_000}, "damaged"),
+        ({**good, "similarity.npy": b"\0" * 50_000_000}, "50,000,000 bytes unpacked, not 48"),
         ({**good, "similarity.npy": member(np.ones((3, 4), "f4"))}, "checksum"),
         ({**good, "similarity.npy": member(np.ones((3, 4)))}, "not stored as lebench"),
+        ({**good, "similarity.npy": member(np.asfortranarray(np.ones((3, 4), "f4")))}, "not stored as lebench"),
+        ({**good, "similarity.npy": member(np.ones(12, [("x", "<f4")]))}, "not stored as lebench"),
+        ({**good, "similarity.npy": good["similarity.npy"].replace(b"(3, 4)", b"(-3,4)")}, "not stored as lebench"),
+        ({**good, "similarity.npy": good["similarity.npy"].replace(b"(3, 4)", b"(((((6")}, "not stored as lebench"),
         ({**good, "similarity.npy": good["similarity.npy"] + b"more"}, "not whole"),
-        ({**good, "more.npy": good["labels.npy"]}, "it holds"),
-        ({"labels.npy": good["labels.npy"]}, "it holds"),
+        ({**good, "more.npy": good["labels.npy"]}, "does not hold just"),
+        ({"labels.npy": good["labels.npy"]}, "does not hold just"),
+        ({**good, **{f"{i}.npy": b"" for i in range(2000)}}, "does not hold just"),
     ):
         with pytest.raises(ArtifactError, match=message):
             unpack(archive(members), described)
@@ -82,3 +88,49 @@ def test_damaged_files_are_refused(packed, damage):
     content, described = packed
     with pytest.raises(ArtifactError):
         unpack(damage(content), described)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compression_that_asks_for_memory_first_is_refused(packed, compression):
+    content, described = packed
+    source = zipfile.ZipFile(io.BytesIO(content))
+    members = {name: source.read(name) for name in source.namelist()}
+    with pytest.raises(ArtifactError, match="its compression"):
+        unpack(archive(members, compression), described)
+
+
+def test_what_unpacks_to_more_than_it_declares_is_not_unpacked(packed):
+    content, described = packed
+    with zipfile.ZipFile(io.BytesIO(content)) as source:
+        members = {name: source.read(name) for name in source.namelist()}
+    size = len(members["similarity.npy"])
+    bomb = archive({**members, "similarity.npy": members["similarity.npy"] + b"\0" * 100_000_000})
+    lying = bomb.replace((size + 100_000_000).to_bytes(4, "little"), size.to_bytes(4, "little"))
+    assert lying != bomb
+    tracemalloc.start()
+    with pytest.raises(ArtifactError, match="damaged: Bad CRC-32"):
+        unpack(lying, described)
+    assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    tracemalloc.stop()
+
+
+def test_what_an_archive_hides_between_its_members_is_found(packed):
+    content, described = packed
+    for hiding in (b"hidden" + content, content + b"hidden"):
+        with pytest.raises(ArtifactError, match=r"more than arrays|damaged"):
+            unpack(hiding, described)
+    commented = io.BytesIO(content)
+    with zipfile.ZipFile(commented, "a") as archive:
+        archive.comment = b"hidden"
+    with pytest.raises(ArtifactError, match="more than arrays"):
+        unpack(commented.getvalue(), described)
+
+
+def test_no_more_is_described_than_one_record_may_have(packed):
+    content, described = packed
+    for many in (
+        {"similarity": described["similarity"].model_copy(update={"bytes": LIMIT + 1})},
+        {f"x{i}": described["labels"] for i in range(65)},
+    ):
+        with pytest.raises(ArtifactError, match="at most 64 of 2,000,000"):
+            unpack(content, many)

@@ -9,7 +9,6 @@ An entry is a folder that a person can read in a pull request::
         artifacts/          of the first seed's records: <cell>.npz, the arrays from which pictures are made, and
                             <cell>.recording.npz, what the model answered, from which the score can be computed again
         plugin.py           the model's own code where lebench has none: kept as text, which no check runs
-        verification.json   what checks have found, written by maintainers, see :mod:`lebench.board.verification`
 
 In ``records.jsonl`` the fields ``environment`` and ``source`` of a record hold the sha256 of the RFC 8785 form of
 the document that stands in ``environments.json``. Put back together, every record has the checksum it was sealed with.
@@ -19,8 +18,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,22 +27,38 @@ from typing import Annotated, Any, Literal
 
 import rfc8785
 from numpy.typing import NDArray
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
 from lebench.artifacts import ArtifactError, unpack
+from lebench.board.documents import DocumentError, one_line, parse_json, parse_toml, read_bytes, read_text
 from lebench.errors import LebenchError
 from lebench.records import Artifact, Document, Record
 
 _NAME = r"[a-z0-9][a-z0-9._-]{0,79}"
 #: Bytes that the recordings of an entry may have together; those that are too many can be checked by running again.
 RECORDINGS_LIMIT = 800_000
+#: Bytes that each of an entry's documents, and each file of arrays, may have.
+LARGEST = {"entry.toml": 20_000, "environments.json": 1_000_000, "records.jsonl": 10_000_000}
+LARGEST_ARTIFACT = 2_000_000
 #: The file of a model's own code, and the bytes that it may have.
 PLUGIN, PLUGIN_LIMIT = "plugin.py", 100_000
+#: The file that says how the records were verified, written by the main branch, and the bytes that it may have.
+VERIFICATION, VERIFICATION_LIMIT = "verification.json", 1_000_000
 _SHARED = {"environment": "environments", "source": "sources"}
 
 
 class EntryError(LebenchError):
-    """A folder that is not an entry, or no longer the one that was written."""
+    """A folder that is not an entry, or no longer the one that was written.
+
+    Attributes
+    ----------
+    file, field, rule : str
+        What is wrong where, if it is in a file that was read; the field may be empty.
+    """
+
+    def __init__(self, message: str, file: str = "", field: str = "", rule: str = "") -> None:
+        super().__init__(message)
+        self.file, self.field, self.rule = file, field, rule
 
 
 class EntryInfo(Document):
@@ -125,12 +140,13 @@ class Entry:
 
 
 def _unpacked(path: Path, described: Mapping[str, Artifact]) -> dict[str, NDArray[Any]]:
-    if not described or not path.is_file():
+    # A link that leads nowhere is a file that cannot be read, not one that is missing.
+    if not described or not os.path.lexists(path):
         return {}
     try:
-        return unpack(path.read_bytes(), described)
-    except (ArtifactError, OSError) as error:
-        raise EntryError(f"{path}: {error}") from error
+        return unpack(read_bytes(path, LARGEST_ARTIFACT), described)
+    except (ArtifactError, DocumentError) as error:
+        raise _wrong(path, "", str(error)) from error
 
 
 def artifacts_path(folder: Path, record: Record) -> Path:
@@ -252,18 +268,53 @@ def read_entry(folder: Path) -> Entry:
     EntryError
         If a file is missing, is not what it should be, or was edited; the message names file and line.
     """
-    info = _read_info(folder / "entry.toml")
-    if info.name != folder.name:
-        raise EntryError(f"{folder / 'entry.toml'}: the name is {info.name!r}, but the folder is {folder.name!r}")
-    shared = _read_shared(folder / "environments.json")
+    entry, problems = examine_entry(folder)
+    if entry is None:
+        raise problems[0]
+    return entry
+
+
+def examine_entry(folder: Path) -> tuple[Entry | None, list[EntryError]]:
+    """Return the entry in a folder, or everything for which it cannot be read, in the order of its files.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the entry; what is in it may come from anybody.
+    """
+    problems: list[EntryError] = []
+    info: EntryInfo | None = None
+    records: list[Record] = []
+    shared: dict[str, dict[str, Any]] = {}
     path = folder / "records.jsonl"
-    # Not splitlines, which would also break at line separators inside a JSON string.
-    lines = _text(path).rstrip("\n").split("\n")
-    records = tuple(_read_record(line, shared, f"{path} line {number}") for number, line in enumerate(lines, start=1))
-    _refuse_doubles(records, str(path))
-    if list(records) != sorted(records, key=_order):
-        raise EntryError(f"{path}: the lines are not sorted by task, seed and cell; write the entry with lebench")
-    return Entry(info, records, folder)
+    try:
+        info = _read_info(folder / "entry.toml")
+    except EntryError as error:
+        problems.append(error)
+    try:
+        shared = _read_shared(folder / "environments.json")
+        # Not splitlines, which would also break at line separators inside a JSON string.
+        lines = _read(path).rstrip("\n").split("\n")
+    except EntryError as error:
+        problems.append(error)
+        lines = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(_read_record(line, shared, path, f"line {number}"))
+        except EntryError as error:
+            problems.append(error)
+    if not problems:
+        try:
+            _refuse_doubles(records, str(path))
+        except EntryError as error:
+            problems.append(error)
+        if records != sorted(records, key=_order):
+            problems.append(
+                _wrong(path, "", "the lines are not sorted by task, seed and cell; write the entry with lebench")
+            )
+    if info is None or problems:
+        return None, problems
+    return Entry(info, tuple(records), folder), []
 
 
 def read_entries(root: Path) -> list[Entry]:
@@ -287,57 +338,59 @@ def _refuse_doubles(records: Iterable[Record], where: str) -> None:
     seen: set[str] = set()
     for record in records:
         if record.cell.key in seen:
-            raise EntryError(f"{where}: two records of {record.cell.task} seed {record.cell.seed} are the same cell")
+            rule = f"two records of {record.cell.task} seed {record.cell.seed} are the same cell"
+            raise EntryError(f"{where}: {rule}", "records.jsonl", "", rule)
         seen.add(record.cell.key)
 
 
+def _wrong(path: Path, field: str, rule: str) -> EntryError:
+    return EntryError(f"{path}{f' {field}' if field else ''}: {rule}", path.name, field, rule)
+
+
 def _read_info(path: Path) -> EntryInfo:
+    text = _read(path)
     try:
-        return EntryInfo.model_validate(tomllib.loads(_text(path)))
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise EntryError(f"{path}: {_one_line(error)}") from error
+        info = EntryInfo.model_validate(parse_toml(text))
+    except ValueError as error:
+        raise _wrong(path, "", one_line(error)) from error
+    if info.name != path.parent.name:
+        raise _wrong(path, "", f"the name is {info.name!r}, but the folder is {path.parent.name!r}")
+    return info
 
 
 def _read_shared(path: Path) -> dict[str, dict[str, Any]]:
+    text = _read(path)
     try:
-        tables = json.loads(_text(path))
+        tables = parse_json(text)
         shared = {field: dict(tables[table]) for field, table in _SHARED.items()}
-    except (ValueError, KeyError, TypeError) as error:
-        raise EntryError(f"{path}: not a table of environments and sources ({_one_line(error)})") from error
-    for documents in shared.values():
-        for digest, document in documents.items():
-            if hashlib.sha256(rfc8785.dumps(document)).hexdigest() != digest:
-                raise EntryError(f"{path}: the document under {digest[:12]}… is not the one with this checksum")
+        for documents in shared.values():
+            for digest, document in documents.items():
+                if hashlib.sha256(rfc8785.dumps(document)).hexdigest() != digest:
+                    raise _wrong(path, "", f"the document under {digest[:12]}… is not the one with this checksum")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _wrong(path, "", f"not a table of environments and sources ({one_line(error)})") from error
     return shared
 
 
-def _read_record(line: str, shared: dict[str, dict[str, Any]], where: str) -> Record:
+def _read_record(line: str, shared: dict[str, dict[str, Any]], path: Path, field: str) -> Record:
     try:
-        document = json.loads(line)
-        for field, documents in shared.items():
-            document[field] = documents[document[field]]
+        document = parse_json(line)
+        for name, documents in shared.items():
+            document[name] = documents[document[name]]
         record = Record.model_validate(document)
-    except (ValueError, KeyError, TypeError) as error:
-        raise EntryError(f"{where}: not a record of this version ({_one_line(error)})") from error
-    if not record.intact:
-        raise EntryError(f"{where}: the checksum does not match, so the record was edited; run the cell again")
+        intact = record.intact
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _wrong(path, field, f"not a record of this version ({one_line(error)})") from error
+    if not intact:
+        raise _wrong(path, field, "the checksum does not match, so the record was edited; run the cell again")
     return record
 
 
-def _one_line(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    if isinstance(error, KeyError):
-        return f"{error} is missing"
-    return str(error).split("\n", 1)[0]
-
-
-def _text(path: Path) -> str:
+def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise EntryError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        return read_text(path, LARGEST[path.name])
+    except DocumentError as error:
+        raise EntryError(f"{path} {error}", path.name, "", str(error)) from error
 
 
 def _write(path: Path, text: str) -> None:

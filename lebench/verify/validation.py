@@ -2,55 +2,38 @@
 
 from __future__ import annotations
 
-import math
-import re
-import stat
 import tempfile
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
 from lebench import registry
-from lebench.board.entries import (
-    PLUGIN,
-    PLUGIN_LIMIT,
-    Entry,
-    EntryError,
-    artifacts_path,
-    read_entry,
-    recording_path,
-    write_entry,
-)
-from lebench.board.verification import LARGEST as LARGEST_VERIFICATION
-from lebench.board.verification import NAME as VERIFICATION
-from lebench.board.verification import read_verification
+from lebench.board.entries import LARGEST, Entry, EntryError, artifacts_path, examine_entry, recording_path, write_entry
 from lebench.data.base import Dataset
 from lebench.errors import LebenchError, UnavailableDataError
-from lebench.records import Record
-from lebench.runner.fingerprint import task_fingerprint
-from lebench.tasks.base import Task, metric_of
+from lebench.models.spec import build_model, parse_spec
+from lebench.records import SCHEMA, Record
+from lebench.runner.fingerprint import model_fingerprint, task_fingerprint
+from lebench.tasks.base import Task
+from lebench.verify.files import check_files, check_plugin
+from lebench.verify.invariants import broken
+from lebench.verify.texts import check_info, check_texts
+from lebench.verify.violations import Violation
 
-#: Bytes that each file of an entry may have.
-_LARGEST = {"entry.toml": 20_000, "environments.json": 1_000_000, "records.jsonl": 10_000_000}
-_LARGEST_ARTIFACT = 2_000_000
-_ARTIFACT = re.compile(r"[0-9a-f]{16}(\.recording)?\.npz")
-_ROUNDING = 1e-9
-
-
-@dataclass(frozen=True)
-class Violation:
-    """What is wrong with an entry: file, field, rule."""
-
-    file: str
-    field: str
-    rule: str
-
-    def __str__(self) -> str:
-        """Return one line, whatever the field is called."""
-        return " ".join(f"{self.file}: {self.field}: {self.rule}".split())
+#: Seeds that a task may have where others have more.
+_FEWEST_SEEDS = 3
+_LARGEST_SEED = 1_000_000
+#: A cost beyond these is a mistake: a year, a petabyte, a thousand cores.
+_YEAR_S, _PETABYTE, _CORES = 3.2e7, 10**15, 1000
+#: When there was nothing to run yet.
+_FIRST_RUN = datetime(2025, 1, 1, tzinfo=UTC)
+#: Clocks of two machines may differ by this much.
+_CLOCKS = timedelta(days=1)
+#: Values of the same fits in two tasks, and what the last bits of features may move between two runs.
+_NEAREST = ("accuracy", "ncc_accuracy@test", "nc4@test")
+_TIES = 0.01
 
 
 def validate(folder: Path) -> list[Violation]:
@@ -59,91 +42,51 @@ def validate(folder: Path) -> list[Violation]:
     Parameters
     ----------
     folder : Path
-        Of the entry.
+        Of the entry. Nothing outside of it is read, and nothing in it is run or unpickled.
     """
-    found = list(_files(folder))
+    found = list(check_files(folder))
     if found:
         # What is not even made of the right files is not read.
         return found
-    try:
-        entry = read_entry(folder)
-        found += _not_as_written(entry)
-        for record in entry.records:
-            _ = entry.artifacts(record), entry.recording(record)
-    except (LebenchError, ValueError, RecursionError) as error:
-        return [Violation(folder.name, "content", str(error) or type(error).__name__)]
-    known = {path(folder, record).name for record in entry.records for path in (artifacts_path, recording_path)}
-    for path in sorted((folder / "artifacts").glob("*")):
-        if path.name not in known:
-            found.append(Violation(f"artifacts/{path.name}", "name", "belongs to no record"))
-    return found + list(_of_seeds(entry.records)) + [v for record in entry.records for v in _of_record(record)]
-
-
-def _files(folder: Path) -> Iterator[Violation]:
-    if folder.is_symlink() or not folder.is_dir():
-        yield Violation(folder.name, "type", "there is no such folder")
-        return
-    present = {path.name for path in folder.iterdir()}
-    for name in sorted(set(_LARGEST) - present):
-        yield Violation(name, "name", "is missing")
-    for path in sorted(folder.iterdir()):
-        if path.name == "artifacts" and stat.S_ISDIR(path.lstat().st_mode):
-            for artifact in sorted(path.iterdir()):
-                name = f"artifacts/{artifact.name}"
-                if _ARTIFACT.fullmatch(artifact.name):
-                    yield from _file(artifact, name, _LARGEST_ARTIFACT)
-                else:
-                    yield Violation(name, "name", "is not the name of a file of arrays")
-        elif path.name in _LARGEST:
-            yield from _file(path, path.name, _LARGEST[path.name])
-        elif path.name == VERIFICATION:
-            yield from _verification(path)
-        elif path.name == PLUGIN:
-            yield from _plugin(path)
-        else:
-            yield Violation(path.name, "name", "does not belong to an entry")
-
-
-def _file(path: Path, name: str, largest: int) -> Iterator[Violation]:
-    about = path.lstat()
-    if not stat.S_ISREG(about.st_mode):
-        yield Violation(name, "type", "is not a regular file")
-    elif about.st_size > largest:
-        yield Violation(name, "size", f"has {about.st_size:,} bytes, at most {largest:,} are allowed")
-
-
-def _verification(path: Path) -> Iterator[Violation]:
-    """Yield what is wrong with what a maintainer has put on record of earlier checks."""
-    if found := list(_file(path, path.name, LARGEST_VERIFICATION)):
-        yield from found
-        return
-    try:
-        read_verification(path.parent)
-    except EntryError as error:
-        yield Violation(path.name, "content", str(error).removeprefix(f"{path}: "))
-
-
-def _plugin(path: Path) -> Iterator[Violation]:
-    """Yield what is wrong with a model's own code as text; it is neither run nor compiled."""
-    if found := list(_file(path, path.name, PLUGIN_LIMIT)):
-        yield from found
-        return
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError:
-        text = "\0"
-    # What a reviewer does not see must not be there: control characters, and those that turn the direction of text.
-    if any(unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") and char not in "\n\t" for char in text):
-        yield Violation(path.name, "content", "is not plain UTF-8 text with Unix line ends")
+    entry, problems = examine_entry(folder)
+    if entry is None:
+        return [Violation(each.file, each.field or "content", each.rule) for each in problems]
+    found += check_info(entry.info)
+    found += check_plugin(folder)
+    found += _not_as_written(entry)
+    found += _of_arrays(entry)
+    found += _of_seeds(entry.records)
+    found += _of_labels(entry)
+    for record in entry.records:
+        where = f"{record.cell.task} seed {record.cell.seed}"
+        found += [Violation("records.jsonl", f"{where}, {field}", rule) for field, rule in _of_record(record)]
+    return found + list(_across_tasks(entry.records))
 
 
 def _not_as_written(entry: Entry) -> Iterator[Violation]:
-    """Yield the files that are other bytes than lebench writes: with keys twice, other line ends, or fields hidden."""
+    """Yield the files that are other bytes than lebench writes: with numbers in another form, or fields hidden."""
     with tempfile.TemporaryDirectory() as folder:
         written = write_entry(Path(folder), entry.name, entry.records, entry.info).folder
-        for name in _LARGEST:
-            if (written / name).read_bytes() != (entry.folder / name).read_bytes():
-                yield Violation(name, "content", "is not as lebench writes it; write the entry with lebench")
+        for name in LARGEST:
+            ours, theirs = ((each / name).read_bytes() for each in (written, entry.folder))
+            if ours != theirs:
+                lines = enumerate(zip(ours.split(b"\n"), theirs.split(b"\n"), strict=False), start=1)
+                where = next((f"line {number}" for number, (a, b) in lines if a != b), "content")
+                yield Violation(name, where, "is not as lebench writes it; write the entry with 'lebench submit'")
+
+
+def _of_arrays(entry: Entry) -> Iterator[Violation]:
+    known = set()
+    for record in entry.records:
+        for file, read in ((artifacts_path, entry.artifacts), (recording_path, entry.recording)):
+            known.add(file(entry.folder, record).name)
+            try:
+                read(record)
+            except EntryError as error:
+                yield Violation(f"artifacts/{error.file}", error.field or "content", error.rule)
+    for path in sorted((entry.folder / "artifacts").glob("*")):
+        if path.name not in known:
+            yield Violation(f"artifacts/{path.name}", "name", "belongs to no record; remove it")
 
 
 def _of_seeds(records: Iterable[Record]) -> Iterator[Violation]:
@@ -152,69 +95,144 @@ def _of_seeds(records: Iterable[Record]) -> Iterator[Violation]:
         seeds[record.cell.task].add(record.cell.seed)
     most = max(len(found) for found in seeds.values())
     for task, found in sorted(seeds.items()):
-        if found != set(range(most)):
-            yield Violation("records.jsonl", task, f"has seeds {sorted(found)}, not all from 0 to {most - 1}")
+        # Seeds come in order, so that none can be chosen for what came out.
+        if found != set(range(len(found))):
+            listed = ", ".join(map(str, sorted(found)[:10])) + (", …" if len(found) > 10 else "")
+            yield Violation("records.jsonl", task, f"has the seeds {listed}: they must begin at 0 and leave none out")
+        elif len(found) < (fewest := min(_FEWEST_SEEDS, most)):
+            yield Violation("records.jsonl", task, f"has {len(found)} of {most} seeds, at least {fewest} are needed")
 
 
-def _of_record(record: Record) -> Iterator[Violation]:
+def _of_labels(entry: Entry) -> Iterator[Violation]:
+    """Yield where the records are not those of the model and the version that ``entry.toml`` names."""
+    for record in entry.records:
+        if record.label != entry.info.model:
+            yield Violation("entry.toml", "model", f"is {entry.info.model!r}, but a record is of {record.label!r}")
+            break
+    versions = {record.environment.lebench for record in entry.records}
+    if entry.info.lebench not in versions:
+        yield Violation("entry.toml", "lebench", "is not the version of any record")
+
+
+def _of_record(record: Record) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a record: field and rule."""
     cell = record.cell
-    where = f"{cell.task} seed {cell.seed}"
-
-    def broken(field: str, rule: str) -> Violation:
-        return Violation("records.jsonl", f"{where}, {field}", rule)
-
+    if record.schema_version != SCHEMA:
+        yield "schema", f"is {record.schema_version}, not {SCHEMA}"
+    yield from check_texts(record)
+    yield from _of_times(record)
+    if cell.seed > _LARGEST_SEED:
+        yield "seed", f"is larger than {_LARGEST_SEED:,}"
     if cell.task not in registry.tasks:
-        yield broken("task", "there is no such task")
+        yield "task", "there is no such task"
         return
     task: Task = registry.tasks.get(cell.task)
     dataset: Dataset = registry.datasets.get(task.dataset)
     if (cell.dataset, cell.task_version, record.track) != (task.dataset, task.version, task.track):
-        yield broken("cell", "dataset, version or track are not those of the task")
+        yield "cell", "dataset, version or track are not those of the task"
         return
     if cell.task_fingerprint != _fingerprint(cell.task):
-        yield broken("task_fingerprint", "was made by other code of the task; run it again")
+        yield "task_fingerprint", "was made by other code of the task; run it again"
     try:
         if cell.dataset_sha256 != dataset.sha256:
-            yield broken("dataset_sha256", "was made on other data")
+            yield "dataset_sha256", "was made on other data"
     except UnavailableDataError:
         pass
+    yield from _of_model(record)
     if record.status != "ok":
+        if record.metrics or record.artifacts:
+            yield "metrics", f"are there, though the status is {record.status}"
+        if not record.reason.strip():
+            yield "reason", f"is empty, though the status is {record.status}"
         return
-    if record.cost is None or record.cost.cpu_s <= 0:
-        yield broken("cost", "must be above zero")
+    yield from _of_cost(record, task)
     if {*record.metrics, *record.missing} != {*task.metrics} or {*record.metrics} & {*record.missing}:
-        yield broken("metrics", "are not those of the task, each with a value or a reason")
+        yield "metrics", "are not those of the task, each with a value or a reason"
         return
-    for name, value in record.metrics.items():
-        low, high = registry.metrics.get(metric_of(name)).bounds
-        if not low - _ROUNDING <= value <= high + _ROUNDING:
-            yield broken(name, f"is {value:.6g}, outside of its bounds from {low:.6g} to {high:.6g}")
-    for field, rule in _relations(record, task, dataset):
-        yield broken(field, rule)
+    yield from broken(record, task)
 
 
-def _relations(record: Record, task: Task, dataset: Dataset) -> Iterator[tuple[str, str]]:
-    """Yield broken relations between values on the same points."""
-    found = record.metrics
-    for name, value in found.items():
-        error = found.get(name.replace("accuracy", "error", 1))
-        if metric_of(name) == "accuracy" and error is not None and abs(value + error - 1) > _ROUNDING:
-            yield name, "does not add up to one with the error"
-    # A point that is wrong has at most half of the probability on its class.
-    if {"log_loss", "error"} <= set(found) and found["log_loss"] < found["error"] * math.log(2) - _ROUNDING:
-        yield "log_loss", "is smaller than the error allows"
-    if len(task.variants) == 1:
-        try:
-            n = len(task.variants[0].apply(dataset.split(record.cell.seed), record.cell.seed).y_test)
-        except UnavailableDataError:
+def _of_model(record: Record) -> Iterator[tuple[str, str]]:
+    """Yield where a cell is not that of the model that its label names, where that is one of lebench's."""
+    try:
+        name, _ = parse_spec(record.label)
+        if name != record.cell.model:
+            yield "model", f"is {record.cell.model!r}, but the label is {record.label!r}"
             return
-        for name in ("accuracy", "error"):
-            hits = found.get(name, 0.0) * n
-            if abs(hits - round(hits)) > 1e-6:
-                yield name, f"is no multiple of 1/{n}, the share of one test point"
+        if name not in registry.models or registry.models.item(name).source != "lebench":
+            return
+        params, fingerprint, precision = _configured(record.label, record.cell.backend)
+    except LebenchError as error:
+        yield "label", str(error)
+        return
+    if record.cell.params != params:
+        yield "params", "are not those of the label, or of another version of the model; run it again"
+    elif (record.cell.model_fingerprint, record.cell.precision) != (fingerprint, precision):
+        yield "model_fingerprint", "was made by other code of the model; run it again"
+
+
+def _of_cost(record: Record, task: Task) -> Iterator[tuple[str, str]]:
+    cost = record.cost
+    if cost is None:
+        yield "cost", "is missing"
+        return
+    wall = cost.fit_s + cost.score_s
+    for name, value, largest in (
+        ("wall time", wall, _YEAR_S),
+        ("cpu_s", cost.cpu_s, _CORES * (wall + 1)),
+        ("peak_memory_bytes", cost.peak_memory_bytes, _PETABYTE),
+    ):
+        if not 0 < value <= largest:
+            yield "cost", f"{name} is {value:.6g}; it must be above zero and at most {largest:.6g}"
+    if cost.fits != len(task.variants):
+        yield "cost", f"fits are {cost.fits}, but the task has {len(task.variants)}"
+
+
+def _of_times(record: Record) -> Iterator[tuple[str, str]]:
+    times = []
+    for name in ("started", "finished"):
+        try:
+            times.append(datetime.fromisoformat(getattr(record.run, name)))
+        except ValueError:
+            yield f"run.{name}", "is not a time such as 2026-01-01T12:00:00+00:00"
+            return
+        if times[-1].utcoffset() != timedelta(0):
+            yield f"run.{name}", "is not in UTC"
+            return
+    started, finished = times
+    if started > finished:
+        yield "run.finished", "is before run.started"
+    if started < _FIRST_RUN:
+        yield "run.started", f"is before {_FIRST_RUN.year}, when there was no lebench"
+    if finished > datetime.now(UTC) + _CLOCKS:
+        yield "run.finished", "is in the future"
+
+
+def _across_tasks(records: Iterable[Record]) -> Iterator[Violation]:
+    """Yield where what two tasks measure on the same fit cannot both be true."""
+    cells: dict[tuple[int, str], dict[str, float]] = defaultdict(dict)
+    for record in records:
+        if record.cell.task in ("digits/accuracy", "digits/collapse"):
+            cells[record.cell.seed, record.cell.backend] |= record.metrics
+    for (seed, _), found in sorted(cells.items()):
+        if all(name in found for name in _NEAREST):
+            accuracy, nearest, nc4 = (found[name] for name in _NEAREST)
+            if nc4 < abs(accuracy - nearest) - _TIES:
+                yield Violation(
+                    "records.jsonl",
+                    f"digits/collapse seed {seed}, nc4@test",
+                    "is smaller than the difference of ncc_accuracy@test and the accuracy of digits/accuracy",
+                )
 
 
 @cache
 def _fingerprint(task: str) -> str:
     found: Task = registry.tasks.get(task)
     return task_fingerprint(found, registry.datasets.get(found.dataset))
+
+
+@cache
+def _configured(label: str, backend: str) -> tuple[dict[str, object], str, str]:
+    """Return parameters, fingerprint and precision of a model of lebench, which bounds its parameters by itself."""
+    model = build_model(label, backend)
+    return dict(model.params), model_fingerprint(model), model.precision

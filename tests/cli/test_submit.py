@@ -120,7 +120,7 @@ def test_an_entry_that_does_not_hold_is_not_written(lebench, results, tmp_path):
     store = Store(tmp_path / "forged")
     for record in Store(results).load():
         if record.label == "knn" and record.cell.task == "digits/accuracy":
-            metrics = record.metrics | {"accuracy": 1.0, "error": 0.0}
+            metrics = record.metrics | {"accuracy": 1.0, "error": 0.0, "generalization_gap": 0.0}
             store.put(
                 record.model_copy(update={"metrics": metrics}).sealed(), recording=Store(results).recording(record)
             )
