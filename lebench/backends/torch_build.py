@@ -47,6 +47,27 @@ class GlobalAvgPool(nn.Module):
         return x.mean(dim=(2, 3))
 
 
+class Subsample(nn.Module):
+    """Every `stride`-th pixel of (n, c, h, w), which a convolution with kernel 1 and that stride looks at.
+
+    oneDNN 3.12, which torch 2.13 calls, writes beyond the weight gradient of a strided convolution with kernel 1 and
+    fewer than 8 channels on processors without AVX-512, and the process dies of a damaged heap. Without its stride
+    the convolution is right everywhere.
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Leave out the other pixels."""
+        return x[..., :: self.stride, :: self.stride].contiguous(memory_format=torch.channels_last)
+
+    def extra_repr(self) -> str:
+        """Name the stride."""
+        return f"{self.stride}"
+
+
 class Residual(nn.Module):
     """Body plus shortcut."""
 
@@ -108,8 +129,10 @@ class _Builder:
                 pad = kernel // 2 if padding == "same" else 0
                 size = tuple((s + 2 * pad - kernel) // stride + 1 for s in shape[1:])
                 self._expect_room(layer, shape, size)
-                conv = nn.Conv2d(shape[0], channels, kernel, stride=stride, padding=pad)
-                return self._draw(conv, shape[0] * kernel**2), (channels, *size)
+                apart = kernel == 1 and stride > 1
+                conv = nn.Conv2d(shape[0], channels, kernel, stride=1 if apart else stride, padding=pad)
+                drawn = self._draw(conv, shape[0] * kernel**2)
+                return nn.Sequential(Subsample(stride), drawn) if apart else drawn, (channels, *size)
             case arch.Activation("erf"):
                 return Erf(), shape
             case arch.Activation(name):

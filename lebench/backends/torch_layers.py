@@ -147,15 +147,42 @@ def prepared(module: nn.Module, x: Tensor) -> Tensor:
     Raises
     ------
     LebenchError
-        If there are no parameters or no inputs.
+        If there are no parameters, or the inputs are not a tensor with at least one finite input.
     """
     parameter = next(module.parameters(), None)
     if parameter is None:
         raise LebenchError("the module has no parameters, so nothing in it can be trained")
-    if len(x) == 0:
+    if not isinstance(x, Tensor):
+        raise LebenchError(f"inputs must be a torch tensor, got {type(x).__name__}; torch.as_tensor converts arrays")
+    if x.ndim == 0 or len(x) == 0:
         raise LebenchError("there are no inputs")
+    if not torch.isfinite(x).all():
+        raise LebenchError("the inputs contain NaN or infinite numbers; remove or replace them first")
     # Integer inputs are indices into an embedding and keep their type.
     return x.detach().to(parameter) if x.is_floating_point() else x.detach().to(parameter.device)
+
+
+def check_inputs(module: nn.Module, x: Tensor) -> None:
+    """Refuse inputs of a shape that the module does not take.
+
+    Parameters
+    ----------
+    module : nn.Module
+        In evaluation mode.
+    x : Tensor of shape (n, ...)
+        From :func:`prepared`; a few suffice.
+
+    Raises
+    ------
+    LebenchError
+        If the module fails on them.
+    """
+    try:
+        with torch.no_grad():
+            module(x)
+    except (RuntimeError, ValueError, IndexError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise LebenchError(f"the module does not take inputs of shape {tuple(x.shape[1:])}: {reason}") from error
 
 
 class Tape:

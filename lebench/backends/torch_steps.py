@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lebench.backends.torch_chains import Trace, computes, relu_layers
 from lebench.backends.torch_factors import slices
 from lebench.backends.torch_flips import bias, one_hidden_layer, products, two_hidden_layers
-from lebench.backends.torch_layers import check_module, forward, prepared
+from lebench.backends.torch_layers import check_inputs, check_module, forward, prepared
 from lebench.errors import LebenchError
 
 Loss = Literal["cross_entropy", "mse"]
@@ -127,6 +127,7 @@ def step_changes(
     check_module(module)
     network = copy.deepcopy(module).to(dtype)
     layers = relu_layers(network)
+    check_inputs(network, prepared(network, sources[:2]))
     with torch.no_grad():
         if layers is None or not computes(network, layers, prepared(network, sources[:2])):
             network = copy.deepcopy(module).double()
@@ -160,7 +161,8 @@ def _certified(
 ) -> tuple[Tensor, Tensor] | None:
     """Return the changes at targets and sources, certified to the tolerance, or None if propagation is cheaper."""
     (n, outputs), m = source.z[-1].shape, len(target.z[-1])
-    if n * m < 4 * n + 2 * outputs * m + _OVERHEAD:
+    if tolerance == 0 or n * m < 4 * n + 2 * outputs * m + _OVERHEAD:
+        # Nothing but propagation is exact, and nothing else pays for few pairs.
         return None
     own = None
     if target is not source:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lebench.backends.torch_chains import Trace
 from lebench.backends.torch_factors import ELEMENTWISE_COST, Factor, contract, slices
-from lebench.backends.torch_layers import Irregular, Layout, Tape, check_module, layout, prepared
+from lebench.backends.torch_layers import Irregular, Layout, Tape, check_inputs, check_module, layout, prepared
 from lebench.errors import LebenchError
 
 Contraction = Literal["trace", "full"]
@@ -67,8 +67,8 @@ def empirical_ntk(
     Raises
     ------
     LebenchError
-        If the module is in training mode, couples the inputs of a batch, or does not return scores; if `chunk` or
-        `contraction` is not one of the values above.
+        If the module is in training mode, couples the inputs of a batch, or does not return scores; if the inputs are
+        no tensor of finite numbers that the module takes; if `chunk` or `contraction` is not one of the values above.
 
     Examples
     --------
@@ -82,6 +82,10 @@ def empirical_ntk(
     symmetric = x2 is None
     inputs1 = prepared(module, x1)
     inputs2 = inputs1 if x2 is None else prepared(module, x2)
+    if inputs1.shape[1:] != inputs2.shape[1:]:
+        raise LebenchError(
+            f"x1 and x2 must hold inputs of one shape, got {tuple(inputs1.shape[1:])} and {tuple(inputs2.shape[1:])}"
+        )
 
     def compute(plan: Layout, probe: Tape) -> Tensor:
         outputs = probe.scores.shape[1]
@@ -225,6 +229,8 @@ def _with_layout(module: nn.Module, x: Tensor, compute: Callable[[Layout, Tape],
     while True:
         # Two sizes of batch, this one and the real one, tell the batch dimension from any other.
         few = x[:1].expand(3 if len(x) == 2 else 2, *x.shape[1:])
+        if not irregular:
+            check_inputs(module, few)
         plan = layout(module, few, irregular)
         try:
             # A chain tells its sizes without inputs.

@@ -23,10 +23,12 @@ from lebench.board.scores import Score
 from lebench.board.standings import make_standings
 from lebench.board.statistics import Estimate, mean_interval, paired_difference, smallest_difference
 from lebench.board.tables import score_table, write_tables
+from lebench.board.verification import Check, Verification, Verified, read_verification, verified, write_verification
 
 __all__ = [
     "Beside",
     "Board",
+    "Check",
     "ControlError",
     "Entry",
     "EntryError",
@@ -41,6 +43,8 @@ __all__ = [
     "Standing",
     "Standings",
     "Triple",
+    "Verification",
+    "Verified",
     "artifacts_path",
     "check_controls",
     "direction_of",
@@ -59,13 +63,16 @@ __all__ = [
     "primary_of",
     "read_entries",
     "read_entry",
+    "read_verification",
     "recording_path",
     "score_table",
     "smallest_difference",
     "standing",
     "summary",
     "triples_among",
+    "verified",
     "write_board",
     "write_entry",
     "write_tables",
+    "write_verification",
 ]

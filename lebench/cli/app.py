@@ -222,14 +222,22 @@ def validate(context: click.Context, path: Path) -> None:
 
 
 @app.command()
-@click.argument("path", type=_FOLDER)
-@_common("plugin")
+@click.argument("paths", nargs=-1, required=True, type=_FOLDER)
+@click.option("--rerun", metavar="N|all", help="Run so many records of each entry again from scratch, or all.")
+@click.option("--seed", help="Text by which they are drawn; by default the commit that is checked out at PATH.")
+@click.option("--write", is_flag=True, help="Write what was found as verification.json into the entry (maintainers).")
+@click.option("--time-limit", type=float, default=1800.0, show_default=True, help="Seconds a record may take.")
+@_common("jobs", "plugin")
 @click.pass_context
-def verify(context: click.Context, path: Path) -> None:
-    """Check the entry in the folder PATH and compute its scores again from what the model answered."""
-    from lebench.cli import verifying
+def verify(context: click.Context, /, **options: Any) -> None:
+    """Check the entries in the folders PATHS and make their scores again.
 
-    context.exit(verifying.verify(path))
+    Scores are computed again from what the models answered; with --rerun, models are also fitted again.
+    A model that is not lebench's own is run only if its file is given with --plugin.
+    """
+    from lebench.cli import rerunning
+
+    context.exit(rerunning.verify(**options))
 
 
 @app.group()

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from lebench.board import read_entry
-from lebench.verify import recompute, validate
+from lebench.verify import Recomputed, recompute, validate
 
-_INVALID = 1
+#: Exit code if an entry is not what it claims.
+INVALID = 1
 
 
 def show_violations(folder: Path) -> int:
@@ -18,16 +19,21 @@ def show_violations(folder: Path) -> int:
     for violation in violations:
         click.echo(str(violation))
     if violations:
-        return _INVALID
+        return INVALID
     click.echo(f"{folder.absolute().name} is valid: {len(read_entry(folder.absolute()).records)} records")
     return 0
 
 
 def verify(folder: Path) -> int:
     """Validate an entry, compute its scores again and print how they compare; return the exit code."""
+    return check(folder)[0]
+
+
+def check(folder: Path) -> tuple[int, list[Recomputed]]:
+    """Do what :func:`verify` does; return the exit code and what was computed again."""
     code = show_violations(folder)
     if code:
-        return code
+        return code, []
     entry = read_entry(folder.absolute())
     checked = list(recompute(entry))
     for each in checked:
@@ -36,4 +42,4 @@ def verify(folder: Path) -> int:
     agree = sum(not each.differs for each in checked)
     scored = sum(record.status == "ok" for record in entry.records)
     click.echo(f"{agree} of {len(checked)} records with a recording agree; {scored - len(checked)} have none")
-    return 0 if agree == len(checked) else _INVALID
+    return (0 if agree == len(checked) else INVALID), checked

@@ -222,6 +222,12 @@ class Variant:
         subset = (self.n_train, self.groups, self.permute_labels)
         rng = self._generator(seed, subset)
         if self.groups is not None:
+            named = [label for group in self.groups for label in group]
+            if not all(0 <= label < split.classes for label in named) or len(set(named)) < len(named):
+                raise DataError(
+                    f"variant {self.name!r}: groups name each class at most once, by a number from 0 to "
+                    f"{split.classes - 1}; got {self.groups}"
+                )
             split = _merge(split, self.groups)
         if self.n_train is not None:
             classes = split.classes if split.target_train is None else 1

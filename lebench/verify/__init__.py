@@ -1,11 +1,24 @@
-"""Whether an entry holds what it claims: its files, the invariants of its records, and its scores computed again.
+"""Whether an entry holds what it claims: its files, the invariants of its records, and its scores made again.
 
-Everything in an entry may come from anybody. Files are looked at before they are read, nothing is unpickled, no model
-of an entry is built, and what is recomputed is computed by the code of the installed lebench.
+Everything in an entry may come from anybody. Files are looked at before they are read, nothing is unpickled, and what
+is computed is computed by the code of the installed lebench: scores from recordings without any model, and records
+from scratch only by models that are lebench's own or that whoever checks has given as a plug-in.
 """
 
-from lebench.verify.recomputation import ABSOLUTE, RELATIVE, Recomputed, differences, recompute
+from lebench.verify.recomputation import Recomputed, recompute
+from lebench.verify.rerun import Rerun, available, draw, make_verification, not_of_lebench, run_again
 from lebench.verify.validation import validate
 from lebench.verify.violations import Violation
 
-__all__ = ["ABSOLUTE", "RELATIVE", "Recomputed", "Violation", "differences", "recompute", "validate"]
+__all__ = [
+    "Recomputed",
+    "Rerun",
+    "Violation",
+    "available",
+    "draw",
+    "make_verification",
+    "not_of_lebench",
+    "recompute",
+    "run_again",
+    "validate",
+]

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from lebench.board import verification
 from lebench.board.documents import DocumentError, read_bytes
-from lebench.board.entries import LARGEST, LARGEST_ARTIFACT, PLUGIN, PLUGIN_LIMIT, VERIFICATION, VERIFICATION_LIMIT
+from lebench.board.entries import LARGEST, LARGEST_ARTIFACT, PLUGIN, PLUGIN_LIMIT, EntryError
 from lebench.verify.violations import Violation
 
 _ARTIFACT = re.compile(r"[0-9a-f]{16}(\.recording)?\.npz")
@@ -19,7 +20,7 @@ _ARTIFACT = re.compile(r"[0-9a-f]{16}(\.recording)?\.npz")
 _MOST_FILES = 1000
 _LARGEST_TOGETHER = 20_000_000
 #: Files that must be there, and those that may.
-_DOCUMENTS = {**LARGEST, VERIFICATION: VERIFICATION_LIMIT, PLUGIN: PLUGIN_LIMIT}
+_DOCUMENTS = {**LARGEST, verification.NAME: verification.LARGEST, PLUGIN: PLUGIN_LIMIT}
 
 
 def check_files(folder: Path) -> Iterator[Violation]:
@@ -80,6 +81,21 @@ def check_plugin(folder: Path) -> Iterator[Violation]:
     # What a reviewer does not see must not be there: control characters, and those that turn the direction of text.
     if any(unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") and char not in "\n\t" for char in text):
         yield Violation(PLUGIN, "content", "is not plain UTF-8 text with Unix line ends")
+
+
+def check_verification(folder: Path) -> Iterator[Violation]:
+    """Yield what is wrong with what a maintainer has put on record of earlier checks.
+
+    Parameters
+    ----------
+    folder : Path
+        Of an entry whose files are as :func:`check_files` wants them.
+    """
+    try:
+        verification.read_verification(folder)
+    except (EntryError, RecursionError) as error:
+        rule = str(error).removeprefix(f"{folder / verification.NAME}").lstrip(": ")
+        yield Violation(verification.NAME, "content", rule or "is nested too deeply")
 
 
 def _listed(folder: Path) -> dict[str, os.DirEntry[str]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lebench import registry
@@ -12,12 +11,8 @@ from lebench.errors import UnavailableDataError
 from lebench.records import Record
 from lebench.runner.recording import replay
 from lebench.runner.worker import values
-from lebench.tasks.base import Scored, Task, metric_of
-
-#: Difference at which a recomputed value is another one; a recording has a relative error of at most 2^-16.
-RELATIVE, ABSOLUTE = 1e-3, 1e-6
-#: Shares of points whose nearest centre is decided by the last bits of features, and what such ties may move.
-_TIES = {"nc4": 2.5e-3, "ncc_accuracy": 2.5e-3}
+from lebench.tasks.base import Scored, Task
+from lebench.verify.tolerance import compare
 
 
 @dataclass(frozen=True)
@@ -30,10 +25,16 @@ class Recomputed:
         As it is claimed.
     differs : str
         What came out otherwise; empty if everything agrees.
+    value : str
+        The value that deviates most; empty if none does.
+    deviation : float or None
+        How much, in units of its tolerance. None if there is no number to compare.
     """
 
     record: Record
     differs: str
+    value: str = ""
+    deviation: float | None = None
 
 
 def recompute(entry: Entry) -> Iterator[Recomputed]:
@@ -61,23 +62,5 @@ def recompute(entry: Entry) -> Iterator[Recomputed]:
             # Arrays from anybody may break a score in any way.
             yield Recomputed(record, f"the score fails: {' '.join(str(error).split()) or type(error).__name__}")
             continue
-        yield Recomputed(record, "; ".join(differences(record.metrics, again, "recomputed")))
-
-
-def differences(claimed: Mapping[str, float], again: Mapping[str, float], how: str) -> Iterator[str]:
-    """Yield what differs between two makings of the same values, beyond the tolerance of each metric.
-
-    Parameters
-    ----------
-    claimed, again : mapping of str to float
-        Values by name.
-    how : str
-        How the second ones were made: ``"recomputed"``.
-    """
-    for name in sorted({*claimed, *again}):
-        if name not in again or name not in claimed:
-            yield f"{name} has a value {'only when' if name in again else 'that it has not when'} {how}"
-        elif not math.isclose(
-            claimed[name], again[name], rel_tol=RELATIVE, abs_tol=_TIES.get(metric_of(name), ABSOLUTE)
-        ):
-            yield f"{name} is claimed as {claimed[name]:.6g}, {how} as {again[name]:.6g}"
+        found = compare(record.metrics, again, "recording", how="recomputed")
+        yield Recomputed(record, "; ".join(found.differences), found.value, found.deviation)

@@ -17,7 +17,7 @@ from lebench.models.spec import build_model, parse_spec
 from lebench.records import SCHEMA, Record
 from lebench.runner.fingerprint import model_fingerprint, task_fingerprint
 from lebench.tasks.base import Task
-from lebench.verify.files import check_files, check_plugin
+from lebench.verify.files import check_files, check_plugin, check_verification
 from lebench.verify.invariants import broken
 from lebench.verify.texts import check_info, check_texts
 from lebench.verify.violations import Violation
@@ -53,6 +53,7 @@ def validate(folder: Path) -> list[Violation]:
         return [Violation(each.file, each.field or "content", each.rule) for each in problems]
     found += check_info(entry.info)
     found += check_plugin(folder)
+    found += check_verification(folder)
     found += _not_as_written(entry)
     found += _of_arrays(entry)
     found += _of_seeds(entry.records)

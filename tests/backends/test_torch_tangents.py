@@ -332,3 +332,11 @@ def test_refusals() -> None:
         empirical_ntk(nn.Sequential(linear, nn.Unflatten(1, (1, 3))).eval(), x)
     with pytest.raises(LebenchError, match="no parameters"):
         empirical_ntk(nn.ReLU().eval(), x)
+    with pytest.raises(LebenchError, match=r"must be a torch tensor, got ndarray; torch\.as_tensor"):
+        empirical_ntk(linear, x.numpy())  # type: ignore[arg-type]
+    with pytest.raises(LebenchError, match=r"does not take inputs of shape \(5,\): mat1 and mat2"):
+        empirical_ntk(linear, torch.ones(4, 5))
+    with pytest.raises(LebenchError, match=r"of one shape, got \(2,\) and \(5,\)"):
+        empirical_ntk(linear, x, torch.ones(4, 5))
+    with pytest.raises(LebenchError, match="NaN or infinite"):
+        empirical_ntk(linear, x / 0)

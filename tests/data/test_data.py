@@ -86,6 +86,12 @@ def test_a_variant_merges_classes_and_remembers_the_fine_labels(digits):
     assert len(merged.x_train) == len(merged.y_train) == len(merged.fine_train)
 
 
+@pytest.mark.parametrize("groups", [((0, 1), (10,)), ((0,), (-1,)), ((0, 1), (1, 2))])
+def test_groups_of_classes_that_do_not_exist_or_twice_are_refused(digits, groups):
+    with pytest.raises(DataError, match="each class at most once, by a number from 0 to 9"):
+        Variant("wrong", groups=groups).apply(digits.split(0), 0)
+
+
 def test_permuted_labels_keep_their_counts(digits):
     split = digits.split(0)
     permuted = Variant("control", permute_labels=True).apply(split, 0)

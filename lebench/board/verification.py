@@ -1,0 +1,245 @@
+"""What was found when an entry was checked: ``verification.json`` in its folder, and the status that follows from it.
+
+The document is written by a maintainer or by the automation of the main branch, never by who submits. It speaks of
+records by their checksums, so a record that has changed since is one that nobody has checked. Nothing in it is
+executed or trusted beyond that: what is not exactly as lebench writes it is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import rfc8785
+from pydantic import Field, StringConstraints, ValidationError
+
+from lebench.board.entries import Entry, EntryError, recording_path
+from lebench.records import Document, Environment, Finite, Record
+
+NAME = "verification.json"
+#: Bytes that the document may have.
+LARGEST = 2_000_000
+
+Status = Literal["re-run", "recomputed", "claimed"]
+How = Literal["recomputed", "re-run"]
+Verdict = Literal["agrees", "differs", "not checked"]
+
+_Sha = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+_Text = Annotated[str, StringConstraints(max_length=300)]
+
+
+class Check(Document):
+    """What came of one record when it was checked in one way.
+
+    Attributes
+    ----------
+    cell, record : str
+        Key of the cell and checksum of the record that was checked.
+    how : {"recomputed", "re-run"}
+        From its recording, or from scratch.
+    verdict : {"agrees", "differs", "not checked"}
+        Whether every value agrees within its tolerance.
+    tolerance : str
+        Which rule the tolerances follow, see :mod:`lebench.verify.tolerance`; empty if nothing was compared.
+    value : str
+        The value that deviates most; empty if none does.
+    deviation : float or None
+        How much, in units of its tolerance: up to 1 agrees. None if there is no number to compare.
+    reason : str
+        Why it differs or was not checked.
+    """
+
+    cell: _Sha
+    record: _Sha
+    how: How
+    verdict: Verdict
+    tolerance: _Text = ""
+    value: _Text = ""
+    deviation: Annotated[Finite, Field(ge=0)] | None = None
+    reason: _Text = ""
+
+
+class Verification(Document):
+    """The content of ``verification.json``.
+
+    Attributes
+    ----------
+    lebench, commit, dirty
+        Version and state of the code that checked.
+    environment : Environment
+        Machine and software on which it was checked.
+    seed : str
+        The text by which the records that were run again are drawn.
+    entry : str
+        Sha256 of the keys and checksums of all records of the entry: those among which was drawn.
+    checks : list of Check
+        By cell, then by how.
+    """
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    lebench: _Text
+    commit: _Text | None
+    dirty: bool | None
+    environment: Environment
+    seed: _Text
+    entry: _Sha
+    checks: Annotated[list[Check], Field(max_length=20_000)]
+
+
+class Verified(Document):
+    """How far an entry is checked, as the board shows it.
+
+    Attributes
+    ----------
+    status : {"re-run", "recomputed", "claimed"}
+        ``"recomputed"``: the score of every record with a recording was computed again from it and agrees.
+        ``"re-run"``: in addition every record that was drawn was run again from scratch and agrees.
+        ``"claimed"``: neither, or something differs.
+    rerun, recomputed : int
+        Records that were run again, or computed again, and agree.
+    recordings, total : int
+        Records with a recording, and all records that have scores.
+    differing : int
+        Records that were checked and do not agree.
+    reason : str
+        Why the status is no higher one, empty if it is the highest.
+    lebench, commit, seed
+        As in the document; empty if there is none.
+    """
+
+    status: Status
+    rerun: int
+    recomputed: int
+    recordings: int
+    total: int
+    differing: int
+    reason: str = ""
+    lebench: str = ""
+    commit: str = ""
+    seed: str = ""
+
+
+def digest_of(records: Iterable[Record]) -> str:
+    """Return the sha256 of the keys and checksums of records, in whatever order they are."""
+    return hashlib.sha256(rfc8785.dumps(sorted([r.cell.key, r.checksum] for r in records))).hexdigest()
+
+
+def write_verification(entry: Entry, verification: Verification) -> Path:
+    """Write the document into the folder of its entry and return the file; the same content is the same bytes.
+
+    Raises
+    ------
+    EntryError
+        If the folder cannot be written to.
+    """
+    path = entry.folder / NAME
+    draft = path.with_name(f"{NAME}.part")
+    try:
+        draft.write_text(_text(verification), encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise EntryError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
+def read_verification(folder: Path) -> Verification | None:
+    """Return the document in the folder of an entry, None if there is none.
+
+    Raises
+    ------
+    EntryError
+        If it is no regular file, too large, or not as lebench writes it.
+    """
+    path = folder / NAME
+    try:
+        about = path.lstat()
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(about.st_mode) or about.st_size > LARGEST:
+        raise EntryError(f"{path}: not a regular file of at most {LARGEST:,} bytes")
+    try:
+        content = path.read_bytes()
+        verification = Verification.model_validate_json(content)
+        if _text(verification).encode() != content:
+            raise EntryError(f"{path}: not as lebench writes it; write it with 'lebench verify --write'")
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "content"
+        raise EntryError(f"{path}: {where}: {' '.join(first['msg'].split())}") from error
+    except (OSError, UnicodeError) as error:
+        raise EntryError(f"{path} cannot be read: {error}") from error
+    return verification
+
+
+def verified(entry: Entry) -> Verified:
+    """Return how far an entry is checked: what its document says of the records as they are now.
+
+    A document that cannot be read counts as none, and the reason says so.
+    """
+    try:
+        document = read_verification(entry.folder)
+        reason = "" if document else "no check of it is on record"
+    except EntryError as error:
+        document, reason = None, f"its record of checks is not used: {error}"
+    scored = {record.cell.key: record for record in entry.records if record.status == "ok"}
+    recordings = {key for key, r in scored.items() if r.recorded and recording_path(entry.folder, r).is_file()}
+    known = [
+        check
+        for check in (document.checks if document else [])
+        if check.cell in scored and scored[check.cell].checksum == check.record
+    ]
+    differing = {check.cell for check in known if check.verdict == "differs"}
+    done: dict[How, set[str]] = {
+        how: {check.cell for check in known if (check.how, check.verdict) == (how, "agrees")} - differing
+        for how in ("recomputed", "re-run")
+    }
+    drawn = {check.cell for check in known if check.how == "re-run"}
+    stale = recordings - done["recomputed"]
+    whole = document is not None and document.entry == digest_of(entry.records)
+    status: Status = "claimed"
+    if differing:
+        reason = f"{_records(len(differing))} checked, and not in agreement"
+    elif document and stale:
+        reason = f"{_records(len(stale))} with a recording not computed again since the last change"
+    elif document and drawn and drawn == done["re-run"] and whole:
+        status = "re-run"
+    elif document:
+        status = "recomputed" if recordings else "claimed"
+        if not drawn:
+            reason = "no record was run again"
+        elif not whole:
+            reason = "records have changed since some of them were drawn to be run again"
+        else:
+            reason = "not every record that was drawn could be run again"
+    return Verified(
+        status=status,
+        rerun=len(done["re-run"]),
+        recomputed=len(done["recomputed"]),
+        recordings=len(recordings),
+        total=len(scored),
+        differing=len(differing),
+        reason=reason,
+        lebench=document.lebench if document else "",
+        commit=(document.commit or "") if document else "",
+        seed=document.seed if document else "",
+    )
+
+
+def _records(count: int) -> str:
+    return "1 record" if count == 1 else f"{count} records"
+
+
+def _text(verification: Verification) -> str:
+    """Return the document with a line for each check, so that what changed can be read in a pull request."""
+    document = verification.model_dump(mode="json", by_alias=True)
+    checks = [_line(check) for check in document.pop("checks")]
+    head = "".join(f' "{key}": {_line(value)},\n' for key, value in document.items())
+    return f'{{\n{head} "checks": [\n' + ",\n".join(f"  {check}" for check in checks) + "\n ]\n}\n"
+
+
+def _line(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

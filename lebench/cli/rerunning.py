@@ -1,0 +1,156 @@
+"""``lebench verify``: entries checked, their scores computed again, and records run again from scratch."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lebench.board import Entry, Verified, read_entry, read_verification, verified, write_verification
+from lebench.cli import reading
+from lebench.cli.progress import display
+from lebench.cli.verifying import INVALID, check
+from lebench.errors import LebenchError
+from lebench.runner.environment import source
+from lebench.verify import Rerun, available, draw, make_verification, not_of_lebench, run_again
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_INTERRUPTED = 130
+#: Rows up to which records that agree are listed one by one.
+_LISTED = 40
+_SEED_LENGTH = 200
+
+
+def verify(
+    *,
+    paths: Sequence[Path],
+    rerun: str | None,
+    seed: str | None,
+    write: bool,
+    jobs: int | None,
+    time_limit: float,
+) -> int:
+    """Check entries one after another and print what was found; return the exit code."""
+    count = _count(rerun)
+    if rerun is None and seed is not None:
+        raise LebenchError("--seed says which records are run again: add --rerun N or --rerun all")
+    if seed is not None and not (0 < len(seed) <= _SEED_LENGTH and seed.isprintable()):
+        raise LebenchError(f"--seed must be a line of 1 to {_SEED_LENGTH} characters")
+    worst = 0
+    for place, path in enumerate(paths):
+        if place:
+            click.echo()
+        try:
+            worst = max(worst, _verify(path, rerun is not None, count, seed, write, jobs, time_limit))
+        except KeyboardInterrupt:
+            click.echo(f"interrupted: nothing is on record of {path.absolute().name}")
+            return _INTERRUPTED
+    return worst
+
+
+def _count(rerun: str | None) -> int | None:
+    """Return how many records of an entry are drawn, None for all."""
+    if rerun is None or rerun == "all":
+        return None
+    if not rerun.isdecimal() or int(rerun) < 1:
+        raise LebenchError(f"--rerun must be a whole number from 1, or all, not {rerun!r}")
+    return int(rerun)
+
+
+def _verify(
+    path: Path, again: bool, count: int | None, seed: str | None, write: bool, jobs: int | None, time_limit: float
+) -> int:
+    code, recomputed = check(path)
+    if code and not recomputed:
+        return code
+    entry = read_entry(path.absolute())
+    reruns: list[Rerun] = []
+    text = ""
+    if again:
+        text = seed if seed is not None else _commit(entry.folder)
+        reruns = _rerun(entry, count, text, jobs, time_limit)
+        if any(each.verdict == "differs" for each in reruns):
+            code = INVALID
+    if write:
+        _refuse_to_forget(entry, again)
+        file = write_verification(entry, make_verification(entry, recomputed, reruns, text))
+        click.echo(f"{entry.name} is {_status(verified(entry))}; written to {file}")
+    return code
+
+
+def _rerun(entry: Entry, count: int | None, seed: str, jobs: int | None, time_limit: float) -> list[Rerun]:
+    console = reading.make_console()
+    if refusal := not_of_lebench(entry):
+        click.echo(f"no record was run again: {refusal}")
+        return []
+    here, absent = available(entry)
+    for task, reason in sorted(absent.items()):
+        click.echo(f"{task} is not checked: {reason}")
+    drawn = draw(here, count, seed)
+    scored = sum(record.status == "ok" for record in entry.records)
+    click.echo(f"{len(drawn)} of {scored} records are run again, drawn by {seed!r}")
+    if not drawn:
+        return []
+    with display(console) as on_event:
+        reruns = run_again(entry, drawn, jobs, time_limit, on_event)
+    _table(reruns, console)
+    agree = sum(each.verdict == "agrees" for each in reruns)
+    exact = sum(each.rule == "exact" for each in reruns)
+    click.echo(f"{agree} of {len(reruns)} records that were run again agree, {exact} of them exactly")
+    return reruns
+
+
+def _table(reruns: Sequence[Rerun], console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = [each for each in reruns if len(reruns) <= _LISTED or each.verdict != "agrees" or each.reason]
+    if not shown:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("task", "seed", "verdict", "furthest value", "claimed", "run again", "of the tolerance"):
+        table.add_column(name, justify="right" if name in ("seed", "claimed", "run again") else "left")
+    for each in shown:
+        style = {"agrees": "green", "differs": "red", "not checked": "yellow"}[each.verdict]
+        claimed, found = each.record.metrics, each.again.metrics if each.again else {}
+        value = each.value or next(iter(claimed), "")
+        numbers = [f"{values[value]:.6g}" if value in values else "" for values in (claimed, found)]
+        allowed = {"exact": "exact", "": ""}.get(each.rule, f"{each.deviation or 0:.2g}, by {each.rule}")
+        cells = (value, *numbers, allowed)
+        where = (Text(each.record.cell.task), Text(str(each.record.cell.seed)), Text(each.verdict, style))
+        table.add_row(*where, *(Text(cell) for cell in cells))
+    console.print(table)
+    for each in shown:
+        if each.reason:
+            click.echo(f"{each.record.cell.task} seed {each.record.cell.seed}: {each.reason}")
+
+
+def _status(found: Verified) -> str:
+    covers = f"{found.rerun} of {found.total} records run again, {found.recomputed} of {found.recordings} recomputed"
+    return f"{found.status} ({covers}{f'; {found.reason}' if found.reason else ''})"
+
+
+def _refuse_to_forget(entry: Entry, again: bool) -> None:
+    known = read_verification(entry.folder)
+    if not again and known is not None and any(each.how == "re-run" for each in known.checks):
+        raise LebenchError(f"{entry.name} has records that were run again on record; add --rerun N to replace them")
+
+
+def _commit(folder: Path) -> str:
+    """Return the commit that is checked out where an entry stands, else that of lebench itself."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        )
+        return done.stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        commit = source().commit
+    if commit is None:
+        raise LebenchError(f"{folder} is in no git repository; say with --seed TEXT by what to draw records")
+    return commit
