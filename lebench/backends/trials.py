@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lebench.arrays import FloatArray, IntArray
-from lebench.errors import DataError, LebenchError, ParameterError
+from lebench.errors import DataError, LebenchError, ParameterError, TrainingError
 
 
 class Trials(NamedTuple):
@@ -71,13 +71,17 @@ def train_trials(
     ParameterError
         If the learning rate is not positive, or there are no steps.
     DataError
-        If the shapes do not fit.
+        If the shapes do not fit, or a label is no class of the networks.
+    TrainingError
+        If a network diverges.
     LebenchError
         If a network has another kind of layer, or networks differ in structure.
     """
     if not lr > 0:
         raise ParameterError(f"lr {lr} is not positive")
     trials = len(networks)
+    if trials == 0:
+        raise ParameterError("there are no networks: at least one trial is needed")
     if points.ndim != 2 or points.shape[1] != trials or len(points) == 0:
         raise ParameterError(f"points have shape {points.shape}: (steps, {trials}) with at least one step is needed")
     if y.shape not in ((len(x),), (trials, len(x))) or points.min() < 0 or points.max() >= len(x):
@@ -92,11 +96,18 @@ def train_trials(
             h = inputs[chosen]
             for layer in layers:
                 h = layer.forward(h)
+            if not logged and not (labels.min() >= 0 and labels.max() < h.shape[1]):
+                raise DataError(f"labels up to {int(labels.max())} for {h.shape[1]} scores: 0 to C-1 are needed")
             logged.append(h)
             g = h.softmax(dim=1)
             g[rows, labels[rows, chosen]] -= 1
             for number, layer in reversed(list(enumerate(layers))):
                 g = layer.backward(g, lr, first=number == 0)
+        diverged = [trial for trial in range(trials) if not bool(logged[-1][trial].isfinite().all())]
+        if diverged:
+            raise TrainingError(
+                f"trial {diverged[0]} diverged, and {len(diverged) - 1} others: take a smaller lr than {lr:g}"
+            )
         for layer in layers:
             layer.write_back()
     return Trials(torch.stack(logged).double().numpy(), points, list(networks))

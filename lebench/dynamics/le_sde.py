@@ -228,11 +228,17 @@ def power_law_impact(times: FloatArray, exponent: float, scale: float = 1.0) -> 
     Raises
     ------
     DataError
-        If a moment is not positive.
+        If a moment is not positive, or the moments do not increase.
+    ParameterError
+        If exponent or scale is not finite.
     """
     t = as_floats("times", times, 1)
     if t.min() <= 0:
         raise DataError(f"times contain {t.min()}: a power law begins after 0")
+    if (np.diff(t) <= 0).any():
+        raise DataError(f"times do not increase: step {int(np.argmax(np.diff(t) <= 0))} is not positive")
+    if not np.isfinite([exponent, scale]).all():
+        raise ParameterError(f"exponent {exponent} and scale {scale}: finite numbers are needed")
     logs = np.log(t / t[0])
     # (t^(1-r) - 1)/(1-r) without cancellation, and log t in the limit r = 1.
     value: FloatArray = scale * t[0] ** (1 - exponent) * logs * exprel((1 - exponent) * logs)

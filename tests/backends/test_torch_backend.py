@@ -279,6 +279,22 @@ def test_first_order_similarity_is_the_limit_of_real_steps(blobs, architecture):
         np.testing.assert_allclose(real, limit, atol=2e-4 * np.abs(limit).max())
 
 
+def test_similarity_tends_to_the_tangent_kernel_in_proportion_to_the_step(blobs):
+    """LE-2: of a smooth network the error of a real step is of first order in it."""
+    x, y = blobs
+    fitted = fit(arch.mlp(width=16, activation="tanh"), x, y, 3, replace(FAST, loss="mse"))
+
+    def error(step):
+        found = fitted.similarity(x[:8], y[:8], x[8:20], kind="kernel", step=step)
+        return np.linalg.norm(found - limit) / np.linalg.norm(limit)
+
+    limit = fitted.similarity(x[:8], y[:8], x[8:20], kind="kernel")
+    steps = np.array([1e-2, 1e-3, 1e-4])
+    errors = np.array([error(step) for step in steps])
+    assert 0.9 <= np.polyfit(np.log(steps), np.log(errors), 1)[0] <= 1.1
+    assert error(1e-8) < 1e-6
+
+
 def test_gram_is_the_average_over_outputs_of_the_jacobian_gram(blobs):
     x, y = blobs
     fitted = fit(arch.mlp(width=8), x, y, 3)

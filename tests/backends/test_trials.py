@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lebench.backends.trials import train_trials
-from lebench.errors import DataError, LebenchError, ParameterError
+from lebench.errors import DataError, LebenchError, ParameterError, TrainingError
 
 POINTS, STEPS, TRIALS = 12, 15, 3
 
@@ -71,3 +71,9 @@ def test_what_cannot_be_stacked_is_named():
         train_trials([net], x, y, points[:0], 0.1)
     with pytest.raises(DataError, match="do not fit 4 inputs"):
         train_trials([net], x, y, points + 4, 0.1)
+    with pytest.raises(ParameterError, match="at least one trial"):
+        train_trials([], x, y, points[:, :0], 0.1)
+    with pytest.raises(DataError, match="labels up to 3 for 3 scores"):
+        train_trials([net], x, y + 3, points, 0.1)
+    with pytest.raises(TrainingError, match="trial 0 diverged, and 0 others: take a smaller lr than 1e"):
+        train_trials([nn.Sequential(nn.Linear(5, 3))], 1e30 * (x + 1), y, np.zeros((9, 1), int), 1e30)

@@ -146,6 +146,17 @@ def test_the_bias_of_the_released_tail_index_is_the_derived_one():
     assert metrics.tail_index(rate, times) == pytest.approx(0.5, abs=1e-5)
 
 
+@pytest.mark.parametrize("exponent", [1.5, 2.0, 3.0])
+def test_above_one_the_released_tail_index_does_not_tell_sizes_apart(exponent):
+    """The integral of t^(-r) converges for r > 1, so log A / log t goes to zero whatever r is; the slope does not."""
+    times = np.geomspace(1.0, 1e4, 20_001)
+    integral = (1 - times ** (1 - exponent)) / (exponent - 1)
+    released = 1 - np.log(integral[-1]) / np.log(times[-1])
+    assert released == pytest.approx(1 + np.log(exponent - 1) / np.log(1e4), abs=2e-3)
+    assert abs(released - 1) < 0.08
+    assert metrics.tail_index(times**-exponent, times) == pytest.approx(exponent, abs=1e-9)
+
+
 def test_a_vanishing_mean_is_reported_with_what_to_do():
     a, b, means = planted("I", 3, 4)
     centred = means - means.mean(axis=1, keepdims=True)

@@ -226,6 +226,10 @@ def test_power_law_impact_is_the_integral():
     np.testing.assert_allclose(power_law_impact(times[1:], 2.0), [0, 1 / 4 - 1 / 9], atol=1e-15)
     with pytest.raises(DataError, match="begins after 0"):
         power_law_impact(np.arange(3.0), 0.5)
+    with pytest.raises(DataError, match="step 1 is not positive"):
+        power_law_impact(np.array([1.0, 3.0, 2.0]), 0.5)
+    with pytest.raises(ParameterError, match="finite numbers"):
+        power_law_impact(times, np.nan)
 
 
 def test_the_separation_rate_is_the_smaller_of_the_two():

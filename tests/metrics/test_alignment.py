@@ -55,29 +55,58 @@ def test_a_linear_model_stands_still_and_its_residuals_decay_exponentially():
     assert metrics.kernel_change(k, k) == 0
 
 
-def test_laziness_of_a_two_layer_network_falls_like_one_over_its_width():
-    """Chizat et al., LeCun parametrization, tanh: kappa times m stays put, so the slope in log m is -1.
+def tanh_network(a, b, scale=1.0, x=1.3):
+    """Return output, Jacobian (1, 2m) and norm of the Hessian of scale times sum_i b_i tanh(a_i x)."""
+    s = np.tanh(a * x)
+    first = 1 - s**2
+    second = -2 * s * first
+    jacobian = scale * np.concatenate([s, b * first * x])[None]
+    return scale * b @ s, jacobian, scale * metrics.two_layer_hessian_norm(b * second * x**2, first * x)
 
-    The numbers come from the closed forms of one input x = 1.3 with target 0.5 and are means over 60 draws.
+
+@pytest.mark.parametrize(
+    ("deviation", "scale", "slope", "around"),
+    [
+        # LeCun: b ~ N(0, 1/m).
+        (lambda m: m**-0.5, lambda m: 1.0, -1.0, 0.2),
+        # Neural tangent: m^(-1/2) in front. The largest |b_i| grows like the root of log m, which flattens the slope.
+        (lambda m: 1.0, lambda m: m**-0.5, -0.5, 0.2),
+        (lambda m: 1.0, lambda m: m**-0.75, -0.25, 0.15),
+    ],
+    ids=["lecun", "tangent", "three quarters"],
+)
+def test_laziness_of_a_two_layer_network_falls_with_its_width(deviation, scale, slope, around):
+    """KD-1, Chizat et al.: kappa falls like m^(-1/2) + (m scale)^(-1), with LeCun's weights like 1/m.
+
+    One input x = 1.3 with target 0.5, means over 60 draws.
     """
-    x, y = 1.3, 0.5
     widths = (100, 1000, 10_000)
     means = []
     for m in widths:
         values = []
         for seed in range(60):
             rng = np.random.default_rng(seed)
-            a, b = rng.standard_normal(m), rng.standard_normal(m) / np.sqrt(m)
-            s = np.tanh(a * x)
-            first = 1 - s**2
-            second = -2 * s * first
-            jacobian = np.concatenate([s, b * first * x])[None]
-            norm = metrics.two_layer_hessian_norm(b * second * x**2, first * x)
-            values.append(metrics.laziness(np.array([b @ s - y]), jacobian, norm))
+            a, b = rng.standard_normal(m), rng.standard_normal(m) * deviation(m)
+            output, jacobian, norm = tanh_network(a, b, scale(m))
+            values.append(metrics.laziness(np.array([output - 0.5]), jacobian, norm))
         means.append(np.mean(values))
-    slope = np.polyfit(np.log(widths), np.log(means), 1)[0]
-    assert slope == pytest.approx(-1, abs=0.2)
-    assert means[0] * 100 == pytest.approx(1.86, abs=0.5)
+    assert np.polyfit(np.log(widths), np.log(means), 1)[0] == pytest.approx(slope, abs=around)
+    if slope == -1:
+        assert means[0] * 100 == pytest.approx(1.86, abs=0.5)
+
+
+def test_laziness_of_a_model_that_starts_at_zero_falls_like_one_over_its_output_scale():
+    """KD-1: doubled units with opposite outputs make h(w0) = 0, and kappa of alpha h is kappa of h over alpha."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal(50), rng.standard_normal(50)
+    a, b = np.concatenate([a, a]), np.concatenate([b, -b])
+    scales = np.array([0.1, 1.0, 10.0, 100.0])
+    values = []
+    for scale in scales:
+        output, jacobian, norm = tanh_network(a, b, scale)
+        assert output == pytest.approx(0, abs=1e-12 * scale)
+        values.append(metrics.laziness(np.array([output - 0.5]), jacobian, norm))
+    np.testing.assert_allclose(np.array(values) * scales, values[1], rtol=1e-10)
 
 
 def test_hessian_norm_agrees_with_the_whole_matrix():

@@ -77,6 +77,26 @@ def test_symmetries(seed, scale):
         assert turned[name] == pytest.approx(expected[name], rel=1e-10)
 
 
+@given(seed=st.integers(0, 2**16), rows=st.integers(1, 9))
+@settings(max_examples=40, deadline=None)
+def test_the_ratio_of_group_norms_says_how_many_rows_carry_the_weight(seed, rows):
+    """AZ-2: m |W|_{2,4}^4 / |W|_F^4 is 1 for equal rows, m for a single one and between for all others."""
+
+    def ratio(w):
+        return len(w) * (metrics.group_norm_product([w], 2, 4) / metrics.group_norm_product([w])) ** 4
+
+    rng = np.random.default_rng(seed)
+    w = rng.standard_normal((rows, 5)) * rng.exponential(size=(rows, 1))
+    assert 1 - 1e-12 <= ratio(w) <= rows + 1e-12
+    assert ratio(w / np.linalg.norm(w, axis=1, keepdims=True)) == pytest.approx(1, rel=1e-12)
+    alone = np.zeros((rows, 5))
+    alone[rng.integers(rows)] = w[0]
+    assert ratio(alone) == pytest.approx(rows, rel=1e-12)
+    frobenius, group = metrics.group_norm_product([w]), metrics.group_norm_product([w], 2, 4)
+    assert rows**-0.25 * frobenius <= group * (1 + 1e-12)
+    assert group <= frobenius * (1 + 1e-12)
+
+
 @given(seed=st.integers(0, 2**16), p=st.floats(1, 4))
 @settings(max_examples=30, deadline=None)
 def test_the_path_norm_is_the_sum_over_paths(seed, p):

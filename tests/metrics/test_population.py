@@ -92,6 +92,18 @@ def test_moments_of_the_teacher():
     assert pytest.approx(0.04507034144862798, abs=1e-15) == QUADRATIC_FLOOR
 
 
+def test_what_is_left_of_the_teacher_after_degree_four():
+    """BN-2: 1 - 3/pi - 1/(12 pi), with the Hermite coefficients of |z|; this part knows the directions."""
+    d = 16
+    x = np.random.default_rng(4).standard_normal((200_000, d))
+    z = x @ teacher_directions(d).T
+    degrees = 1 + (z**2 - 1) / 2 - (z**4 - 6 * z**2 + 3) / 24
+    left = d * np.square(teacher(x)[:, 0] - math.sqrt(2 / math.pi) * degrees.mean(axis=1))
+    expected = 1 - 3 / math.pi - 1 / (12 * math.pi)
+    assert expected == pytest.approx(0.018544517599978758, abs=1e-15)
+    assert abs(left.mean() - expected) < 4 * left.std() / math.sqrt(len(x))
+
+
 def test_homogeneous_floor():
     for d, expected in ((8, 0.03577915), (16, 0.04025735), (32, 0.04262311), (64, 0.04383675)):
         assert homogeneous_floor(d) == pytest.approx(expected, abs=5e-9)

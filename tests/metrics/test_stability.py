@@ -135,6 +135,31 @@ def test_bounds_hold_for_bounded_losses_of_ridge_regression():
     assert metrics.elastic_to_uniform_ratio(changes) < 0.5
 
 
+def test_the_elastic_bound_does_not_see_what_a_learner_stores():
+    """A learner that is right where it was trained and wrong elsewhere has a gap of 1, whatever the average says."""
+    n = 2000
+    at_new_points = np.zeros((n, 3))
+    assert metrics.loss_gap(np.zeros(n), np.ones(3)) == 1
+    assert metrics.elastic_bound(at_new_points, bound=1.0) < 0.2
+    # At the stored points themselves removal changes everything, which the uniform bound takes in.
+    at_stored_points = np.eye(n)
+    assert metrics.uniform_stability(at_stored_points) == n
+    assert metrics.uniform_bound(at_stored_points, bound=1.0) > 1
+    assert metrics.elastic_stability(at_stored_points) == pytest.approx(1)
+
+
+def test_the_uniform_bound_is_mcdiarmids_inequality():
+    """Mean 2 beta/n, differences c = (4 beta + M)/n: exp(-2 e^2/(n c^2)) = delta at the bound's second term."""
+    changes, bound, delta = np.random.default_rng(0).exponential(size=(50, 20)) / 50, 0.8, 0.1
+    beta, n = metrics.uniform_stability(changes), len(changes)
+    excess = metrics.uniform_bound(changes, bound, delta) - 2 * beta / n
+    assert math.exp(-2 * excess**2 / (n * ((4 * beta + bound) / n) ** 2)) == pytest.approx(delta, rel=1e-12)
+    # What is derived of the elastic bound is less than half of what is quoted.
+    mean = metrics.elastic_stability(changes)
+    quoted = metrics.elastic_bound(changes, bound, delta, epsilon=0.1) - 2 * mean / n
+    assert (4 * mean + 0.2 + bound) * math.sqrt(math.log(1 / delta) / (2 * n)) < quoted / 2
+
+
 def test_retraining_is_the_closed_form_and_its_floor_is_what_repeats():
     """Leave-one-out of ridge regression by training anew; a trainer that does not repeat itself has a floor."""
     x, y, z, *_ = problem()

@@ -139,7 +139,10 @@ PAPER = Paper(
             "Wrong labels: a transition at (K - 1)/K",
             "With a share p of wrong labels, three classes cease to be separable at p = 2/3.",
             "section on label corruption",
-            "GeoMNIST, 400 training points of each class, seven shares; the crossing of chance is interpolated.",
+            "GeoMNIST, 400 training points of each class, seven shares; the crossing of chance is interpolated. "
+            "Pixels are standardized. By the paper's protocol, with pixels from 0 to 1, networks are still near the "
+            "uniform prediction at p = 0.6 after 10,000 steps, and the crossing lies at 0.571 +- 0.042; with "
+            "standardized pixels at 0.660, interval [0.640, 0.679].",
             ("geomnist/label-noise",),
             _MODELS,
             _transition,
