@@ -8,12 +8,16 @@ A recording is two arrays. ``recorded_answers``, bytes of shape (3, N): the numb
 as the upper three bytes of their single precision, rounded to nearest: 16 significant bits, a relative error of at
 most 2^-16. ``recorded_calls``, int32 of shape (number of calls, 8): four words of the sha256 of the question, then what
 kind of answer it got and up to three lengths of its shape.
+
+Features of a wide network are too many for that. They are recorded in the few coordinates that measures of collapse
+look at (:mod:`lebench.runner.compaction`), and only if the score comes out the same from them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
@@ -26,15 +30,23 @@ from lebench.capabilities import CAPABILITIES, Checkpoint, Trajectory, offers
 from lebench.data.base import Split
 from lebench.errors import DataError, LebenchError
 from lebench.records import RECORDED
-from lebench.tasks.base import Fit, NotFitted, Task
+from lebench.runner.compaction import Collapse, compacted
+from lebench.tasks.base import Fit, NotFitted, Task, metric_of
 
 #: Numbers that the answers of one record may have together; a record with more has no recording.
 LIMIT = 600_000
+#: Numbers of features above which fewer coordinates are tried, and above which none are kept at all.
+_MANY, _TOO_MANY = 100_000, 30_000_000
 #: Dimensions that one answer may have.
 _DIMENSIONS = 3
 #: Places to which inputs are rounded before a question is told from another, so that another machine's last bits, in
 #: data that it standardizes itself, ask the same question.
 _PLACES = 6
+
+#: Relative and absolute difference up to which a value computed from a recording is the same, and what ties between
+#: centres, which the last bits of features decide, may move shares of points.
+RELATIVE, ABSOLUTE = 1e-3, 1e-6
+TIES = {"nc4": 2.5e-3, "ncc_accuracy": 2.5e-3}
 
 # Kinds of answers: 0 and more are the number of dimensions of an array.
 _REFUSED = -1
@@ -66,28 +78,50 @@ class Recorder:
     def __init__(self) -> None:
         self.gap = ""
         self._rows: dict[bytes, tuple[int, ...]] = {}
-        self._numbers: list[NDArray[np.float32]] = []
-        self._size = 0
+        self._answers: dict[bytes, NDArray[np.float32]] = {}
+        self._splits: dict[str, Split] = {}
+        self._collapses: dict[str, Collapse] = {}
+        self._size = self._features = 0
 
     def fits(self, made: Mapping[str, Fit]) -> dict[str, Fit]:
         """Return the same fits, whose answers are noted."""
+        self._splits = {name: fit.split for name, fit in made.items()}
         return {name: Fit(fit.split, self._wrapped(fit.fitted, name), fit.seed) for name, fit in made.items()}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the recording, nothing if there is none."""
-        if self.gap or not self._rows:
+        if self._size + self._features > LIMIT:
+            self.give_up("the answers are too many to keep")
+        return {} if self.gap else _as_arrays(self._rows, self._answers)
+
+    def compacted(self) -> dict[str, NDArray[Any]]:
+        """Return the recording with features in fewer coordinates, nothing if they are few or it cannot be had.
+
+        Whether a score is the same with them has to be tried.
+        """
+        if self.gap or self._features <= _MANY:
             return {}
-        calls = [[*np.frombuffer(key, "<i4"), *row] for key, row in self._rows.items()]
-        numbers = np.concatenate([np.zeros(0, "f4"), *self._numbers])
-        return {
-            f"{RECORDED}calls": np.array(calls, dtype=np.int32),
-            f"{RECORDED}answers": np.ascontiguousarray(_to_bytes(numbers)),
-        }
+        rows, answers = dict(self._rows), dict(self._answers)
+        for collapse in self._collapses.values():
+            points = [answers[key].astype(np.float64) for key in collapse.features]
+            weights = None if collapse.head is None else answers[collapse.head].astype(np.float64)
+            widths = {array.shape[1:] for array in (*points, *(() if weights is None else (weights,)))}
+            if not points or collapse.elsewhere or len(widths) != 1 or points[0].ndim != 2:
+                return {}
+            fewer, weights = compacted(points, list(collapse.features.values()), weights)
+            changed = dict(zip(collapse.features, fewer, strict=True))
+            if collapse.head is not None and weights is not None:
+                changed[collapse.head] = weights
+            for key, array in changed.items():
+                rows[key] = (array.ndim, *array.shape, *[0] * (_DIMENSIONS - array.ndim))
+                answers[key] = array.astype("<f4")
+        size = sum(array.size for array in answers.values())
+        return {} if size > LIMIT or size == self._size + self._features else _as_arrays(rows, answers)
 
     def give_up(self, reason: str) -> None:
         """Keep no recording, for this reason."""
         self.gap = self.gap or reason
-        self._rows, self._numbers = {}, []
+        self._rows, self._answers, self._collapses = {}, {}, {}
 
     def _wrapped(self, fitted: Any, path: str) -> Any:
         if isinstance(fitted, NotFitted):
@@ -114,13 +148,20 @@ class Recorder:
                 Checkpoint(checkpoint.time, partial(self._restored, checkpoint, f"{path}/{moment}"))
                 for moment, checkpoint in enumerate(answer)
             )
-        self._keep(key, _arrays(answer))
+        self._keep(key, _arrays(answer), name == "features")
+        if name == "features":
+            self._collapses.setdefault(path, Collapse()).asked(key, args[0] if args else None, self._split(path))
+        elif name == "head":
+            self._collapses.setdefault(path, Collapse()).head = key
         return answer
+
+    def _split(self, path: str) -> Split:
+        return next(split for name, split in self._splits.items() if path == name or path.startswith(f"{name}/"))
 
     def _restored(self, checkpoint: Checkpoint, path: str) -> Any:
         return self._wrapped(checkpoint.restore(), path)
 
-    def _keep(self, key: bytes, arrays: list[NDArray[Any]] | None) -> None:
+    def _keep(self, key: bytes, arrays: list[NDArray[Any]] | None, features: bool = False) -> None:
         if self.gap:
             return
         if arrays is None or any(array.ndim > _DIMENSIONS for array in arrays):
@@ -129,16 +170,19 @@ class Recorder:
         for place, array in enumerate(arrays):
             if not self._note(_part(key, place), array.ndim, *array.shape):
                 continue
-            self._size += array.size
-            if self._size > LIMIT:
+            if features:
+                self._features += array.size
+            else:
+                self._size += array.size
+            if self._size > LIMIT or self._features > _TOO_MANY:
                 self.give_up("the answers are too many to keep")
                 return
             with np.errstate(over="ignore"):
-                numbers = array.astype("<f4").ravel()
+                numbers = array.astype("<f4")
             if not np.isfinite(numbers).all():
                 self.give_up("an answer is not finite")
                 return
-            self._numbers.append(numbers)
+            self._answers[_part(key, place)] = numbers
 
     def _note(self, key: bytes, kind: int, *lengths: int) -> bool:
         """Note a question and return whether it is a new one."""
@@ -146,6 +190,19 @@ class Recorder:
             return False
         self._rows[key] = (kind, *lengths, *[0] * (_DIMENSIONS - len(lengths)))
         return True
+
+
+def _as_arrays(
+    rows: Mapping[bytes, tuple[int, ...]], answers: Mapping[bytes, NDArray[np.float32]]
+) -> dict[str, NDArray[Any]]:
+    if not rows:
+        return {}
+    calls = [[*np.frombuffer(key, "<i4"), *row] for key, row in rows.items()]
+    numbers = np.concatenate([np.zeros(0, "f4"), *(answers[key].ravel() for key in rows if key in answers)])
+    return {
+        f"{RECORDED}calls": np.array(calls, dtype=np.int32),
+        f"{RECORDED}answers": np.ascontiguousarray(_to_bytes(numbers)),
+    }
 
 
 class _Recorded:
@@ -250,6 +307,14 @@ def replay(task: Task, split: Split, seed: int, arrays: Mapping[str, NDArray[Any
     """
     tape = _Tape(_read(arrays))
     return {variant.name: Fit(variant.apply(split, seed), tape.fitted(variant.name), seed) for variant in task.variants}
+
+
+def same(claimed: Mapping[str, float], found: Mapping[str, float]) -> bool:
+    """Return whether the values of a record are those that came out of its recording."""
+    return claimed.keys() == found.keys() and all(
+        math.isclose(value, found[name], rel_tol=RELATIVE, abs_tol=TIES.get(metric_of(name), ABSOLUTE))
+        for name, value in claimed.items()
+    )
 
 
 def _read(arrays: Mapping[str, NDArray[Any]]) -> dict[bytes, tuple[int, NDArray[Any]]]:

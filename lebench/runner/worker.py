@@ -33,7 +33,7 @@ from lebench.metrics.base import Missing
 from lebench.models.spec import build_model
 from lebench.records import Artifact, Cost, Status
 from lebench.runner.plan import Job, PlannedCell
-from lebench.runner.recording import Recorder
+from lebench.runner.recording import Recorder, replay, same
 from lebench.tasks.base import Fit, NotFitted, Scored, Task
 
 _PROGRESS_INTERVAL = 0.1
@@ -192,7 +192,8 @@ class _Fits:
     """The fits of a job, each made once and kept as long as a cell needs it."""
 
     def __init__(self, model: Any, split: Split, seed: int, channel: Connection) -> None:
-        self._model, self._split, self._seed, self._channel = model, split, seed, channel
+        self.split, self.seed = split, seed
+        self._model, self._channel = model, channel
         self._made: dict[tuple[object, ...], tuple[Fit, float, float]] = {}
         self.broken: set[tuple[object, ...]] = set()
 
@@ -202,15 +203,15 @@ class _Fits:
             self._channel.send(FitBegan(variant))
             # Until it is made; so that whatever goes wrong is not tried again for the next cell.
             self.broken.add(variant.key)
-            split = variant.apply(self._split, self._seed)
+            split = variant.apply(self.split, self.seed)
             trainable = variant.recipe and hasattr(self._model, "with_recipe")
             model = self._model.with_recipe(variant.recipe) if trainable else self._model
             model = model if variant.width is None else model.with_width(variant.width)
             wall, cpu = time.perf_counter(), time.process_time()
             with progress.listen(_Throttled(self._channel)):
-                fitted = _fitted(model, split, variant.fit_seed(self._seed), variant.may_fail)
+                fitted = _fitted(model, split, variant.fit_seed(self.seed), variant.may_fail)
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            self._made[variant.key] = Fit(split, fitted, self._seed), wall, cpu
+            self._made[variant.key] = Fit(split, fitted, self.seed), wall, cpu
             self.broken.discard(variant.key)
             self._channel.send(FitMade(wall, cpu))
         return self._made[variant.key]
@@ -256,7 +257,6 @@ def _score(index: int, planned: PlannedCell, fits: _Fits) -> CellScored:
         scored = Scored(scored, {})
     metrics, missing = values(task, scored.values)
     arrays, pictured = _packed(scored.artifacts)
-    recording, recorded = _packed(recorder.arrays())
     cost = Cost(
         fit_s=sum(fit_wall for _, fit_wall, _ in distinct),
         score_s=time.perf_counter() - wall,
@@ -264,7 +264,20 @@ def _score(index: int, planned: PlannedCell, fits: _Fits) -> CellScored:
         peak_memory_bytes=_peak_memory(),
         fits=len(distinct),
     )
+    recording, recorded = _packed(_recording(recorder, task, fits, metrics))
     return CellScored(index, metrics, missing, pictured | recorded, arrays, recording, cost)
+
+
+def _recording(recorder: Recorder, task: Task, fits: _Fits, metrics: Mapping[str, float]) -> dict[str, NDArray[Any]]:
+    """Return the recording, with features in few coordinates where the score is the same with them."""
+    fewer = recorder.compacted()
+    if fewer:
+        with suppress(LebenchError):
+            scored = task.score(replay(task, fits.split, fits.seed, fewer))
+            again, _ = values(task, scored.values if isinstance(scored, Scored) else scored)
+            if same(metrics, again):
+                return fewer
+    return recorder.arrays()
 
 
 def _packed(arrays: Mapping[str, NDArray[Any]]) -> tuple[bytes, dict[str, Artifact]]:

@@ -30,13 +30,14 @@ from typing import Literal
 
 from lebench.board.entries import Entry
 from lebench.records import Environment, Record
+from lebench.runner.recording import ABSOLUTE, RELATIVE, TIES
 from lebench.tasks.base import metric_of
 
 Rule = Literal["recording", "exact", "closed form", "seeds"]
 
 #: Relative and absolute differences that each rule allows in any value.
 _ALLOWED: dict[Rule, tuple[float, float]] = {
-    "recording": (1e-3, 1e-6),
+    "recording": (RELATIVE, ABSOLUTE),
     "exact": (1e-9, 1e-12),
     "closed form": (1e-4, 1e-6),
     "seeds": (1e-2, 1e-6),
@@ -44,7 +45,7 @@ _ALLOWED: dict[Rule, tuple[float, float]] = {
 #: Metrics that count points, and what a tie may move them.
 _SHARES = frozenset({"accuracy", "error", "nc4", "ncc_accuracy", "clustering_accuracy", "prediction_disagreement"})
 _TIES: dict[Rule, tuple[frozenset[str], float]] = {
-    "recording": (frozenset({"nc4", "ncc_accuracy"}), 2.5e-3),
+    "recording": (frozenset(TIES), max(TIES.values())),
     "exact": (frozenset(), 0.0),
     "closed form": (_SHARES, 5e-3),
     "seeds": (_SHARES, 5e-3),

@@ -12,7 +12,7 @@ from lebench.data.base import Variant
 from lebench.errors import DataError
 from lebench.runner.execution import execute
 from lebench.runner.plan import make_plan
-from lebench.runner.recording import LIMIT, Recorder, RecordingError, replay
+from lebench.runner.recording import LIMIT, Recorder, RecordingError, replay, same
 from lebench.runner.store import Store
 from lebench.runner.worker import values
 from lebench.tasks.base import Fit, NotFitted, Scored, Task
@@ -235,3 +235,17 @@ def test_a_run_is_scored_again_from_its_recording(tmp_path, task):
     for name, value in record.metrics.items():
         assert math.isclose(again[name], value, rel_tol=2e-4, abs_tol=1e-6), name
     assert store.artifacts(record) or not record.pictured
+
+
+@pytest.mark.parametrize(("task", "few"), [("digits/collapse", True), ("stability/bound", False)])
+def test_wide_features_are_kept_in_few_coordinates_if_the_score_is_the_same(tmp_path, task, few):
+    store = Store(tmp_path / "results")
+    (record,) = execute(make_plan([task], ["mlp[width=256,epochs=1,min_steps=0]"], [0]), store, jobs=1).records
+    arrays = unpack(store.recording(record), record.recorded)
+    features = arrays["recorded_answers"].shape[1] / 1797
+    # In stability the inner products of features count, which fewer coordinates do not have.
+    assert features < 40 if few else features > 60
+    question = registry.tasks.get(task)
+    scored = question.score(replay(question, registry.datasets.get("digits").split(0), 0, arrays))
+    again, _ = values(question, scored.values if isinstance(scored, Scored) else scored)
+    assert same(record.metrics, again)
