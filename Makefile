@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export NO_MKDOCS_2_WARNING := 1
 export DISABLE_MKDOCS_2_WARNING := true
 
-.PHONY: setup run test test-all lint bench bench-history site site-zensical serve baselines index agreement clean
+.PHONY: setup run test test-all lint bench bench-history site site-zensical serve baselines index agreement rehearse-submission clean
 .DEFAULT_GOAL := run
 
 setup: $(READY)  ## the pinned environment, under .venv
@@ -55,6 +55,9 @@ index: $(READY)  ## write the index of registered names anew
 
 agreement: $(READY)  ## measure anew how far the implementations are apart, for the site
 	$(BIN)/lebench agree --json > agreement.tmp && mv agreement.tmp lebench/agree/measured.json
+
+rehearse-submission: $(READY)  ## send good entries and attacks through the checks of a pull request
+	$(BIN)/python .ci/rehearse
 
 clean:  ## remove what was generated, but not the results
 	rm -rf .venv site docs/gallery docs/leaderboard docs/reference .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks

@@ -61,9 +61,7 @@ def main():
     parser.add_argument("--steps", type=int, nargs="+", default=[10_000], help="measure after each of these")
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, choices=SHARES)
     parser.add_argument("--data", choices=("geomnist", "geomnist-confounded"), default="geomnist")
-    parser.add_argument(
-        "--standardized", action="store_true", help="inputs of mean 0 and variance 1, as in the tasks"
-    )
+    parser.add_argument("--standardized", action="store_true", help="inputs of mean 0 and variance 1, as in the tasks")
     parser.add_argument("--lr", type=float, default=LR)
     options = parser.parse_args()
     torch.set_num_threads(1)

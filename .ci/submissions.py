@@ -1,0 +1,256 @@
+"""Submissions for the rehearsal: good ones, and every attack that a check has to find.
+
+A case changes the working tree of a clone in which a good entry ``mine`` lies beside the entry ``theirs``; both were
+made by real runs. What it says is looked for in the lines of the check.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lebench.artifacts import pack, unpack
+from lebench.board import artifacts_path, read_entry, recording_path, write_entry
+from lebench.records import Record
+
+ENTRIES = Path("leaderboard/entries")
+Change = Callable[[Path], None]
+WORKFLOW, VERIFICATION = ".github/workflows/entry.yml", "verification.json"
+#: How a record is forged: what is changed of it.
+Forgery = Callable[[Record], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A submission and what has to become of it.
+
+    Attributes
+    ----------
+    name : str
+        What it is.
+    verdict : str
+        ``"accepted"`` or ``"refused"``.
+    says : str
+        Part of a line of the check.
+    change : callable
+        What is done in the clone.
+    rerun : str
+        Cells to run again, none if empty.
+    forged : bool
+        Whether the check's result is replaced by one that claims that all is well, as a changed workflow could.
+    own : bool
+        Whether the entry is of a model of its own, which brings its code.
+    """
+
+    name: str
+    verdict: str
+    says: str
+    change: Change = lambda clone: None
+    rerun: str = ""
+    forged: bool = False
+    own: bool = False
+
+
+def mine(clone: Path) -> Path:
+    """Return the folder of the good entry."""
+    return clone / ENTRIES / "mine"
+
+
+def files_of(folder: Path, path: Callable[[Path, Record], Path]) -> dict[str, bytes]:
+    """Return the files of arrays of an entry by the key of their cell."""
+    records = read_entry(folder).records
+    return {r.cell.key: path(folder, r).read_bytes() for r in records if path(folder, r).is_file()}
+
+
+def forge(change: Forgery, recordings: Mapping[str, bytes] | None = None) -> Change:
+    """Return a case's change: records that are changed and sealed again, as somebody who knows lebench would."""
+
+    def forged(clone: Path) -> None:
+        entry = read_entry(mine(clone))
+        pictures = files_of(entry.folder, artifacts_path)
+        recorded = {**files_of(entry.folder, recording_path), **(recordings or {})}
+        records = [record.model_copy(update=dict(change(record))).sealed() for record in entry.records]
+        keys = {old.cell.key: new.cell.key for old, new in zip(entry.records, records, strict=True)}
+        own = ({keys[key]: content for key, content in files.items()} for files in (pictures, recorded))
+        write_entry(entry.folder.parent, entry.name, records, entry.info, *own)
+
+    return forged
+
+
+def one_more_hit(seed: int) -> Forgery:
+    """Return a forgery: one more test point is right on ``digits/accuracy``."""
+
+    def change(record: Record) -> Mapping[str, Any]:
+        if (record.cell.task, record.cell.seed) != ("digits/accuracy", seed):
+            return {}
+        found = record.metrics
+        more = {"accuracy": found["accuracy"] + 1 / 450, "error": found["error"] - 1 / 450}
+        return {"metrics": {**found, **more, "generalization_gap": found["generalization_gap"] - 1 / 450}}
+
+    return change
+
+
+def of_cell(**changes: Any) -> Forgery:
+    """Return a forgery of the cells of ``digits/accuracy``."""
+    task = "digits/accuracy"
+    return lambda r: {"cell": r.cell.model_copy(update=changes)} if r.cell.task == task else {}
+
+
+def answers(*, sealed: bool) -> Change:
+    """Return a change of what the model is said to have answered, with or without a record that fits it."""
+
+    def change(clone: Path) -> None:
+        record = next(r for r in read_entry(mine(clone)).records if r.cell.task == "digits/accuracy" and r.recorded)
+        path = recording_path(mine(clone), record)
+        arrays = unpack(path.read_bytes(), record.recorded)
+        other = arrays["recorded_answers"].copy()
+        other[:, : other.shape[1] // 2] = other[:, : other.shape[1] // 2][:, ::-1]
+        content, described = pack({**arrays, "recorded_answers": other})
+        if sealed:
+            artifacts = {**record.artifacts, **described}
+            forge(lambda r: {"artifacts": artifacts} if r.cell == record.cell else {}, {record.cell.key: content})(
+                clone
+            )
+        else:
+            path.write_bytes(content)
+
+    return change
+
+
+def arrays_of(make: Callable[[str], bytes]) -> Change:
+    """Return a change of the members of a file of arrays."""
+
+    def change(clone: Path) -> None:
+        path = next((mine(clone) / "artifacts").glob("*.recording.npz"))
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in names:
+                archive.writestr(name, make(name))
+
+    return change
+
+
+def pickled(name: str) -> bytes:
+    """Return an array of objects, which is stored as a pickle."""
+    file = io.BytesIO()
+    np.save(file, np.array([{"run": name}]), allow_pickle=True)
+    return file.getvalue()
+
+
+def replace(name: str, old: str, new: str) -> Change:
+    """Return a change of the text of a file of the entry."""
+
+    def change(clone: Path) -> None:
+        text = (mine(clone) / name).read_text()
+        if old not in text:
+            raise ValueError(f"{name} does not hold {old!r}")
+        (mine(clone) / name).write_text(text.replace(old, new))
+
+    return change
+
+
+def write(path: str, text: str) -> Change:
+    """Return a change that writes a file of the clone."""
+
+    def change(clone: Path) -> None:
+        (clone / path).parent.mkdir(parents=True, exist_ok=True)
+        (clone / path).write_text(text)
+
+    return change
+
+
+def rename(name: str) -> Change:
+    """Return a change of the entry's name."""
+
+    def change(clone: Path) -> None:
+        replace("entry.toml", 'name = "mine"', f"name = {json.dumps(name)}")(clone)
+        mine(clone).rename(clone / ENTRIES / name)
+
+    return change
+
+
+def same_cells(clone: Path) -> None:
+    """Submit the records of another entry under a name of one's own."""
+    theirs = read_entry(clone / ENTRIES / "theirs")
+    info = theirs.info.model_copy(update={"name": "mine"})
+    pictures, recordings = (files_of(theirs.folder, path) for path in (artifacts_path, recording_path))
+    shutil.rmtree(mine(clone))
+    write_entry(clone / ENTRIES, "mine", theirs.records, info, pictures, recordings)
+
+
+def link(clone: Path) -> None:
+    """Let a file of the entry be a link to one outside of it."""
+    path = next((mine(clone) / "artifacts").glob("*.npz"))
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+
+
+def remove_theirs(clone: Path) -> None:
+    """Remove another entry, and submit nothing."""
+    shutil.rmtree(mine(clone))
+    shutil.rmtree(clone / ENTRIES / "theirs")
+
+
+def tree(clone: Path, entries: list[tuple[str, str, str]]) -> str:
+    """Store a tree that git itself would not write; return its name."""
+    raw = b"".join(f"{mode} {name}".encode() + b"\0" + bytes.fromhex(blob) for mode, name, blob in entries)
+    command = ["git", "-C", clone, "hash-object", "-t", "tree", "-w", "--literally", "--stdin"]
+    return subprocess.run(command, input=raw, check=True, capture_output=True).stdout.decode().strip()
+
+
+def escape(clone: Path) -> str:
+    """Return a tree whose entry has a file in its parent folder."""
+
+    def named(revision: str) -> str:
+        done = subprocess.run(["git", "-C", clone, "rev-parse", revision], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    blob = named("HEAD:README.md")
+    bad = tree(clone, [("40000", "..", tree(clone, [("100644", "escaped", blob)]))])
+    entries = tree(clone, [("40000", "mine", bad), ("40000", "theirs", named(f"HEAD:{ENTRIES}/theirs"))])
+    board = tree(clone, [("40000", "entries", entries)])
+    return tree(clone, [("100644", "README.md", blob), ("40000", "leaderboard", board)])
+
+
+ACCEPTED, REFUSED = "accepted", "refused"
+CASES = (
+    Case("good entry", ACCEPTED, "records with a recording agree"),
+    Case("good entry, cells run again", ACCEPTED, "that were run again agree", rerun="all"),
+    Case("own model", ACCEPTED, "records with a recording agree", own=True),
+    Case("own model, run again by its plug-in", ACCEPTED, "that were run again agree", rerun="1", own=True),
+    Case("tampered metric", REFUSED, "accuracy is claimed as", forge(one_more_hit(0))),
+    Case("edited metric", REFUSED, "edited", replace("records.jsonl", '"accuracy":0.9', '"accuracy":0.8')),
+    Case("tampered metric without recording", ACCEPTED, "have none", forge(one_more_hit(1))),
+    Case("tampered metric without recording, run again", REFUSED, "seed 1: ", forge(one_more_hit(1)), rerun="all"),
+    Case("tampered prediction", REFUSED, "is not the one whose checksum the record has", answers(sealed=False)),
+    Case("tampered prediction, record sealed", REFUSED, "is claimed as", answers(sealed=True)),
+    Case("absurd number", REFUSED, "bounds", forge(lambda r: {"metrics": dict.fromkeys(r.metrics, 1e+300)})),
+    Case("not a number", REFUSED, "line", replace("records.jsonl", '"error":0.', '"error":NaN,"x":0.')),
+    Case("oversize file", REFUSED, "bytes", write(f"{ENTRIES}/mine/plugin.py", "#" * 100_001)),
+    Case("far oversize file", REFUSED, "too much", write(f"{ENTRIES}/mine/plugin.py", "#" * 20_000_001)),
+    Case("path escape in a tree", REFUSED, "the path leads out of the entry"),
+    Case("path escape in a name", REFUSED, "name", replace("entry.toml", 'name = "mine"', 'name = "../mine"')),
+    Case("path escape by a link", REFUSED, "is not a regular file", link),
+    Case("pickle inside an npz", REFUSED, "array", arrays_of(pickled)),
+    Case("zip bomb inside an npz", REFUSED, "artifacts/", arrays_of(lambda name: bytes(50_000_000))),
+    Case("script in a name", REFUSED, "authors", replace("entry.toml", "The rehearsal", "<script>alert(1)</script>")),
+    Case("script in a folder's name", REFUSED, "a name has at most", rename("<script>")),
+    Case("unknown task", REFUSED, "there is no such task", forge(of_cell(task="digits/accuracies"))),
+    Case("other code of a task", REFUSED, "run it again", forge(of_cell(task_fingerprint="0" * 64))),
+    Case("changed foreign entry", REFUSED, "one entry", write(f"{ENTRIES}/theirs/entry.toml", "mine now")),
+    Case("removed foreign entry", REFUSED, "does not remove", remove_theirs),
+    Case("changed code", REFUSED, "nothing else", write("lebench/verify/__init__.py", "")),
+    Case("changed workflow, forged result", REFUSED, "nothing else", write(WORKFLOW, ""), forged=True),
+    Case("verification.json brought along", REFUSED, VERIFICATION, write(f"{ENTRIES}/mine/{VERIFICATION}", "{}")),
+    Case("other file", REFUSED, "run.sh", write(f"{ENTRIES}/mine/run.sh", "true")),
+)  # fmt: skip
