@@ -48,10 +48,23 @@ def crossing(course, shares):
 
 
 def told(values, around):
-    """Return an estimate with the 95 % interval of its resampled values, and how many trials or samples have none."""
-    missing = np.isnan(values).mean()
-    low, high = np.nanquantile(values, [0.025, 0.975])
-    return f"{around:.3f} [{low:.3f}, {high:.3f}]" + (f", none in {missing:.0%} of the samples" if missing else "")
+    """Return an estimate with the 95 % interval of its resampled values, and in how many samples there is none."""
+    found = values[~np.isnan(values)]
+    if len(found) == 0 or np.isnan(around):
+        return "none of these shares"
+    low, high = np.quantile(found, [0.025, 0.975])
+    without = f", none in {1 - len(found) / len(values):.1%} of the samples" if len(found) < len(values) else ""
+    return f"{around:.3f} [{low:.3f}, {high:.3f}]{without}"
+
+
+def first_crossings(values):
+    """Return mean and 95 % interval of the trials' own crossings, and how many have none."""
+    found = values[~np.isnan(values)]
+    without = f", none in {len(values) - len(found)} trials" if len(found) < len(values) else ""
+    if len(found) < 2:
+        return f"in {len(found)} trials"
+    centre, width = interval(found)
+    return f"at {centre:.3f} +- {width:.3f}{without}"
 
 
 def main():
@@ -101,11 +114,9 @@ def main():
         course = accuracies[moment]
         of_mean = np.array([crossing(course[:, chosen].mean(axis=1), shares) for chosen in resampled])
         own = np.array([crossing(one, shares) for one in course.T])
-        centre, width = interval(own[~np.isnan(own)])
-        without = f", none in {np.isnan(own).sum()} trials" if np.isnan(own).any() else ""
         print(
             f"{stop:6d} steps: the mean crosses at {told(of_mean, crossing(course.mean(axis=1), shares))}; "
-            f"trials first at {centre:.3f} +- {width:.3f}{without}"
+            f"trials first cross {first_crossings(own)}"
         )
 
 
