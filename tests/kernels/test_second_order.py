@@ -1,5 +1,6 @@
 """Second-order kernels against Hessians by automatic differentiation, and the quadratic network of random signs."""
 
+import doctest
 import importlib
 import itertools
 import math
@@ -198,6 +199,10 @@ def test_the_average_over_random_signs_is_the_quadratic_network():
 def test_bad_options_are_named(options, message):
     with pytest.raises(ParameterError, match=message):
         second_order_kernel(np.ones((2, 2)), **options)
+
+
+def test_examples():
+    assert doctest.testmod(importlib.import_module("lebench.kernels.second_order")) == (0, 3)
 
 
 def test_bad_inputs_are_named():
