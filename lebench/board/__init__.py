@@ -17,6 +17,8 @@ from lebench.board.entries import (
 from lebench.board.frame import frame, newest
 from lebench.board.outlook import Beside, Outlook, make_outlook
 from lebench.board.places import Method, Place, Standings
+from lebench.board.point_effects import Effects
+from lebench.board.point_store import Resampled, TaskPoints, gather
 from lebench.board.ranking import Standing, direction_of, is_control, leaders, primary_of, standing, summary
 from lebench.board.resolution import Resolution, make_resolution
 from lebench.board.scores import Score
@@ -30,6 +32,7 @@ __all__ = [
     "Board",
     "Check",
     "ControlError",
+    "Effects",
     "Entry",
     "EntryError",
     "EntryInfo",
@@ -38,10 +41,12 @@ __all__ = [
     "Outlook",
     "Place",
     "Position",
+    "Resampled",
     "Resolution",
     "Score",
     "Standing",
     "Standings",
+    "TaskPoints",
     "Triple",
     "Verification",
     "Verified",
@@ -50,6 +55,7 @@ __all__ = [
     "direction_of",
     "entry_name",
     "frame",
+    "gather",
     "is_control",
     "leaders",
     "make_board",

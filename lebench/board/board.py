@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,8 @@ from lebench import registry
 from lebench.board.bootstrap import DRAWS, SEED
 from lebench.board.entries import Entry, EntryInfo
 from lebench.board.places import Method, Standings
+from lebench.board.point_effects import Effects
+from lebench.board.point_store import Resampled, TaskPoints, resampled
 from lebench.board.ranking import is_control
 from lebench.board.resolution import Resolution, make_resolution
 from lebench.board.scores import Score, add_up, collect, count_wins, scores_of
@@ -27,7 +29,17 @@ _SIGNS: dict[Direction, int] = {"higher": 1, "lower": -1, "none": 0}
 
 
 class BoardTask(Document):
-    """A task as the board shows it: ``values`` are the names of all its scores, the ``primary`` one ranks."""
+    """A task as the board shows it.
+
+    Attributes
+    ----------
+    name, track, version, summary, reference, dataset
+        As it declares them.
+    primary, values
+        Name of the value that ranks, and of all.
+    resampled : Resampled
+        What the intervals of the primary value resample.
+    """
 
     name: str
     track: str
@@ -37,6 +49,7 @@ class BoardTask(Document):
     dataset: str
     primary: str
     values: list[str]
+    resampled: Resampled
 
 
 class BoardMetric(Document):
@@ -126,7 +139,12 @@ class Board(Document):
     resolutions: list[Resolution]
 
 
-def make_board(entries: Iterable[Entry], level: float = LEVEL, draws: int = DRAWS) -> Board:
+def make_board(
+    entries: Iterable[Entry],
+    level: float = LEVEL,
+    draws: int = DRAWS,
+    points: Mapping[str, TaskPoints] | None = None,
+) -> Board:
     """Aggregate entries into the board.
 
     Parameters
@@ -137,6 +155,8 @@ def make_board(entries: Iterable[Entry], level: float = LEVEL, draws: int = DRAW
         Confidence level of all intervals.
     draws : int, default 2000
         Draws of the bootstrap behind the ranks; its random numbers are fixed, so the same entries make the same board.
+    points : mapping of str to TaskPoints, optional
+        By task: values at test points, see :func:`lebench.board.gather`. Without them only seeds are resampled.
 
     Returns
     -------
@@ -159,16 +179,38 @@ def make_board(entries: Iterable[Entry], level: float = LEVEL, draws: int = DRAW
     signs = {task.name: _SIGNS[metrics[metric_of(task.primary)].direction] for task in tasks}
     models = {entry.name for entry in entries} - controls
     ranking = [task for task in tasks if signs[task.name]]
+    points = {} if points is None else points
+
+    def effects(task: Task, value: str) -> Effects | None:
+        known = points.get(task.name)
+        return None if known is None else known.effects(value, [variant.name for variant in task.variants])
+
+    of_primary = {task.name: found for task in tasks if (found := effects(task, task.primary)) is not None}
     won, lost = add_up(
-        (task.track, count_wins(primary[task.name], metrics[metric_of(task.primary)].direction, controls, level))
+        (
+            task.track,
+            count_wins(
+                primary[task.name],
+                metrics[metric_of(task.primary)].direction,
+                controls,
+                level,
+                of_primary.get(task.name),
+            ),
+        )
         for task in ranking
     )
     of_models = {task.name: {m: of for m, of in primary[task.name].items() if m in models} for task in ranking}
-    resolutions = (make_resolution(task.name, task.primary, of_models[task.name], level) for task in ranking)
+    resolutions = (
+        make_resolution(task.name, task.primary, of_models[task.name], level, of_primary.get(task.name))
+        for task in ranking
+    )
     return Board(
         level=level,
         method=Method(draws=draws, seed=SEED, level=level),
-        tasks=[_task(task) for task in tasks],
+        tasks=[
+            _task(task, resampled(task, points.get(task.name), of_primary.get(task.name), primary[task.name], controls))
+            for task in tasks
+        ],
         metrics=[_metric(metrics[name]) for name in sorted(metrics)],
         entries=[
             _entry(entry, *current[entry.name], tasks, entry.name in controls, won[entry.name], lost[entry.name])
@@ -185,9 +227,10 @@ def make_board(entries: Iterable[Entry], level: float = LEVEL, draws: int = DRAW
                 metrics[metric_of(value)].direction,
                 controls,
                 level,
+                effects(task, value),
             )
         ],
-        standings=list(_standings(ranking, of_models, signs, models, level, draws)),
+        standings=list(_standings(ranking, of_models, signs, models, level, draws, of_primary)),
         resolutions=[one for one in resolutions if one is not None],
     )
 
@@ -205,6 +248,7 @@ def _standings(
     models: set[str],
     level: float,
     draws: int,
+    effects: Mapping[str, Effects],
 ) -> Iterable[Standings]:
     """Yield the standings of each track with tasks, and those over all tracks."""
     tracks = {task.name: str(task.track) for task in tasks}
@@ -219,6 +263,7 @@ def _standings(
             models,
             level=level,
             draws=draws,
+            effects=effects,
         )
 
 
@@ -236,7 +281,7 @@ def _current(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
     return kept, [f"{reason} (records: {count})" for reason, count in sorted(ignored.items())]
 
 
-def _task(task: Task) -> BoardTask:
+def _task(task: Task, resampled: Resampled) -> BoardTask:
     return BoardTask(
         name=task.name,
         track=task.track,
@@ -246,6 +291,7 @@ def _task(task: Task) -> BoardTask:
         dataset=task.dataset,
         primary=task.primary,
         values=list(task.metrics),
+        resampled=resampled,
     )
 
 

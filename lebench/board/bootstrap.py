@@ -20,17 +20,23 @@ freedom, so that a difference that is linear in what is resampled has exactly th
 test, however few seeds or tasks there are. Resampling with replacement has a variance that is too small by (n - 1) / n
 and no tails; with five seeds that is a fifth.
 
-What varies between tasks contains what varies between seeds, so that resampling both counts the seeds twice. That errs
-on the side of ties.
+*Test points*: where the values of a task's models at its test points are known, their scores are moved by the same
+normal multipliers of the effects of the points, see :mod:`lebench.board.point_effects`. Tasks on the same data share
+the multipliers of their common points.
+
+What varies between tasks contains what varies between seeds and points, so that resampling all counts those twice. That
+errs on the side of ties.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lebench.board.point_effects import Moves
 from lebench.errors import DataError
 
 FloatArray = NDArray[np.float64]
@@ -39,6 +45,8 @@ FloatArray = NDArray[np.float64]
 DRAWS, SEED = 2000, 20200501
 #: Numbers of one block of draws, so that memory does not grow with the number of draws.
 _BLOCK = 2_000_000
+#: Test points of one block.
+_POINTS = 4096
 #: Digits that tell two scores or points apart: sums in another order must not break a tie.
 _DIGITS = 11
 
@@ -52,9 +60,9 @@ class Points:
     points : ndarray of float, shape (m,)
         Between about 0 and 1, one half in the mean.
     seed_draws : ndarray of float, shape (draws, m)
-        With other seeds, on the same tasks.
+        With other seeds and, where they are given, other test points, on the same tasks.
     draws : ndarray of float, shape (draws, m)
-        With other seeds and other tasks.
+        The same on other tasks.
     shares : ndarray of float, shape (tasks, m)
         Share of the other models that a model beats on a task; NaN where it has no score.
     seeds : ndarray of int, shape (m,)
@@ -118,7 +126,13 @@ def beaten_shares(scores: ArrayLike) -> FloatArray:
     return np.where(present & (others > 0), (ranks - 1) / np.maximum(others, 1), np.nan)
 
 
-def draw_points(scores: ArrayLike, weights: ArrayLike | None = None, draws: int = DRAWS, seed: int = SEED) -> Points:
+def draw_points(
+    scores: ArrayLike,
+    weights: ArrayLike | None = None,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    moves: Sequence[Moves | None] | None = None,
+) -> Points:
     """Return the points of models over tasks and bootstrap draws of them.
 
     Parameters
@@ -129,6 +143,8 @@ def draw_points(scores: ArrayLike, weights: ArrayLike | None = None, draws: int 
         Weights of the tasks, above zero; by default all the same.
     draws, seed : int
         Number of draws, and the seed of their random numbers.
+    moves : sequence of Moves or None, length tasks, optional
+        How test points move the scores of the m models on each task, None where that is not known.
 
     Returns
     -------
@@ -175,6 +191,7 @@ def draw_points(scores: ArrayLike, weights: ArrayLike | None = None, draws: int 
     centred = np.where(present, scores - np.where(count > 0, means, 0.0)[..., None], 0.0)
     centred /= np.sqrt(np.maximum(count * (count - 1), 1))[..., None]
 
+    by_points = _moved(moves or [], draws, seed)
     seed_draws, task_draws = np.empty((draws, models)), np.empty((draws, models))
     step = max(1, _BLOCK // (tasks * models))
     for start in range(0, draws, step):
@@ -185,6 +202,8 @@ def draw_points(scores: ArrayLike, weights: ArrayLike | None = None, draws: int 
             moved += by_seed[block, index, None, None] * centred[..., index]
         moved *= spread_seeds[block][:, np.maximum(count - 1, 0)]
         moved += means
+        for task, by_point in by_points.items():
+            moved[:, task] += by_point[block]
         seed_draws[block], _ = fit(beaten_shares(moved))
         wild = by_task[block][:, :, None] * residuals * spread_tasks[block][:, None, np.maximum(freedom_tasks, 0)]
         task_draws[block], _ = fit(wild)
@@ -195,6 +214,33 @@ def draw_points(scores: ArrayLike, weights: ArrayLike | None = None, draws: int 
         shares=shares,
         seeds=np.where(count > 0, count, np.iinfo(np.int64).max).min(axis=0),
     )
+
+
+def _moved(moves: Sequence[Moves | None], draws: int, seed: int) -> dict[int, NDArray[np.float32]]:
+    """Return by how much the test points of each draw move scores, of shape (draws, m), by task."""
+    known = {task: each for task, each in enumerate(moves) if each is not None}
+    if not known:
+        return {}
+    # Random numbers of their own, so that those of seeds and tasks are the same with and without.
+    rng = np.random.default_rng([seed, 1])
+    points = np.unique(np.concatenate([each.ids for each in known.values()]))
+    # Equal models once: a matrix product could round their columns differently and break their tie.
+    distinct = {
+        task: np.unique(each.effects.astype(np.float32), axis=0, return_inverse=True) for task, each in known.items()
+    }
+    found = {task: np.zeros((draws, len(rows)), dtype=np.float32) for task, (rows, _) in distinct.items()}
+    for start in range(0, len(points), _POINTS):
+        some = points[start : start + _POINTS]
+        by_point = rng.standard_normal((draws, len(some)), dtype=np.float32)
+        for task, each in known.items():
+            which = np.flatnonzero(np.isin(each.ids, some))
+            columns = np.searchsorted(some, each.ids[which])
+            found[task] += by_point[:, columns] @ distinct[task][0][:, which].T
+    for task, each in known.items():
+        found[task] = found[task][:, distinct[task][1].ravel()]
+        if each.own.any():
+            found[task] += rng.standard_normal((draws, len(each.own)), dtype=np.float32) * each.own.astype(np.float32)
+    return found
 
 
 class _Fit:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from lebench.board.board import Board, BoardTask, make_board
 from lebench.board.bootstrap import DRAWS
 from lebench.board.entries import Entry
 from lebench.board.places import Place
+from lebench.board.point_store import gather
 from lebench.board.ranking import direction_of
 from lebench.board.scores import Score
 from lebench.board.standings import OVERALL
@@ -79,7 +81,7 @@ class Outlook:
     missing: dict[str, str]
 
 
-def make_outlook(entries: Iterable[Entry], new: Entry, draws: int = DRAWS) -> Outlook:
+def make_outlook(entries: Iterable[Entry], new: Entry, draws: int = DRAWS, points: Path | None = None) -> Outlook:
     """Return what the board will say of an entry.
 
     Parameters
@@ -90,13 +92,16 @@ def make_outlook(entries: Iterable[Entry], new: Entry, draws: int = DRAWS) -> Ou
         The entry.
     draws : int, default 2000
         Draws of the bootstrap behind the ranks.
+    points : Path, optional
+        Folder that keeps values at test points, see :func:`lebench.board.gather`; nothing is added to it.
 
     Raises
     ------
     LebenchError
         If a library of the extra ``site`` is missing.
     """
-    board = make_board([*(entry for entry in entries if entry.name != new.name), new], draws=draws)
+    together = [*(entry for entry in entries if entry.name != new.name), new]
+    board = make_board(together, draws=draws, points=gather(together, points, keep=False))
     own = next(entry for entry in board.entries if entry.info.name == new.name)
     return Outlook(
         entries=len(board.entries),

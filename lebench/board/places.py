@@ -27,7 +27,7 @@ class Method(Document):
         Seeds that make a model's score on a task count for ranks.
     scores, ranks, seed_ranks : tuple of str
         What was resampled for the intervals of scores, for ranks (`lower`, `upper`, `group`) and for ranks on exactly
-        these tasks (`seed_lower`, ...).
+        these tasks (`seed_lower`, ...). Test points are where a task's `resampled` says so.
     """
 
     draws: int
@@ -36,9 +36,9 @@ class Method(Document):
     minimum_share: float = MINIMUM_SHARE
     common_share: float = COMMON_SHARE
     minimum_seeds: int = MINIMUM_SEEDS
-    scores: tuple[str, ...] = ("seed",)
-    ranks: tuple[str, ...] = ("task", "seed")
-    seed_ranks: tuple[str, ...] = ("seed",)
+    scores: tuple[str, ...] = ("seed", "test point")
+    ranks: tuple[str, ...] = ("task", "seed", "test point")
+    seed_ranks: tuple[str, ...] = ("seed", "test point")
 
 
 class Place(Document):
@@ -51,10 +51,10 @@ class Place(Document):
     rank : int
         By points, from 1; equal points share the better rank.
     lower, upper, group : int
-        Best and worst rank, and tie group, that tasks and seeds leave open: on other tasks like these. See
+        Best and worst rank, and tie group, that tasks, seeds and test points leave open: on other tasks like these. See
         :class:`lebench.board.comparisons.Ranks`.
     seed_lower, seed_upper, seed_group : int
-        The same where only seeds are resampled: on exactly these tasks.
+        The same where only seeds and test points are resampled: on exactly these tasks.
     points : float
         Share of the other models that it beats, fitted over tasks, see :mod:`lebench.board.bootstrap`.
     mean_rank : float
@@ -140,8 +140,8 @@ class Standings(Document):
     unranked : list of Unranked
         By name.
     win_probability : list of list of float
-        How often, over the draws of tasks and seeds, the entry of the row is above that of the column, in the order of
-        `places`.
+        How often, over the draws of tasks, seeds and test points, the entry of the row is above that of the column, in
+        the order of `places`.
     critical_difference : CriticalDifference or None
         None if there are fewer than three ranked entries or two tasks that all of them have.
     disagreements : list of Disagreement

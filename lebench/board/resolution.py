@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from lebench.board.point_effects import Effects
 from lebench.board.statistics import LEVEL, as_array, smallest_difference
 from lebench.records import Document
 
@@ -19,10 +20,13 @@ class Resolution(Document):
         The task and its primary value.
     deviation : float
         Standard deviation of paired differences between seeds: the median over pairs of models, controls left out.
+    point_deviation : float
+        Standard error of a paired difference from its test points, as far as seeds do not show it: the median over
+        pairs; 0 where it is not known.
     seeds : int
         Number of seeds that most pairs have in common.
     difference : float
-        What a paired t test on so many seeds finds with a probability of 80%.
+        What a paired test on so many seeds, and these points, finds with a probability of 80%.
     pairs : int
         Number of pairs.
     """
@@ -30,13 +34,18 @@ class Resolution(Document):
     task: str
     value: str
     deviation: float
+    point_deviation: float = 0.0
     seeds: int
     difference: float
     pairs: int
 
 
 def make_resolution(
-    task: str, value: str, of_models: Mapping[str, Mapping[int, float]], level: float = LEVEL
+    task: str,
+    value: str,
+    of_models: Mapping[str, Mapping[int, float]],
+    level: float = LEVEL,
+    effects: Effects | None = None,
 ) -> Resolution | None:
     """Return the smallest difference that the seeds of a task can resolve, None if no two models have two seeds.
 
@@ -48,7 +57,11 @@ def make_resolution(
         ``{model: {seed: value}}``, without controls.
     level : float, default 0.95
         One minus the size of the test.
+    effects : Effects, optional
+        Of test points, where they are known.
     """
+    from scipy.special import ndtri
+
     names = sorted(of_models)
     seeds = sorted({seed for of in of_models.values() for seed in of})
     if len(names) < 2 or len(seeds) < 2:
@@ -61,11 +74,16 @@ def make_resolution(
         return None
     count = int(np.median((~np.isnan(differences)).sum(axis=1)))
     deviation = float(np.median(np.nanstd(differences, axis=1, ddof=1)))
+    moves = None if effects is None else effects.among(names)
+    of_points = 0.0 if moves is None else float(np.median(moves.pair_deviations[rows, columns]))
+    # With a known deviation the smallest difference is that of a normal variable; the two add by their squares.
+    found = np.hypot(smallest_difference(deviation, count, level), of_points * (ndtri(0.5 + level / 2) + ndtri(0.8)))
     return Resolution(
         task=task,
         value=value,
         deviation=deviation,
+        point_deviation=of_points,
         seeds=count,
-        difference=smallest_difference(deviation, count, level),
+        difference=float(found),
         pairs=len(differences),
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lebench.board import bootstrap, comparisons, rules
 from lebench.board.places import COMMON_SHARE, MINIMUM_SEEDS, MINIMUM_SHARE, Place, Standings, Unranked
+from lebench.board.point_effects import Effects, Moves
 from lebench.board.statistics import LEVEL, as_array
 
 FloatArray = NDArray[np.float64]
@@ -32,6 +33,7 @@ def make_standings(
     level: float = LEVEL,
     draws: int = bootstrap.DRAWS,
     seed: int = bootstrap.SEED,
+    effects: Mapping[str, Effects] | None = None,
 ) -> Standings:
     """Rank models over tasks.
 
@@ -49,6 +51,8 @@ def make_standings(
         Who is to be ranked: without controls.
     level, draws, seed
         Confidence level of intervals, number of draws and the seed of their random numbers.
+    effects : mapping of str to Effects, optional
+        By task: of its test points on these values, where they are known.
 
     Returns
     -------
@@ -97,7 +101,8 @@ def make_standings(
     scores = np.stack([signs[task] * as_array(counted[task], ranked, seeds) for task in tasks])
     size = {track: sum(tracks[task] == track for task in tasks) for track in tracks.values()}
     weights = np.array([1 / size[tracks[task]] for task in tasks])
-    found = bootstrap.draw_points(scores, weights, draws, seed)
+    moves = [_moves(effects or {}, task, ranked, counted[task], signs[task]) for task in tasks]
+    found = bootstrap.draw_points(scores, weights, draws, seed, moves)
     means = bootstrap.mean_over_seeds(scores)
     present = ~np.isnan(means)
 
@@ -151,6 +156,15 @@ def make_standings(
         disagreements=disagreements,
         notes=rules.notes(tasks, places, disagreements, diagram, level),
     )
+
+
+def _moves(
+    effects: Mapping[str, Effects], task: str, ranked: Sequence[str], scored: Collection[str], sign: int
+) -> Moves | None:
+    if task not in effects:
+        return None
+    moves = effects[task].among(ranked, [model for model in ranked if model in scored])
+    return None if moves is None else moves.times(sign)
 
 
 def _split(

@@ -211,7 +211,9 @@ def _advise(records: Sequence[Record], plugin: Path | None) -> None:
 def _outlook(root: Path, entry: Entry) -> Outlook | None:
     """Print what the board will say of an entry; None if that cannot be computed here."""
     try:
-        outlook = board.make_outlook(board.read_entries(root) if root.is_dir() else [], entry)
+        outlook = board.make_outlook(
+            board.read_entries(root) if root.is_dir() else [], entry, points=root.parent / "points"
+        )
     except LebenchError as error:
         click.echo(f"note: what the board will say cannot be shown: {error}")
         return None
