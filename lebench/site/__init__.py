@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lebench.board import check_controls, make_board, read_entries, write_board, write_tables
+from lebench.board import check_controls, gather, make_board, read_entries, write_board, write_tables
 
 __all__ = ["build"]
 
@@ -15,7 +15,8 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
     Parameters
     ----------
     entries_root : Path
-        Folder of the entries.
+        Folder of the entries. The folder ``points`` beside it keeps their values at test points, see
+        :func:`lebench.board.gather`.
     docs : Path, default docs
         Folder of the documentation's sources. Its subfolders ``leaderboard`` (with ``board.json``), ``gallery``
         and ``reference`` are written anew; what an earlier call wrote there and is no longer made is removed.
@@ -32,16 +33,18 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
         :func:`lebench.board.check_controls`. Nothing is written then.
     """
     from lebench.site import leaderboard, papers, reference
+    from lebench.site.history import read_history
     from lebench.site.pages import write_pages
     from lebench.site.pictures import gallery
 
     entries = read_entries(entries_root)
-    board = make_board(entries)
+    board = make_board(entries, points=gather(entries, entries_root.parent / "points"))
     check_controls(board)
     path = docs / "leaderboard" / "board.json"
     arrays = gallery(entries)
+    history = read_history(entries_root, entries)
     tables = {path.name, "board.csv", "board.parquet"}
-    written = write_pages(leaderboard.pages(board, arrays), path.parent, keep=tables)
+    written = write_pages(leaderboard.pages(board, arrays, history), path.parent, keep=tables)
     write_board(board, path)
     written += write_tables(board, path.parent)
     written += write_pages(papers.pages(board, arrays), docs / "gallery")

@@ -11,6 +11,7 @@ from lebench.board.places import Place
 from lebench.board.scores import Score
 from lebench.board.standings import OVERALL
 from lebench.site import comparison, cost
+from lebench.site.history import History
 from lebench.site.pages import render, slug
 from lebench.site.pictures import Figure, Gallery
 from lebench.site.plot import Axis, axis
@@ -21,6 +22,15 @@ QUESTIONS = {
     "generalization": "How well does a model do on data it has not seen, and how much data does it need for that?",
     "elasticity": "Does a gradient step on one input move the predictions of similar inputs more than of others?",
     "collapse": "Do the features of a class collapse to its mean, and the class means to a simplex?",
+}
+
+#: What happened to an entry, in words.
+_WORDS = {
+    "added": "added",
+    "changed": "records changed",
+    "removed": "removed",
+    "described": "described anew",
+    "verified": "verified",
 }
 
 #: Models shown on the home page.
@@ -196,8 +206,18 @@ def _cost_figure(view: View, track: str) -> Figure | None:
     return None if drawn is None else Figure(drawn, f"pictures/{drawn.name}.vl.json")
 
 
-def pages(board: Board, gallery: Gallery) -> dict[str, str]:
-    """Return the text of every page, and of every picture's specification, by its path."""
+def pages(board: Board, gallery: Gallery, history: History | None = None) -> dict[str, str]:
+    """Return the text of every page, and of every picture's specification, by its path.
+
+    Parameters
+    ----------
+    board : Board
+        What they show.
+    gallery : Gallery
+        The pictures.
+    history : History, optional
+        What changed; without it there is no page of changes.
+    """
     view = View(board)
     shown: list[Figure] = []
     primary = [(task, task.primary) for task in view.tasks()]
@@ -214,7 +234,7 @@ def pages(board: Board, gallery: Gallery) -> dict[str, str]:
         "_top.html": render(
             "top.html", view=view, columns=[], rows=models[:_TOP], scopes=view.scopes, root="leaderboard/"
         ),
-        "SUMMARY.md": render("summary.md", view=view),
+        "SUMMARY.md": render("summary.md", view=view, history=history),
     }
     for track in view.tracks:
         columns = [(task, task.primary) for task in view.tasks(track)]
@@ -253,6 +273,8 @@ def pages(board: Board, gallery: Gallery) -> dict[str, str]:
             "entry.md", view=view, row=row, entry=entry, figures=of_tasks, scopes=view.scopes, span=ranks, root="../../"
         )
     texts |= comparison.pages(view)
+    if history is not None:
+        texts["changes.md"] = render("changes.md", view=view, history=history, words=_WORDS, root="../")
     costs = {track: _cost_figure(view, track) for track in view.tracks}
     shown += [figure for figure in costs.values() if figure]
     bargains = {track: [b for task in view.tasks(track) if (b := cost.bargain(view, task))] for track in view.tracks}

@@ -29,6 +29,18 @@ def show(value: float, bounded: bool) -> Markup:
     return _fixed(value, *_scale(value, bounded))
 
 
+def signed(value: float) -> Markup:
+    """Return a difference as HTML, with its sign and three significant digits.
+
+    Examples
+    --------
+    >>> signed(0.0123), signed(-2.0), signed(0.0)
+    (Markup('+0.0123'), Markup('−2.00'), Markup('0.00'))
+    """
+    text = show(value, False)
+    return Markup("+") + text if value > 0 else text
+
+
 def interval(half: float, value: float, bounded: bool) -> Markup:
     r"""Return half the width of an interval as HTML, to the last digit that is shown of the value.
 

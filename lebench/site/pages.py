@@ -53,7 +53,9 @@ def _templates() -> Environment:
         finalize=_on_one_line,
     )
     environment.filters.update(slug=slug, breakable=breakable, seconds=numbers.seconds, megabytes=numbers.megabytes)
-    environment.globals.update(show=numbers.show, interval=numbers.interval, exact=numbers.exact, order=numbers.order)
+    environment.globals.update(
+        show=numbers.show, interval=numbers.interval, exact=numbers.exact, order=numbers.order, signed=numbers.signed
+    )
     return environment
 
 
