@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export NO_MKDOCS_2_WARNING := 1
 export DISABLE_MKDOCS_2_WARNING := true
 
-.PHONY: setup run test test-all lint bench bench-history site site-zensical serve baselines index agreement rehearse-submission clean
+.PHONY: setup run test test-all lint bench bench-compare bench-history site site-zensical serve baselines index agreement rehearse-submission clean
 .DEFAULT_GOAL := run
 
 setup: $(READY)  ## the pinned environment, under .venv
@@ -31,6 +31,9 @@ lint: $(READY)  ## format, lint, types, layers
 
 bench: $(READY)  ## the speed that is promised, as ratios of CPU seconds
 	@set -e; for script in benchmarks/*_bench.py; do echo "$$script"; $(BIN)/python $$script; done
+
+bench-compare: $(READY)  ## kernels against their peers, by pytest-benchmark, kept in bench-compare.json
+	$(BIN)/pytest -n 0 -q benchmarks --benchmark-timer=time.process_time --benchmark-json=bench-compare.json
 
 bench-history: $(READY)  ## what a user waits for without a model, kept by commit under .asv
 	cd benchmarks && ../$(BIN)/asv machine --yes && ../$(BIN)/asv run --python=same --set-commit-hash $$(git rev-parse HEAD)

@@ -10,67 +10,89 @@ compile is not counted. Errors are the largest deviation relative to the largest
 import argparse
 import multiprocessing
 import time
+from functools import partial
 from pathlib import Path
 
 import timing
 
-timing.single_thread()
+if __name__ == "__main__":
+    timing.single_thread()
 
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
-from sklearn.datasets import load_digits  # noqa: E402
+import jax
+import numpy as np
+from sklearn.datasets import load_digits
 
-from lebench.architectures import Architecture, Conv, Dense, Flatten, GlobalAvgPool, Relu, mlp  # noqa: E402
-from lebench.backends.neural_tangents import stax_network  # noqa: E402
-from lebench.kernels import infinite_width_kernel, solve_spd  # noqa: E402
+from lebench.architectures import Architecture, Conv, Dense, Flatten, GlobalAvgPool, Relu, mlp
+from lebench.backends.neural_tangents import stax_network
+from lebench.kernels import infinite_width_kernel, solve_spd
 
 BODY = (Conv(8), Relu) * 3
 VANILLA = Architecture((*BODY, Flatten(), Dense()), weight_variance=1.0)
 POOLED = Architecture((*BODY, GlobalAvgPool(), Dense()), weight_variance=1.0)
 
 
-def error(got, exact):
+CASES = {
+    "dense2000": ("NTK, dense, depth 5, d=784, n=2000", mlp(depth=4), (2000, 784)),
+    "dense5000": ("NTK, dense, depth 5, d=784, n=5000", mlp(depth=4), (5000, 784)),
+    "flatten50": ("CNTK, flatten, 32x32x3, n=50", VANILLA, (50, 32, 32, 3)),
+    "flatten100": ("CNTK, flatten, 32x32x3, n=100", VANILLA, (100, 32, 32, 3)),
+    "gap": ("CNTK, global average pooling, 8x8x3, n=48", POOLED, (48, 8, 8, 3)),
+}
+
+
+def deviations(got, exact):
     """Return the largest deviation off and on the diagonal, relative to the largest entry."""
     off = np.abs(np.asarray(got, dtype=np.float64) - exact) / np.abs(exact).max()
     diagonal = np.diag(off).max()
     np.fill_diagonal(off, 0)
-    return f"{off.max():.1e} ({diagonal:.1e} on the diagonal)"
+    return off.max(), diagonal
 
 
-def against_neural_tangents(title, architecture, shape, rounds):
+def error(got, exact):
+    return "{:.1e} ({:.1e} on the diagonal)".format(*deviations(got, exact))
+
+
+def contestants(case):
+    """Return two functions that compute the kernel of a case in float32, and its value in float64."""
+    _, architecture, shape = CASES[case]
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     kernel = jax.jit(lambda x: stax_network(architecture).kernel(x, None, "ntk"))
-    kept = {}
-
-    def ours():
-        kept["ours"] = infinite_width_kernel(architecture, x)
-
-    def theirs():
-        kept["theirs"] = np.asarray(kernel(x))
-
-    seconds = timing.interleaved({"neural-tangents": theirs, "ours": ours}, rounds)
     with jax.enable_x64(True):
         exact = np.asarray(jax.jit(lambda x: stax_network(architecture).kernel(x, None, "ntk"))(x.astype(np.float64)))
+    return {
+        "neural-tangents": lambda: np.asarray(kernel(x)),
+        "ours": lambda: infinite_width_kernel(architecture, x),
+    }, exact
+
+
+def against_neural_tangents(case, rounds):
+    functions, exact = contestants(case)
+    kept = {}
+
+    def keep(name):
+        kept[name] = functions[name]()
+
+    seconds = timing.interleaved({name: partial(keep, name) for name in functions}, rounds)
     ratio = timing.spread(timing.ratios(seconds, "neural-tangents", "ours"))
     print(
-        f"{title}, float32: neural-tangents / ours = {ratio}; ours {timing.spread(seconds['ours'])} CPU s, "
-        f"error {error(kept['ours'], exact)}; of neural-tangents {error(kept['theirs'], exact)}",
+        f"{CASES[case][0]}, float32: neural-tangents / ours = {ratio}; ours {timing.spread(seconds['ours'])} CPU s, "
+        f"error {error(kept['ours'], exact)}; of neural-tangents {error(kept['neural-tangents'], exact)}",
         flush=True,
     )
 
 
 def dense(rounds):
-    for n in (2000, 5000):
-        against_neural_tangents(f"NTK, dense, depth 5, d=784, n={n}", mlp(depth=4), (n, 784), rounds)
+    for case in ("dense2000", "dense5000"):
+        against_neural_tangents(case, rounds)
 
 
 def flatten(rounds):
-    for n in (50, 100):
-        against_neural_tangents(f"CNTK, flatten, 32x32x3, n={n}", VANILLA, (n, 32, 32, 3), rounds)
+    for case in ("flatten50", "flatten100"):
+        against_neural_tangents(case, rounds)
 
 
 def gap(rounds):
-    against_neural_tangents("CNTK, global average pooling, 8x8x3, n=48", POOLED, (48, 8, 8, 3), rounds)
+    against_neural_tangents("gap", rounds)
 
 
 def digits(rounds):
