@@ -219,7 +219,7 @@ class Registry(Generic[T]):
         if near:
             hint = "did you mean " + " or ".join(repr(n) for n in near) + "?"
         else:
-            hint = f"see 'lebench list {self.kind}s'"
+            hint = f"see 'lebench list {self.kind}s', or give the file that registers it with --plugin"
         return f"unknown {self.kind} {name!r}; {hint}"
 
     def _load(self, item: Item) -> None:

@@ -139,10 +139,16 @@ def _name(job: Job) -> str:
     return f"{job.label} seed {job.seed}"
 
 
+def cells(count: int) -> str:
+    """Return a number of cells in words."""
+    return "1 cell" if count == 1 else f"{count} cells"
+
+
 def _opening(event: RunStarted) -> str:
     known = f", {event.reused} known from before" if event.reused else ""
     processes = "1 process" if event.workers == 1 else f"{event.workers} processes"
-    return f"{event.cells} cells to compute with {event.fits} fits on {processes}{known}"
+    fits = "1 fit" if event.fits == 1 else f"{event.fits} fits"
+    return f"{cells(event.cells)} to compute with {fits} on {processes}{known}"
 
 
 def _outcome(record: Record) -> str:

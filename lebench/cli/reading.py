@@ -161,8 +161,11 @@ def report(labels: Sequence[str], results: Path, entries: Path | None, console: 
         console.print(shown)
     seeds = table[table["model"].isin(labels)]["seed"].nunique()
     rank = f" A rank is the interval that paired differences to {len(others)} entries allow." if others else ""
+    over = f"Intervals are Student's t over {seeds} seeds (split, initialization, batches)."
+    if seeds == 1:
+        over = "One seed has no interval."
     console.print(
-        f"Intervals are Student's t over {seeds} seeds (split, initialization, batches).{rank} Controls do not count.",
+        f"{over}{rank} Controls do not count.",
         style="dim",
         highlight=False,
         markup=False,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lebench.cli import placing, reading
-from lebench.cli.progress import display
+from lebench.cli.progress import cells, display
 from lebench.errors import LebenchError
 from lebench.runner.execution import Summary, execute, pending
 from lebench.runner.plan import Plan, make_plan
@@ -84,12 +84,12 @@ def _print_plan(plan: Plan, store: Store, force: bool, console: Console) -> None
             state = "to do" if cell.cell.key in missing else "done"
             console.print(f"  {state:5}  {cell.cell.task}  ({cell.cell.key[:12]})", highlight=False, markup=False)
     _explain_skipped(plan, console)
-    console.print(f"{len(missing)} cells to do, {sum(job.fits for job in todo)} fits", highlight=False, markup=False)
+    console.print(f"{cells(len(missing))} to do, {sum(job.fits for job in todo)} fits", highlight=False, markup=False)
 
 
 def conclude(summary: Summary, results: Path, console: Console) -> int:
     """Say how a run ended; return the exit code."""
-    parts = [f"{summary.done} cells computed", f"{summary.reused} known from before"]
+    parts = [f"{cells(summary.done)} computed", f"{summary.reused} known from before"]
     if summary.skipped:
         parts.append(f"{summary.skipped} skipped")
     console.print(f"{', '.join(parts)} in {summary.wall_s:.0f} s; records in {results}/", highlight=False, markup=False)
@@ -101,6 +101,6 @@ def conclude(summary: Summary, results: Path, console: Console) -> int:
             markup=False,
         )
     if summary.interrupted:
-        console.print(f"interrupted: {summary.left} cells are left; the same command goes on from here", style="yellow")
+        console.print(f"interrupted: {cells(summary.left)} left; the same command goes on from here", style="yellow")
         return _INTERRUPTED
     return 1 if summary.failures else 0

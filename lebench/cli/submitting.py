@@ -18,8 +18,10 @@ from lebench.cli import reading
 from lebench.cli.pull_request import propose
 from lebench.cli.verifying import verify
 from lebench.errors import LebenchError
+from lebench.models.spec import build_model
 from lebench.records import Record
 from lebench.registry import load_plugin
+from lebench.runner.fingerprint import model_fingerprint
 from lebench.runner.store import Store
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def submit(
     store = Store(results)
     records = _records(store, results, model, backend)
     label = records[0].label
-    code = _code(label, plugin)
+    code = _code(records, plugin)
     info = _describe(label, name or board.entry_name(label), records, authors, links, summary, licence, code)
     folder = root / info.name
     if folder.exists() and board.read_entry(folder).info.authors != info.authors:
@@ -111,8 +113,9 @@ def _of_lebench(task: str) -> bool:
     return task in registry.tasks and registry.tasks.item(task).source == "lebench"
 
 
-def _code(label: str, plugin: Path | None) -> bytes:
+def _code(records: Sequence[Record], plugin: Path | None) -> bytes:
     """Return the model's own code, nothing if lebench has it."""
+    label = records[0].label
     name = label.split("[", 1)[0]
     if plugin is None:
         return b""
@@ -123,6 +126,12 @@ def _code(label: str, plugin: Path | None) -> bytes:
     load_plugin(plugin)
     if name not in registry.models:
         raise LebenchError(f"{plugin} does not register the model {name!r}; give the file that it was run with")
+    now = model_fingerprint(build_model(label, records[0].cell.backend))
+    old = sum(record.cell.model_fingerprint != now for record in records)
+    if old:
+        raise LebenchError(
+            f"{plugin} has changed since {old} of {len(records)} records were made: run them again with it, then submit"
+        )
     return plugin.read_bytes()
 
 

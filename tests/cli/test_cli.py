@@ -244,7 +244,7 @@ def test_an_edited_record_is_named_and_computed_again(finished, lebench, tmp_pat
     assert code == 0
     assert str(edited) in err
     assert "edited" in err
-    assert "1 cells computed, 1 known from before" in out
+    assert "1 cell computed, 1 known from before" in out
 
 
 def test_a_model_from_a_plugin_file_runs(lebench, tmp_path):
@@ -254,7 +254,7 @@ def test_a_model_from_a_plugin_file_runs(lebench, tmp_path):
         "run", "--plugin", plugin, "-m", "centroid", "-t", "digits/accuracy", "--seeds", "1", "-o", tmp_path / "r"
     )
     assert code == 0, err
-    assert "1 cells computed" in out
+    assert "1 cell computed" in out
 
 
 def test_calibrate_passes_and_an_altered_metric_does_not(lebench, tmp_path):

@@ -171,7 +171,7 @@ def test_other_tasks_run_and_those_without_files_run_once_the_files_are_here(leb
     code, out, err = lebench(*command)
     assert (code, err) == (0, "")
     assert "skipped: small/accuracy: dataset 'small-digits': the file" in out
-    assert "1 cells computed, 0 known from before" in out
+    assert "1 cell computed, 0 known from before" in out
     # Nothing is recorded of the task that could not run.
     assert not (tmp_path / "results" / "small").exists()
     # In Python the same is said by a warning.
@@ -183,7 +183,7 @@ def test_other_tasks_run_and_those_without_files_run_once_the_files_are_here(leb
     code, out, _ = lebench(*command)
     assert code == 0
     assert "skipped" not in out
-    assert "1 cells computed, 1 known from before" in out
+    assert "1 cell computed, 1 known from before" in out
 
 
 def test_the_dataset_of_the_documentation_is_run(lebench):

@@ -161,10 +161,13 @@ def test_code_that_is_not_the_models_is_one_line(lebench, own_model, tmp_path):
     results, plugin = own_model
     large = tmp_path / "large.py"
     large.write_text(plugin.read_text() + "#" * 100_000)
+    changed = tmp_path / "changed.py"
+    changed.write_text(plugin.read_text().replace(".mean(", ".max("))
     for file, message in [
         (EXAMPLE, "does not register the model 'my-means'"),
         (large, "entry takes code of at most 100,000"),
         (tmp_path / "none.py", "is not a file"),
+        (changed, "has changed since 2 of 2 records were made"),
     ]:
         code, _, err = lebench("submit", results, *ME, "--plugin", file, "--entries", tmp_path / "entries")
         assert (code, err.count("\n")) == (2, 1)
