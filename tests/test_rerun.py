@@ -248,7 +248,7 @@ def plugin(tmp_path, monkeypatch, write):
     registry.load_plugin(TOY)
     diary = tmp_path / "diary"
     spec = f"toy[diary={diary}]"
-    entry = write(run=made_by(tmp_path / "toy", spec, ["toy/accuracy"], [0, 1], [TOY]), model="toy", name="toy")
+    entry = write(run=made_by(tmp_path / "toy", spec, ["toy/accuracy"], [0, 1], [TOY]), model=spec, name="toy")
 
     def forget():
         copy = Registry("model", index={})
@@ -285,13 +285,13 @@ def test_a_model_of_an_installed_package_is_not_run(plugin, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("deed", "verdict", "reason"),
+    ("deed", "limit", "verdict", "reason"),
     [
-        ("hang", "not checked", "timeout: stopped after the time limit of 2 s"),
-        ("raise", "differs", "the run has failed: ValueError: no such thing as a second line"),
+        ("hang", 2.0, "not checked", "timeout: stopped after the time limit of 2 s"),
+        ("raise", 600.0, "differs", "the run has failed: ValueError: no such thing as a second line"),
     ],
 )
-def test_a_run_that_ends_badly(plugin, write, run, tmp_path, deed, verdict, reason):
+def test_a_run_that_ends_badly(plugin, write, run, tmp_path, deed, limit, verdict, reason):
     entry, _, _ = plugin
     params = entry.records[0].cell.params | {"deed": deed}
     bad = write(
@@ -303,7 +303,7 @@ def test_a_run_that_ends_badly(plugin, write, run, tmp_path, deed, verdict, reas
         model="toy",
         name="bad",
     )
-    (again,) = run_again(bad, bad.records[:1], jobs=1, time_limit=2)
+    (again,) = run_again(bad, bad.records[:1], jobs=1, time_limit=limit)
     assert again.verdict == verdict
     assert again.reason.startswith(reason)
 

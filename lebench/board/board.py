@@ -20,6 +20,7 @@ from lebench.board.resolution import Resolution, make_resolution
 from lebench.board.scores import Score, add_up, collect, count_wins, scores_of
 from lebench.board.standings import OVERALL, make_standings
 from lebench.board.statistics import LEVEL
+from lebench.board.verification import Verified, verified
 from lebench.metrics.base import Direction, Metric
 from lebench.records import Document, Environment, Record, Source
 from lebench.tasks.base import TRACKS, Task, metric_of
@@ -97,6 +98,8 @@ class BoardEntry(Document):
         Distinct machines and states of the code.
     ignored : list of str
         Records that are left out, and why.
+    verification : Verified
+        How far its records are checked.
     """
 
     info: EntryInfo
@@ -109,6 +112,7 @@ class BoardEntry(Document):
     environments: list[Environment]
     sources: list[Source]
     ignored: list[str]
+    verification: Verified
 
 
 class Board(Document):
@@ -128,7 +132,7 @@ class Board(Document):
         The smallest difference of each task that ranks, where models have two seeds.
     """
 
-    schema_version: Literal[2] = Field(default=2, alias="schema")
+    schema_version: Literal[3] = Field(default=3, alias="schema")
     level: float
     method: Method
     tasks: list[BoardTask]
@@ -330,6 +334,7 @@ def _entry(
         environments=list({record.environment.model_dump_json(): record.environment for record in records}.values()),
         sources=list({record.source.model_dump_json(): record.source for record in records}.values()),
         ignored=ignored,
+        verification=verified(entry),
     )
 
 

@@ -180,52 +180,58 @@ def verified(entry: Entry) -> Verified:
 
     A document that cannot be read counts as none, and the reason says so.
     """
+    scored = [record for record in entry.records if record.status == "ok"]
+    recorded = [r for r in scored if r.recorded and recording_path(entry.folder, r).is_file()]
     try:
         document = read_verification(entry.folder)
-        reason = "" if document else "no check of it is on record"
+        reason = "no check of it is on record"
     except EntryError as error:
         document, reason = None, f"its record of checks is not used: {error}"
-    scored = {record.cell.key: record for record in entry.records if record.status == "ok"}
-    recordings = {key for key, r in scored.items() if r.recorded and recording_path(entry.folder, r).is_file()}
-    known = [
-        check
-        for check in (document.checks if document else [])
-        if check.cell in scored and scored[check.cell].checksum == check.record
-    ]
+    if document is None:
+        return Verified(
+            status="claimed",
+            rerun=0,
+            recomputed=0,
+            recordings=len(recorded),
+            total=len(scored),
+            differing=0,
+            reason=reason,
+        )
+    checksums = {record.cell.key: record.checksum for record in scored}
+    known = [check for check in document.checks if checksums.get(check.cell) == check.record]
     differing = {check.cell for check in known if check.verdict == "differs"}
-    done: dict[How, set[str]] = {
+    agreeing: dict[How, set[str]] = {
         how: {check.cell for check in known if (check.how, check.verdict) == (how, "agrees")} - differing
         for how in ("recomputed", "re-run")
     }
     drawn = {check.cell for check in known if check.how == "re-run"}
-    stale = recordings - done["recomputed"]
-    whole = document is not None and document.entry == digest_of(entry.records)
+    stale = {record.cell.key for record in recorded} - agreeing["recomputed"]
     status: Status = "claimed"
     if differing:
         reason = f"{_records(len(differing))} checked, and not in agreement"
-    elif document and stale:
+    elif stale:
         reason = f"{_records(len(stale))} with a recording not computed again since the last change"
-    elif document and drawn and drawn == done["re-run"] and whole:
-        status = "re-run"
-    elif document:
-        status = "recomputed" if recordings else "claimed"
+    elif drawn and drawn == agreeing["re-run"] and document.entry == digest_of(entry.records):
+        status, reason = "re-run", ""
+    else:
+        status = "recomputed" if recorded else "claimed"
         if not drawn:
             reason = "no record was run again"
-        elif not whole:
-            reason = "records have changed since some of them were drawn to be run again"
-        else:
+        elif drawn != agreeing["re-run"]:
             reason = "not every record that was drawn could be run again"
+        else:
+            reason = "records have changed since some of them were drawn to be run again"
     return Verified(
         status=status,
-        rerun=len(done["re-run"]),
-        recomputed=len(done["recomputed"]),
-        recordings=len(recordings),
+        rerun=len(agreeing["re-run"]),
+        recomputed=len(agreeing["recomputed"]),
+        recordings=len(recorded),
         total=len(scored),
         differing=len(differing),
         reason=reason,
-        lebench=document.lebench if document else "",
-        commit=(document.commit or "") if document else "",
-        seed=document.seed if document else "",
+        lebench=document.lebench,
+        commit=document.commit or "",
+        seed=document.seed,
     )
 
 

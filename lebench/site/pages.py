@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from lebench.errors import LebenchError
-from lebench.site import numbers
+from lebench.site import checks, numbers
 
 
 def slug(name: str) -> str:
@@ -56,6 +56,7 @@ def _templates() -> Environment:
     environment.globals.update(
         show=numbers.show, interval=numbers.interval, exact=numbers.exact, order=numbers.order, signed=numbers.signed
     )
+    environment.globals.update(checked=checks.sentence)
     return environment
 
 

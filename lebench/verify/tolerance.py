@@ -4,15 +4,16 @@
     The score is computed again from a recording, whose numbers have a relative error of at most 2^-16. Shares of points
     whose nearest centre is decided by the last bits of features may move by one point in 400.
 ``exact``
-    The record is run again, on a machine and with packages as the record describes them. A worker computes with one
-    thread and every random number comes from the seed, so the same bits come out. What is allowed is the rounding of
-    a sum taken in another order, which the alignment of memory can bring about.
+    The record is run again. A worker computes with one thread and every random number comes from the seed, so on the
+    same processor with the same packages the same bits come out. What is allowed is the rounding of a sum taken in
+    another order, which the alignment of memory can bring about. This rule is tried first, whatever machine a record
+    names: that is a claim too, and one name ("AMD EPYC") can stand for several processors.
 ``closed form``
-    It is run again elsewhere, and the model computes in double precision: kernels, neighbours, simulations. Other
-    processors and libraries round otherwise; solving a system with condition number up to 1e10 makes 1e-6 of that.
-    A share of points may move by a tie: one point in 200.
+    It is not exact, and the model computes in double precision: kernels, neighbours, simulations. Other processors and
+    libraries round otherwise; solving a system with condition number up to 1e10 makes 1e-6 of that. A share of points
+    may move by a tie: one point in 200.
 ``seeds``
-    It is run again elsewhere, and the model trains in single precision. Rounding acts like a small noise in every step,
+    It is not exact, and the model trains in single precision. Rounding acts like a small noise in every step,
     so what can be expected is not the number but its distribution. A value may be away from the claimed one by three
     times the standard deviation over the other seeds of the record's own model and task. Instruction sets as different
     as AVX2 and SSE4 move values of the networks of the suite by less than a tenth of it. The record itself has no part
@@ -96,7 +97,7 @@ def allowed(name: str, claimed: float, rule: Rule, others: Iterable[float] = ())
     --------
     >>> allowed("log_loss", 0.5, "closed form")
     5e-05
-    >>> allowed("accuracy", 0.9, "seeds", [0.80, 0.82, 0.84])
+    >>> round(allowed("accuracy", 0.9, "seeds", [0.80, 0.82, 0.84]), 12)
     0.06
     """
     relative, absolute = _ALLOWED[rule]

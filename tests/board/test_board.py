@@ -87,7 +87,7 @@ def test_the_document_comes_back_from_its_file(tmp_path, entries):
     write_board(board, tmp_path / "new" / "board.json")
     text = (tmp_path / "new" / "board.json").read_text()
     assert Board.model_validate_json(text) == board
-    assert json.loads(text)["schema"] == 2
+    assert json.loads(text)["schema"] == 3
     assert "Infinity" not in text
 
 

@@ -1,5 +1,7 @@
 """The board as tables to download."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -15,7 +17,7 @@ def board(make_record):
         records = [make_record("toy/accuracy", name, seed, {"accuracy": 0.5 + seed / 10}) for seed in range(3)]
         records.append(make_record("toy/small", name, 0, {"accuracy@n=50": 1 / 3}))
         info = EntryInfo(name=name, model=name, authors=["A"], lebench="0.1.0", command="lebench run")
-        entries.append(Entry(info, tuple(records), None))
+        entries.append(Entry(info, tuple(records), Path(info.name)))
     return make_board(entries, draws=10)
 
 

@@ -4,13 +4,14 @@ import re
 import pytest
 from markupsafe import Markup
 
-from lebench.board import EntryError, make_board, read_entries
+from lebench.board import EntryError, make_board, read_entries, read_entry, write_verification
 from lebench.errors import LebenchError
 from lebench.site import build, cost, leaderboard
 from lebench.site.numbers import interval, megabytes, seconds, show
 from lebench.site.pages import write_pages
 from lebench.site.pictures import Gallery
 from lebench.site.plot import axis
+from lebench.verify import Rerun, make_verification
 
 
 @pytest.fixture
@@ -34,6 +35,7 @@ def test_every_track_task_and_entry_has_a_page(built):
         "board.csv",
         "board.json",
         "board.parquet",
+        "changes.md",
         "collapse.md",
         "compare.md",
         "cost.md",
@@ -72,9 +74,8 @@ def test_overview_sorts_marks_and_names_what_is_missing(built):
 
 def test_best_and_tie_are_marked_and_a_control_never(built):
     text = (built / "tasks" / "toy-accuracy.md").read_text()
-    marked = dict(
-        re.findall(r'entries/(\w+)/">\w+</a>(?: <span[^>]*>control</span>)?</th>\s*<td( class="[\w-]+")? data-v', text)
-    )
+    tags = r'(?: <span[^>]*>control</span>)? <a class="le-badge[^>]*>[\w-]+</a>\s*'
+    marked = dict(re.findall(rf'entries/(\w+)/">\w+</a>{tags}</th>\s*<td( class="[\w-]+")? data-v', text))
     assert {marked["mlp"], marked["cnn"]} == {' class="le-best"', ' class="le-tied"'}
     assert marked["linear"] == marked["constant"] == ""
 
@@ -93,6 +94,26 @@ def test_an_entry_page_has_cost_environment_and_command(built):
     assert "<td>2.0 s</td><td>100 ms</td><td>2.2 s</td><td>300 MB</td>" in text
     assert "Python 3.11.7, numpy 2.4.6, torch 2.13.0" in text
     assert "<code>000000000000</code>" in text
+
+
+def test_every_page_says_how_far_an_entry_is_checked(entries, built):
+    badge = r'href="[^"]*entries/(\w+)/#checks" title="([^"]*)">([\w-]+)</a>'
+    for page in ("index.md", "generalization.md", "tasks/toy-accuracy.md"):
+        found = {name: (status, why) for name, why, status in re.findall(badge, (built / page).read_text())}
+        assert set(found) == {"mlp", "cnn", "linear", "constant"}
+        assert set(found.values()) == {("claimed", "No check of it is on record.")}
+    mlp = read_entry(entries / "mlp")
+    reruns = [Rerun(record, "agrees", rule="exact", deviation=0.0) for record in mlp.records[:2]]
+    write_verification(mlp, make_verification(mlp, [], reruns, "<b>text</b>"))
+    build(entries, built.parent)
+    why = "2 of 6 records, drawn at random, were run again from scratch and agree."
+    assert ("mlp", why, "re-run") in re.findall(badge, (built / "index.md").read_text())
+    text = (built / "entries" / "mlp.md").read_text()
+    assert why in text
+    assert "Drawn by the text <code>&lt;b&gt;text&lt;/b&gt;</code>" in text
+    assert "../trust/#what-the-badges-mean" in (built / "index.md").read_text()
+    (entry,) = [entry for entry in make_board([mlp]).entries if entry.info.name == "mlp"]
+    assert (entry.verification.status, entry.verification.rerun, entry.verification.total) == ("re-run", 2, 6)
 
 
 def test_the_board_is_there_as_json(built):
