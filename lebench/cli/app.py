@@ -211,14 +211,18 @@ def submit(context: click.Context, /, **options: Any) -> None:
 
 
 @app.command()
-@click.argument("path", type=_FOLDER)
+@click.argument("paths", nargs=-1, required=True, type=_FOLDER)
+@click.option("--base", metavar="REF", help="Main branch to compare with: a git revision, or a folder of entries.")
 @_common("plugin")
 @click.pass_context
-def validate(context: click.Context, path: Path) -> None:
-    """Check the entry in the folder PATH: files, checksums, invariants of its records."""
+def validate(context: click.Context, paths: tuple[Path, ...], base: str | None) -> None:
+    """Check the entries in the folders PATHS: files, texts, checksums, invariants of the records.
+
+    With --base also what submitting them changes: no file outside of them, no other entry, no copy of one.
+    """
     from lebench.cli import verifying
 
-    context.exit(verifying.show_violations(path))
+    context.exit(verifying.show(paths, base))
 
 
 @app.command()

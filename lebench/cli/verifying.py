@@ -2,22 +2,54 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from lebench.board import read_entry
-from lebench.verify import Recomputed, recompute, validate
+from lebench.errors import LebenchError
+from lebench.verify import Base, Recomputed, base, recompute, validate
 
 #: Exit code if an entry is not what it claims.
 INVALID = 1
+#: Lines about one entry.
+_SHOWN = 200
 
 
-def show_violations(folder: Path) -> int:
+def show(folders: Sequence[Path], reference: str | None = None) -> int:
+    """Print what is wrong with entries, and with submitting them to a main branch; return the exit code.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Of the entries.
+    reference : str, optional
+        The main branch, a git revision or a folder; see :func:`lebench.verify.base`.
+
+    Raises
+    ------
+    LebenchError
+        If there is no such folder or main branch.
+    """
+    for folder in folders:
+        if not os.path.lexists(folder):
+            raise LebenchError(f"there is no folder {folder}")
+    if reference is None:
+        return max(show_violations(folder) for folder in folders)
+    names = [folder.absolute().name for folder in folders]
+    with base(reference, folders[0]) as main:
+        return max(show_violations(folder, main, names) for folder in folders)
+
+
+def show_violations(folder: Path, main: Base | None = None, own: Sequence[str] = ()) -> int:
     """Print what is wrong with an entry, a line each; return the exit code."""
-    violations = validate(folder.absolute())
-    for violation in violations:
+    violations = validate(folder.absolute(), main, own)
+    for violation in violations[:_SHOWN]:
         click.echo(str(violation))
+    if len(violations) > _SHOWN:
+        click.echo(f"{folder.absolute().name}: and {len(violations) - _SHOWN:,} more")
     if violations:
         return INVALID
     click.echo(f"{folder.absolute().name} is valid: {len(read_entry(folder.absolute()).records)} records")

@@ -19,6 +19,7 @@ from lebench.runner.fingerprint import model_fingerprint, task_fingerprint
 from lebench.tasks.base import Task
 from lebench.verify.files import check_files, check_plugin, check_verification
 from lebench.verify.invariants import broken
+from lebench.verify.submission import Base, check_submission
 from lebench.verify.texts import check_info, check_texts
 from lebench.verify.violations import Violation
 
@@ -36,21 +37,33 @@ _NEAREST = ("accuracy", "ncc_accuracy@test", "nc4@test")
 _TIES = 0.01
 
 
-def validate(folder: Path) -> list[Violation]:
+def validate(folder: Path, main: Base | None = None, own: Iterable[str] = ()) -> list[Violation]:
     """Return what is wrong with an entry, nothing if it is valid.
 
     Parameters
     ----------
     folder : Path
         Of the entry. Nothing outside of it is read, and nothing in it is run or unpickled.
+    main : Base, optional
+        The main branch: what is submitted to it is compared with it as well, see :mod:`lebench.verify.submission`.
+    own : iterable of str, optional
+        Names of further entries that are submitted together with this one.
     """
+    found, entry = _of_folder(folder)
+    if main is not None:
+        found += check_submission(folder, entry, main, {folder.name, *own})
+    return found
+
+
+def _of_folder(folder: Path) -> tuple[list[Violation], Entry | None]:
+    """Return what is wrong with an entry by itself, and the entry if it can be read."""
     found = list(check_files(folder))
     if found:
         # What is not even made of the right files is not read.
-        return found
+        return found, None
     entry, problems = examine_entry(folder)
     if entry is None:
-        return [Violation(each.file, each.field or "content", each.rule) for each in problems]
+        return [Violation(each.file, each.field or "content", each.rule) for each in problems], None
     found += check_info(entry.info)
     found += check_plugin(folder)
     found += check_verification(folder)
@@ -61,7 +74,8 @@ def validate(folder: Path) -> list[Violation]:
     for record in entry.records:
         where = f"{record.cell.task} seed {record.cell.seed}"
         found += [Violation("records.jsonl", f"{where}, {field}", rule) for field, rule in _of_record(record)]
-    return found + list(_across_tasks(entry.records))
+    found += _across_tasks(entry.records)
+    return found, entry
 
 
 def _not_as_written(entry: Entry) -> Iterator[Violation]:

@@ -1,0 +1,305 @@
+"""What a submission may do to the leaderboard: bring or renew its own entry, and nothing else.
+
+Names look alike if they are the same once ``-``, ``_`` and ``.`` are left out (between digits they count), ``0`` is
+read as ``o``, ``1`` and ``i`` as ``l``, ``rn`` as ``m`` and ``vv`` as ``w``; other letters than ASCII's are in no
+name. Two entries are of the same model if model, parameters, backend and precision are the same, and, for a model
+that is not lebench's own, its code. Records are copies if their cost or what their models answered is the same number
+by number; where two entries, or an entry and its renewal, hold the same cell, their values must agree as those of a
+re-run must (:mod:`lebench.verify.tolerance`).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lebench import registry
+from lebench.board.documents import parse_json, parse_toml, printable
+from lebench.board.entries import Entry
+from lebench.board.verification import NAME as VERIFICATION
+from lebench.errors import LebenchError
+from lebench.records import Record
+from lebench.verify.tolerance import compare_rerun
+from lebench.verify.violations import Violation
+
+_ENTRIES = Path("leaderboard/entries")
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A record of the main branch: the entry it stands in, and the document as it is."""
+
+    entry: str
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Base:
+    """The main branch, with which a submission is compared.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in messages.
+    entries : Path
+        Its entries, as files that can be trusted.
+    changed : tuple of str or None
+        Paths that the submission changes, relative to the repository, None if that is found by comparing files.
+    place : str
+        Folder of the entries in the repository: ``"leaderboard/entries"``.
+    """
+
+    name: str
+    entries: Path
+    changed: tuple[str, ...] | None
+    place: str
+
+    def names(self) -> list[str]:
+        """Return the names of its entries."""
+        return sorted(path.name for path in self.entries.iterdir() if path.is_dir()) if self.entries.is_dir() else []
+
+    def records(self) -> Iterator[_Known]:
+        """Yield the records of all its entries.
+
+        Raises
+        ------
+        LebenchError
+            If one cannot be read: then it cannot be said what a submission does.
+        """
+        for name in self.names():
+            path = self.entries / name / "records.jsonl"
+            try:
+                for line in path.read_text(encoding="utf-8").rstrip("\n").split("\n") if path.exists() else ():
+                    yield _Known(name, parse_json(line))
+            except (OSError, ValueError) as error:
+                raise LebenchError(f"{self.name}: the entry {name} cannot be read: {printable(str(error))}") from error
+
+
+@contextmanager
+def base(reference: str, folder: Path) -> Iterator[Base]:
+    """Yield the main branch as it is named on the command line, for the time of a check.
+
+    Parameters
+    ----------
+    reference : str
+        A folder with the main branch's entries, or with its checkout; or a git revision of the repository in which the
+        submitted entry stands.
+    folder : Path
+        Of that entry.
+
+    Raises
+    ------
+    LebenchError
+        If there is neither.
+    """
+    given = Path(reference)
+    if (given / _ENTRIES).is_dir():
+        yield Base(reference, (given / _ENTRIES).absolute(), None, str(_ENTRIES))
+        return
+    if given.is_dir():
+        yield Base(reference, given.absolute(), None, str(_ENTRIES))
+        return
+    where = folder.absolute().parent
+    try:
+        top = Path(os.fsdecode(_git(where, "rev-parse", "--show-toplevel").rstrip(b"\n")))
+        commit = _git(where, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{reference}^{{commit}}")
+    except LebenchError as error:
+        what = f"neither a folder nor a revision of a git repository that holds {folder}"
+        raise LebenchError(f"--base {printable(reference)!r} is {what}") from error
+    revision = commit.decode().strip()
+    place = os.path.relpath(where.resolve(), top.resolve())
+    # What main has got since the submission began is not the submission's change.
+    origin = _git(top, "merge-base", revision, "HEAD").decode().strip()
+    changed = _git(top, "diff", "--no-ext-diff", "--no-textconv", "--no-renames", "--name-only", "-z", origin, "--")
+    fresh = _git(top, "ls-files", "--others", "--exclude-standard", "-z", "--", place)
+    paths = tuple(os.fsdecode(path) for path in sorted({*changed.split(b"\0"), *fresh.split(b"\0")} - {b""}))
+    with tempfile.TemporaryDirectory(prefix="lebench-base-") as temporary:
+        entries = Path(temporary)
+        if _git(top, "ls-tree", "-z", revision, "--", place):
+            _extract(_git(top, "archive", "--format=tar", f"{revision}:{place}"), entries)
+        yield Base(reference, entries, paths, place)
+
+
+def _extract(archive: bytes, target: Path) -> None:
+    """Write the documents of entries in an archive; arrays are not needed."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        for member in opened:
+            parts = member.name.split("/")
+            if member.isdir() and len(parts) == 1 and parts[0]:
+                (target / parts[0]).mkdir(exist_ok=True)
+            content = opened.extractfile(member) if member.isfile() and len(parts) == 2 else None
+            if content is not None and parts[1] in ("entry.toml", "records.jsonl", "environments.json", VERIFICATION):
+                (target / parts[0]).mkdir(exist_ok=True)
+                (target / parts[0] / parts[1]).write_bytes(content.read())
+
+
+def _git(where: Path, *arguments: str) -> bytes:
+    # Nothing that a repository's settings name is started.
+    own = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+    try:
+        done = subprocess.run(["git", "-C", where, *own, *arguments], capture_output=True, check=False)
+    except OSError as error:
+        raise LebenchError(f"git cannot be run: {error.strerror}") from error
+    if done.returncode:
+        raise LebenchError(f"git {arguments[0]} fails: {printable(done.stderr.decode(errors='replace'))}")
+    return done.stdout
+
+
+def check_submission(folder: Path, entry: Entry | None, main: Base, own: Iterable[str]) -> Iterator[Violation]:
+    """Yield what a submission does that it may not.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a submitted entry.
+    entry : Entry or None
+        Its content, if it can be read.
+    main : Base
+        The main branch.
+    own : iterable of str
+        Names of all entries of the submission.
+    """
+    own = set(own)
+    yield from _changes(folder, main, own)
+    theirs, ours = main.entries / folder.name / VERIFICATION, folder / VERIFICATION
+    if ours.is_file() and not ours.is_symlink() and (not theirs.is_file() or theirs.read_bytes() != ours.read_bytes()):
+        yield Violation(VERIFICATION, "content", "is written by maintainers after a check; leave it as it is, or out")
+    for name in main.names():
+        if name != folder.name and skeleton(name) == skeleton(folder.name):
+            yield Violation(folder.name, "name", f"looks like that of the entry {name}; choose another")
+    if entry is None:
+        return
+    yield from _authors(entry, main)
+    yield from _copies(entry, main)
+
+
+def skeleton(name: str) -> str:
+    """Return what a name looks like: names with the same skeleton are not told apart at a glance.
+
+    Examples
+    --------
+    >>> skeleton("res_net") == skeleton("resnet"), skeleton("1enet") == skeleton("lenet")
+    (True, True)
+    >>> skeleton("mlp-lr1.0") == skeleton("mlp-lr10")
+    False
+    """
+    text = re.sub(r"(?<=\d)[-_.]+(?=\d)", "·", name.casefold())
+    text = re.sub(r"[-_.\s]", "", text)
+    return text.translate(str.maketrans("01i", "oll")).replace("rn", "m").replace("vv", "w")
+
+
+def _changes(folder: Path, main: Base, own: set[str]) -> Iterator[Violation]:
+    if main.changed is not None:
+        inside = tuple(f"{main.place}/{name}/" for name in own)
+        for path in main.changed:
+            if not path.startswith(inside):
+                yield Violation(path, "change", "a submission changes the folder of its entry and nothing else")
+        return
+    beside = folder.parent
+    others = [name for name in main.names() if name not in own]
+    present = {path.name for path in beside.iterdir() if path.is_dir() and not path.is_symlink()} - own
+    if beside.resolve() == main.entries.resolve() or not present:
+        # An entry alone in a folder says nothing of the others.
+        return
+    for name in sorted({*others, *present}):
+        if name not in present:
+            yield Violation(name, "change", "a submission removes no other entry")
+        elif name not in others:
+            yield Violation(name, "change", "a submission brings one entry; send this one by itself")
+        elif _contents(beside / name) != _contents(main.entries / name):
+            yield Violation(name, "change", "a submission changes no other entry")
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    """Return the files below a folder; what is none has no content that another file could have."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            files[str(path.relative_to(folder))] = b"\0link or pipe"
+        elif path.is_file():
+            files[str(path.relative_to(folder))] = path.read_bytes()
+    return files
+
+
+def _authors(entry: Entry, main: Base) -> Iterator[Violation]:
+    path = main.entries / entry.name / "entry.toml"
+    try:
+        authors = parse_toml(path.read_text(encoding="utf-8")).get("authors") if path.is_file() else None
+    except (OSError, ValueError) as error:
+        raise LebenchError(f"{main.name}: the entry {entry.name} cannot be read: {printable(str(error))}") from error
+    if authors is not None and authors != entry.info.authors:
+        yield Violation("entry.toml", "authors", "are not those of the entry of this name; choose another name")
+
+
+def _copies(entry: Entry, main: Base) -> Iterator[Violation]:
+    cells = {_text(record.cell.model_dump(mode="json")): record for record in entry.records}
+    models = {key for record in entry.records if (key := _model(record.cell.model_dump(mode="json")))}
+    costs = {_cost(record.model_dump(mode="json")): record for record in entry.records if record.cost}
+    answers = {
+        each.sha256: record for record in entry.records for name, each in record.recorded.items() if "answers" in name
+    }
+    said: set[tuple[str, str]] = set()
+
+    def once(kind: str, name: str, field: str, rule: str) -> Iterator[Violation]:
+        # One line for each entry, not for each of its records.
+        if (kind, name) not in said:
+            said.add((kind, name))
+            yield Violation("records.jsonl", field, rule)
+
+    for known in main.records():
+        cell, name = known.document["cell"], known.entry
+        if same := cells.get(_text(cell)):
+            yield from _unequal(entry, same, known)
+        if name == entry.name:
+            continue
+        if _model(cell) in models:
+            rule = f"is that of the entry {name}, which stands on the board already: renew that one"
+            yield from once("model", name, "model configuration", rule)
+        if known.document.get("cost") and (copied := costs.get(_cost(known.document))):
+            rule = (
+                f"cost and times are those of {cell['task']} seed {cell['seed']} in the entry {name}: a copied record"
+            )
+            yield from once("cost", name, _where(copied), rule)
+        for array, described in known.document.get("artifacts", {}).items():
+            if "answers" in array and (copied := answers.get(described["sha256"])):
+                rule = f"what the model answered is that of the entry {name}, number by number: a copied record"
+                yield from once("answers", name, _where(copied), rule)
+
+
+def _unequal(entry: Entry, record: Record, known: _Known) -> Iterator[Violation]:
+    if record.status != "ok" or known.document["status"] != "ok":
+        return
+    again = record.model_copy(update={"metrics": known.document["metrics"]})
+    for difference in compare_rerun(entry, record, again).differences[:1]:
+        text = difference.replace("run again", f"in the entry {known.entry}")
+        yield Violation("records.jsonl", _where(record), f"is the same cell with other values: {text}")
+
+
+def _where(record: Record) -> str:
+    return f"{record.cell.task} seed {record.cell.seed}"
+
+
+def _text(document: object) -> str:
+    return json.dumps(document, sort_keys=True)
+
+
+def _model(cell: Mapping[str, Any]) -> str:
+    """Return what makes two cells ones of the same model."""
+    name = cell["model"]
+    own = name in registry.models and registry.models.item(name).source == "lebench"
+    code = "" if own else cell["model_fingerprint"]
+    return _text([name, cell["params"], cell["backend"], cell["precision"], code])
+
+
+def _cost(document: Mapping[str, Any]) -> str:
+    return _text([document["cost"][name] for name in ("fit_s", "score_s", "cpu_s")] + [document["run"]["started"]])
