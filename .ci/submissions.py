@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 
 from lebench.artifacts import pack, unpack
-from lebench.board import artifacts_path, read_entry, recording_path, write_entry
+from lebench.board import artifacts_path, read_entry, recording_path, write_entry, write_verification
 from lebench.records import Record
+from lebench.verify import make_verification, recompute
 
 ENTRIES = Path("leaderboard/entries")
 Change = Callable[[Path], None]
-WORKFLOW, VERIFICATION = ".github/workflows/entry.yml", "verification.json"
+WORKFLOW = ".github/workflows/entry.yml"
 #: How a record is forged: what is changed of it.
 Forgery = Callable[[Record], Mapping[str, Any]]
 
@@ -188,6 +189,12 @@ def same_cells(clone: Path) -> None:
     write_entry(clone / ENTRIES, "mine", theirs.records, info, pictures, recordings)
 
 
+def bring_verification(clone: Path) -> None:
+    """Bring along the document that a check would write, and that only maintainers may."""
+    entry = read_entry(mine(clone))
+    write_verification(entry, make_verification(entry, list(recompute(entry))))
+
+
 def link(clone: Path) -> None:
     """Let a file of the entry be a link to one outside of it."""
     path = next((mine(clone) / "artifacts").glob("*.npz"))
@@ -245,12 +252,14 @@ CASES = (
     Case("zip bomb inside an npz", REFUSED, "artifacts/", arrays_of(lambda name: bytes(50_000_000))),
     Case("script in a name", REFUSED, "authors", replace("entry.toml", "The rehearsal", "<script>alert(1)</script>")),
     Case("script in a folder's name", REFUSED, "a name has at most", rename("<script>")),
+    Case("look-alike name", REFUSED, "theirs", rename("the1rs")),
     Case("unknown task", REFUSED, "there is no such task", forge(of_cell(task="digits/accuracies"))),
     Case("other code of a task", REFUSED, "run it again", forge(of_cell(task_fingerprint="0" * 64))),
+    Case("duplicate", REFUSED, "theirs", same_cells),
     Case("changed foreign entry", REFUSED, "one entry", write(f"{ENTRIES}/theirs/entry.toml", "mine now")),
     Case("removed foreign entry", REFUSED, "does not remove", remove_theirs),
     Case("changed code", REFUSED, "nothing else", write("lebench/verify/__init__.py", "")),
     Case("changed workflow, forged result", REFUSED, "nothing else", write(WORKFLOW, ""), forged=True),
-    Case("verification.json brought along", REFUSED, VERIFICATION, write(f"{ENTRIES}/mine/{VERIFICATION}", "{}")),
+    Case("verification.json brought along", REFUSED, "is written by maintainers", bring_verification),
     Case("other file", REFUSED, "run.sh", write(f"{ENTRIES}/mine/run.sh", "true")),
 )  # fmt: skip

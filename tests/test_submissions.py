@@ -99,7 +99,11 @@ def test_the_files_of_an_entry_are_given_to_lebench(check, repository):
     write(repository, f"{ENTRIES}/mine/artifacts/a.npz")
     code, result = check()
     assert (code, result["verdict"], result["entry"], result["rerun"]) == (0, "accepted", "mine", "")
-    assert "artifacts/a.npz: mine entry.toml: mine" in result["lines"]
+    assert result["lines"] == [
+        f"validate --base {ENTRIES}",
+        "artifacts/a.npz: mine entry.toml: mine",
+        "verify",
+    ]
 
 
 def test_what_lebench_refuses_is_refused(check, repository):
@@ -195,6 +199,7 @@ def test_a_plugin_is_given_only_to_a_rerun_without_network_and_environment(check
     executable(
         tmp_path / "bin/lebench",
         "import os, socket, sys\n"
+        "if sys.argv[1] == 'validate': sys.exit()\n"
         "powerless = 'CapEff:\\t0000000000000000' in open('/proc/self/status').read()\n"
         "print(sys.argv[-2:], 'TOKEN' in os.environ, powerless)\n"
         "print(socket.if_nameindex())\n"
@@ -238,7 +243,7 @@ def test_a_comment_says_what_was_found():
         "",
         "Checked at 0123456789ab by the code of the main branch.",
     ]
-    assert "Cells were run again." in comment.text(FILES, result(rerun="3"), "0" * 40)
+    assert "A re-run was asked for" in comment.text(FILES, result(rerun="3"), "0" * 40)
     assert "`mine` **does not hold what it claims**." in comment.text(FILES, result(verdict="refused"), "0" * 40)
     assert "`mine` **could not be checked**: the check did not end" in comment.text(
         FILES, "the check did not end", "0" * 40
