@@ -178,6 +178,7 @@ def agree(context: click.Context, names: tuple[str, ...], as_json: bool) -> None
 
 @app.command()
 @_common("jobs", "results", "entries")
+@click.option("--seeds", default=5, show_default=True, help="Seeds to run; what is there of more is kept.")
 @click.pass_context
 def baselines(context: click.Context, /, **options: Any) -> None:
     """Run what has changed of the leaderboard's baselines and write their entries (maintainers)."""

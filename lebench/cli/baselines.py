@@ -15,7 +15,8 @@ from lebench.runner.execution import execute
 from lebench.runner.plan import Plan, make_plan
 from lebench.runner.store import Store
 
-SEEDS = 5
+#: Seeds that every baseline should have, and how many it needs at least to stand on the board.
+SEEDS, FEWEST_SEEDS = 5, 3
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,25 @@ def tasks(model: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(task for suite in SUITES if model in suite.models for task in suite.tasks))
 
 
-def baselines(*, jobs: int | None, results: Path, entries: Path | None) -> int:
-    """Bring the baselines up to date and write their entries; return the exit code."""
+def baselines(*, jobs: int | None, results: Path, entries: Path | None, seeds: int = SEEDS) -> int:
+    """Bring the baselines up to date and write their entries; return the exit code.
+
+    Parameters
+    ----------
+    jobs : int, optional
+        Worker processes.
+    results, entries : Path
+        Store of the runs, and folder of the entries.
+    seeds : int
+        Seeds that are run where they are not there yet; records of further seeds up to :data:`SEEDS` are kept.
+
+    Raises
+    ------
+    LebenchError
+        If there are too few or too many seeds, or the data of a task are not there.
+    """
+    if not FEWEST_SEEDS <= seeds <= SEEDS:
+        raise LebenchError(f"--seeds of baselines lies between {FEWEST_SEEDS} and {SEEDS}, not {seeds}")
     folder = reading.entries_folder(entries)
     console = reading.make_console()
     store = Store(results)
@@ -96,7 +114,8 @@ def baselines(*, jobs: int | None, results: Path, entries: Path | None) -> int:
         if plan.unavailable:
             raise LebenchError(f"the baselines need every task: {plan.unavailable[0][1]}")
         _take_from_entries(plan, folder, store)
-    for plan in plans:
+    for suite in SUITES:
+        plan = make_plan(suite.tasks, suite.models, range(seeds))
         with display(console) as on_event:
             summary = execute(plan, store, jobs, on_event=on_event, command="lebench baselines")
         if summary.interrupted or summary.failures:
@@ -105,7 +124,7 @@ def baselines(*, jobs: int | None, results: Path, entries: Path | None) -> int:
     written = 0
     for label in models():
         keys = dict.fromkeys(cell.cell.key for plan in plans for cell in plan.cells if cell.label == label)
-        records = [by_key[key] for key in keys]
+        records = [by_key[key] for key in keys if key in by_key]
         asked = " ".join(f"--task {shlex.quote(task)}" for task in tasks(label))
         meta = board.EntryInfo(
             schema=1,
@@ -114,7 +133,7 @@ def baselines(*, jobs: int | None, results: Path, entries: Path | None) -> int:
             summary=registry.models.item(label.split("[")[0]).summary,
             authors=["The lebench developers"],
             lebench=records[0].environment.lebench,
-            command=f"lebench run --model {shlex.quote(label)} {asked} --seeds {SEEDS}",
+            command=f"lebench run --model {shlex.quote(label)} {asked} --seeds {max(r.cell.seed for r in records) + 1}",
         )
         arrays = {record.cell.key: store.artifacts(record) for record in records}
         recordings = {record.cell.key: store.recording(record) for record in records}
