@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import quantiles
 
 from lebench import registry
 from lebench.board.board import Board, BoardEntry, BoardMetric, BoardTask
@@ -12,6 +13,7 @@ from lebench.board.scores import Score
 from lebench.board.standings import OVERALL
 from lebench.site import comparison, cost
 from lebench.site.history import History
+from lebench.site.known_answers import answered, answers
 from lebench.site.pages import render, slug
 from lebench.site.pictures import Figure, Gallery
 from lebench.site.plot import Axis, axis
@@ -56,6 +58,16 @@ class Dots:
 
     axis: Axis
     rows: tuple[tuple[Row, Score], ...]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How scores are distributed: number, ends, and quartiles with the median between them."""
+
+    count: int
+    low: float
+    high: float
+    quartiles: tuple[float, float, float]
 
 
 def family(model: str) -> str:
@@ -179,6 +191,26 @@ class View:
 
         return sorted(self.rows(columns, [task.track]), key=place)
 
+    def scores_of(self, task: BoardTask, value: str) -> list[tuple[str, str, Score]]:
+        """Return registered name of the model, label and score of each entry that has a value."""
+        found = ((entry, self.score(name, task.name, value)) for name, entry in self.entries.items())
+        return [
+            (entry.info.model.partition("[")[0], self.label(entry), score)
+            for entry, score in found
+            if score is not None
+        ]
+
+    def spread(self, task: BoardTask) -> Spread | None:
+        """Return how the models' primary scores are distributed, None for fewer than four."""
+        scores = (
+            self.score(name, task.name, task.primary) for name, entry in self.entries.items() if not entry.control
+        )
+        means = [score.mean for score in scores if score is not None]
+        if len(means) < 4:
+            return None
+        lower, median, upper = quantiles(means, n=4, method="inclusive")
+        return Spread(len(means), min(means), max(means), (lower, median, upper))
+
     def dots(self, task: BoardTask) -> Dots | None:
         """Return the plot of a task's primary score, or None if nobody has one."""
         scored = [(row, self.score(row.entry.info.name, task.name, task.primary)) for row in self.rows_of_task(task)]
@@ -260,6 +292,9 @@ def pages(board: Board, gallery: Gallery, history: History | None = None) -> dic
             columns=view.columns(task),
             rows=ranked,
             dots=view.dots(task),
+            spread=view.spread(task),
+            bounded=view.bounded(task.primary),
+            known=[answered(each, view.scores_of(task, each.value)) for each in answers(task.name, task.values)],
             resolution=view.resolutions.get(task.name),
             figures=figures,
             root="../../",

@@ -82,17 +82,15 @@ def test_every_commit_says_what_became_of_the_entries(repository):
 def test_the_page_is_a_table_that_needs_no_script(repository):
     root = repository / "leaderboard" / "entries"
     entries = read_entries(root)
-    page = leaderboard.pages(make_board(entries, draws=5), Gallery(), read_history(root, entries))["changes.md"]
+    pages = leaderboard.pages(make_board(entries, draws=5), Gallery(), read_history(root, entries))
+    page = pages["changes.md"]
     assert "0.600 → 0.700 (+0.100)" in page
     assert "1 of 2" in page
     # The entry that is gone is named and has no page; what a message says is text.
     assert "<td>two</td>" in page
     assert "entries/two/" not in page
     assert "&lt;b&gt;entries&lt;/b&gt;" in page
-    assert (
-        "[Changes](changes.md)"
-        in leaderboard.pages(make_board(entries, draws=5), Gallery(), read_history(root, entries))["SUMMARY.md"]
-    )
+    assert "[Changes](changes.md)" in pages["SUMMARY.md"]
 
 
 def test_a_shallow_checkout_says_that_it_is_one(repository, tmp_path):
