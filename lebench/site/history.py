@@ -84,6 +84,13 @@ class Day:
     subject: str
     changes: tuple[Change, ...]
 
+    def together(self) -> list[list[Change]]:
+        """Return the changes, those of one kind without a difference together."""
+        found: dict[tuple[str, str], list[Change]] = {}
+        for change in self.changes:
+            found.setdefault((change.kind, change.entry if change.differences else ""), []).append(change)
+        return list(found.values())
+
 
 @dataclass(frozen=True)
 class History:

@@ -87,7 +87,10 @@ def test_the_page_is_a_table_that_needs_no_script(repository):
     assert "0.600 → 0.700 (+0.100)" in page
     assert "1 of 2" in page
     # The entry that is gone is named and has no page; what a message says is text.
-    assert "<td>two</td>" in page
+    assert '<td data-csv="two">two</td>' in page
+    # The two entries of the first commit are one line, and their records are counted together.
+    assert page.count("<tr><th") == 5
+    assert "added with 4 records" in page
     assert "entries/two/" not in page
     assert "&lt;b&gt;entries&lt;/b&gt;" in page
     assert "[Changes](changes.md)" in pages["SUMMARY.md"]
