@@ -1,13 +1,11 @@
-r"""How far scores would move with other test points. This module knows numbers only.
+"""How far scores would move with other test points. This module knows numbers only.
 
-A score that is a mean over n test points has, as a mean over points drawn from some population, the variance
-:math:`\sigma^2/n`, whatever the number of seeds, if all seeds use the same points. If each seed draws points of its
-own, that variance is among what varies between seeds. In between, two seeds share a part of their test points, the
-*overlap* :math:`f`. For S seeds whose points have the effects :math:`e_p`, all of variance :math:`\sigma^2`, the mean
-over seeds has the variance
+A score that is a mean over n test points has, as a mean over points drawn from some population, the variance v / n,
+whatever the number of seeds, if all seeds use the same points. If each seed draws points of its own, that variance is
+among what varies between seeds. In between, two seeds share a part f of their test points, the *overlap*. For S seeds,
+and effects of points with the variance v, the mean over seeds has the variance
 
-.. math:: \frac{\sigma^2}{n}\left(\frac1S + \frac{S-1}S f\right)
-          = \underbrace{\frac1S \frac{\sigma^2}{n}(1-f)}_{\text{between seeds}} + \frac{\sigma^2}{n} f ,
+    v / n * (1 / S + f * (S - 1) / S)  =  v / n * (1 - f) / S  +  v / n * f ,
 
 and the first term is what the deviation between seeds sees in the mean. So the second is added, and nothing is counted
 twice. Values at points come from one seed and hold what is due to that fit alone, too, which other seeds would average:
