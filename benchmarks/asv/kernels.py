@@ -25,6 +25,7 @@ class EmpiricalKernel:
 
     params = ("dense", "convolutional")
     param_names = ("network",)
+    timeout = 300
 
     def setup(self, network):
         torch.set_num_threads(1)
@@ -52,10 +53,12 @@ class InfiniteWidthKernel:
 
     params = tuple(LIMITS)
     param_names = ("network",)
+    timeout = 300
 
     def setup(self, network):
         self.architecture, shape = LIMITS[network]
         self.x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+        infinite_width_kernel(self.architecture, self.x[:2])  # compiles, or loads what was compiled
 
     def time_kernel(self, network):
         infinite_width_kernel(self.architecture, self.x)
