@@ -1,13 +1,20 @@
-"""Numbers that the pages quote are those of the leaderboard's records."""
+"""What the pages say is so: numbers are those of the records and of the code, commands exist."""
 
+import re
+import shlex
 from functools import cache
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from scipy.stats import t
 
+from lebench import registry
 from lebench.board import entry_name, read_entry
+from lebench.cli.app import app
+from lebench.models.spec import parse_spec
+from lebench.verify import tolerance
 
 ROOT = Path(__file__).parents[1]
 #: Words of docs/concepts.md, and the value that they quote: number, task, value, label of the model.
@@ -79,3 +86,49 @@ def test_a_number_of_the_concepts_is_that_of_the_records(words, number, task, va
     # Records are made anew on other machines, where networks train otherwise: the page may be off by that.
     digits = len(f"{number}".partition(".")[2])
     assert abs(mean - number) <= 0.51 * 10.0**-digits + t.ppf(0.975, count - 1) * error
+
+
+def commands():
+    """Return the calls of lebench that stand in console blocks, each with its page."""
+    found = []
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for block in re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            found += [(page.name, line) for line in re.findall(r"^\$ (?:\S*/)?lebench (.+)$", block, re.MULTILINE)]
+    return found
+
+
+def test_commands_of_the_pages_are_known():
+    """Their options exist, and so do the models and tasks that they name, unless a plug-in brings them."""
+    assert len(commands()) > 30
+    for page, line in commands():
+        words = shlex.split(line, comments=True)
+        command = app
+        while isinstance(command, click.Group) and not words[0].startswith("-"):
+            command = command.get_command(click.Context(command), words.pop(0))
+            assert command is not None, (page, line)
+        if isinstance(command, click.Group):
+            continue
+        parser = command.make_parser(click.Context(command))
+        try:
+            options, _, _ = parser.parse_args(words)
+        except click.UsageError as error:
+            pytest.fail(f"{page}: {line}: {error.message}")
+        if "plugin" in options or "plugins" in options:
+            continue
+        for kind in (registry.models, registry.tasks):
+            names = options.get(f"{kind.kind}s")
+            for chosen in names if isinstance(names, list) else []:
+                assert kind.select([parse_spec(chosen)[0] if "[" in chosen else chosen]), (page, line)
+
+
+def test_tolerances_of_the_page_are_those_of_the_code():
+    table = re.findall(
+        r"^\| (\w[\w ]*) \| [^|]* \| ([^|]*) \|", (ROOT / "docs/trust.md").read_text("utf-8"), re.MULTILINE
+    )
+    said = dict(table)
+    for rule, (relative, absolute) in tolerance._ALLOWED.items():
+        for number in (relative, absolute) if rule != "seeds" else (relative,):
+            power = str(round(np.log10(number))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+            assert f"10{power}" in said[rule], rule
+    assert "three standard deviations" in said["seeds"]
+    assert tolerance.SPREADS == 3

@@ -15,6 +15,9 @@ from lebench.board.ranking import direction_of
 from lebench.board.scores import Score
 from lebench.board.standings import OVERALL
 
+#: How many of the tasks that are lacking for a rank are named.
+_NAMED = 3
+
 
 @dataclass(frozen=True)
 class Prospect:
@@ -105,16 +108,23 @@ def make_outlook(entries: Iterable[Entry], new: Entry, draws: int = DRAWS, point
     own = next(entry for entry in board.entries if entry.info.name == new.name)
     return Outlook(
         entries=len(board.entries),
-        standings=tuple(sorted(_standings(board, new.name, own.control), key=lambda each: each.scope != OVERALL)),
+        standings=tuple(
+            sorted(_standings(board, new, own.control), key=lambda each: each.scope != OVERALL),
+        ),
         scores=tuple(_scores(board, new.name)),
         missing=own.missing,
     )
 
 
-def _standings(board: Board, name: str, control: bool) -> Iterator[Prospect]:
+def _standings(board: Board, new: Entry, control: bool) -> Iterator[Prospect]:
+    name, run = new.name, {record.cell.task for record in new.records}
     for standings in board.standings:
         place = next((place for place in standings.places if place.entry == name), None)
         reason = next((each.reason for each in standings.unranked if each.entry == name), "")
+        left = [task for task in standings.tasks if task not in run]
+        if reason and left:
+            more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+            reason += f"; not run: {', '.join(left[:_NAMED])}{more}"
         yield Prospect(standings.scope, place, len(standings.places), "controls take no rank" if control else reason)
 
 
