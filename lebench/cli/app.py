@@ -42,7 +42,13 @@ _OPTIONS = {
         required=True,
         help="Model, glob or tag: resnet, 'mlp[width=4096]' (repeatable).",
     ),
-    "task": click.option("--task", "-t", "tasks", multiple=True, help="Task, glob or tag: digits/accuracy, 'lantk/*', collapse (repeatable)."),
+    "task": click.option(
+        "--task",
+        "-t",
+        "tasks",
+        multiple=True,
+        help="Task, glob or tag: collapse, 'digits/*' (repeatable).",
+    ),
     "results": click.option(
         "--results", "-o", type=_FOLDER, default=Path("results"), show_default=True, help="Folder of the records."
     ),
