@@ -73,7 +73,7 @@ def submit(
         raise LebenchError(f"{folder} is an entry of others; give yours another name with --name")
     with tempfile.TemporaryDirectory() as temporary:
         entry = _write(Path(temporary), info, records, store, code)
-        if invalid := verify(entry.folder):
+        if invalid := verify(entry.folder, str(root) if root.is_dir() else None):
             click.echo(f"{info.name} is not ready to be submitted; nothing was written to {root}")
             return invalid
         _advise(records, plugin)

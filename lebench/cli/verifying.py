@@ -56,14 +56,25 @@ def show_violations(folder: Path, main: Base | None = None, own: Sequence[str] =
     return 0
 
 
-def verify(folder: Path) -> int:
-    """Validate an entry, compute its scores again and print how they compare; return the exit code."""
-    return check(folder)[0]
+def verify(folder: Path, reference: str | None = None) -> int:
+    """Validate an entry, compute its scores again and print how they compare; return the exit code.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the entry.
+    reference : str, optional
+        The main branch with which it is compared, see :func:`lebench.verify.base`.
+    """
+    if reference is None:
+        return check(folder)[0]
+    with base(reference, folder) as main:
+        return check(folder, main)[0]
 
 
-def check(folder: Path) -> tuple[int, list[Recomputed]]:
+def check(folder: Path, main: Base | None = None) -> tuple[int, list[Recomputed]]:
     """Do what :func:`verify` does; return the exit code and what was computed again."""
-    code = show_violations(folder)
+    code = show_violations(folder, main)
     if code:
         return code, []
     entry = read_entry(folder.absolute())

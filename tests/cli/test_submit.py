@@ -130,6 +130,18 @@ def test_an_entry_that_does_not_hold_is_not_written(lebench, results, tmp_path):
     assert not (tmp_path / "entries").exists()
 
 
+def test_what_the_pull_request_would_be_refused_for_is_said_before(submit, entries):
+    """The same records under another name, and a name that looks like another's."""
+    for model, name, message in (
+        ("logistic-regression", "mine", "model configuration: is that of the entry logistic-regression"),
+        ("knn", "1ogistic-regression", "looks like that of the entry logistic-regression"),
+    ):
+        code, out, _ = submit("-m", model, *ME, "--name", name, "--entries", entries)
+        assert code == 1
+        assert message in out
+        assert not (entries / name).exists()
+
+
 CLI = "from lebench.cli import main; main()"
 
 
