@@ -30,17 +30,18 @@ class Constant:
     def fit(self, split: Split, seed: int) -> object:
         """Count the labels."""
         counts = np.bincount(split.y_train, minlength=split.classes)
-        return _ConstantScores(counts / counts.sum(), generator(seed, "init").permutation(split.classes))
+        order = generator(seed, "init").permutation(split.classes)
+        return _ConstantScores(counts / counts.sum(), order / (2 * counts.sum() * len(counts)))
 
 
 class _ConstantScores:
-    def __init__(self, frequencies: FloatArray, order: IntArray) -> None:
+    def __init__(self, frequencies: FloatArray, order: FloatArray) -> None:
         self._frequencies = frequencies
         self._order = order
 
     def predict(self, x: FloatArray) -> FloatArray:
-        # Balanced classes tie, and the accuracy of a tie is wrong; a seeded order far below one count decides.
-        return self.predict_proba(x) + 1e-9 * self._order
+        # Balanced classes tie, and the accuracy of a tie is wrong; a seeded order of less than half a count decides.
+        return self.predict_proba(x) + self._order
 
     def predict_proba(self, x: FloatArray) -> FloatArray:
         return np.tile(self._frequencies, (len(x), 1))
