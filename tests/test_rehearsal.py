@@ -31,7 +31,7 @@ def test_every_submission_gets_its_verdict():
 
 @pytest.mark.slow
 def test_a_check_that_accepts_everything_is_noticed(tmp_path, monkeypatch):
-    """A lebench that verifies nothing but makes real entries: the rehearsal must fail by the cases it lets through."""
+    """A lebench that verifies nothing: the rehearsal fails by the cases that it lets through."""
     blind = tmp_path / "lebench"
     blind.write_text(
         f"#!{sys.executable}\nimport sys\n"
@@ -40,7 +40,7 @@ def test_a_check_that_accepts_everything_is_noticed(tmp_path, monkeypatch):
     )
     blind.chmod(0o755)
     monkeypatch.setitem(os.environ, "LEBENCH", str(blind))
-    code, said = rehearse("tampered metric", "good entry")
+    code, said = rehearse("tampered prediction", "own model")
     assert code == 1
     assert "WRONG" in said
     assert "accepted with exit code 0" in said

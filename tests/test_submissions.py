@@ -186,6 +186,10 @@ def test_a_rerun_is_of_the_commit_that_was_read(check, repository, tmp_path):
     assert (code, result["rerun"]) == (0, "3")
     assert "verify --rerun 3 --seed secret --write" in result["lines"]
     assert (tmp_path / "out/verification.json").read_text() == "{}"
+    executable(tmp_path / "bin/lebench", "")
+    code, result = check("--rerun", "3", commit="main")
+    assert (code, result["verdict"]) == (2, "failed")
+    assert "the re-run has left no verification.json" in result["lines"][0]
 
 
 def isolation():
