@@ -96,6 +96,26 @@ def test_an_entry_page_has_cost_environment_and_command(built):
     assert "<code>000000000000</code>" in text
 
 
+def test_an_entry_page_says_which_intervals_include_test_points(entries):
+    board = make_board(read_entries(entries), draws=5)
+    scores = [each.model_copy(update={"points": 1450 if each.task == "toy/accuracy" else 0}) for each in board.scores]
+    text = leaderboard.pages(board.model_copy(update={"scores": scores}), Gallery())["entries/mlp.md"]
+    rows = re.findall(r'<span class="le-metric">([\w@]+)((?:(?!<tr>).)*?)</tr>', text, re.DOTALL)
+    points = {name: re.findall(r"<td>3</td><td>([\d,]*)</td>", row) for name, row in rows}
+    assert points == {"accuracy": ["1,450"], "norm": [], "spread": [""], "spread@test": []}
+
+
+def test_the_page_of_ranks_lists_the_tasks_that_count(entries):
+    board = make_board(read_entries(entries), draws=5)
+    text = leaderboard.pages(board, Gallery())["ranks.md"]
+    for standings in board.standings:
+        (listed,) = re.findall(
+            rf'<details class="le-matrix" id="tasks-{standings.scope}">(.*?)</details>', text, re.DOTALL
+        )
+        assert re.findall(r">([\w/-]+)</a>", listed) == standings.tasks
+    assert {each.scope: each.tasks for each in board.standings}["overall"] == ["toy/accuracy", "toy/collapse"]
+
+
 def test_every_page_says_how_far_an_entry_is_checked(entries, built):
     badge = r'href="[^"]*entries/(\w+)/#checks" title="([^"]*)">([\w-]+)</a>'
     for page in ("index.md", "generalization.md", "tasks/toy-accuracy.md"):
