@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from lebench.runner.store import Store
+
 
 def test_help_and_list_import_no_framework_and_no_numpy():
     for command in (["--help"], ["list", "tasks"], ["list", "metrics"]):
@@ -317,20 +319,44 @@ class Fitted:
 '''
 
 
-def test_between_places_a_model_and_names_what_is_wrong(lebench, tmp_path):
-    folder = tmp_path / "r"
+@pytest.fixture
+def placed(make_record, tmp_path):
+    """A folder of results: a label-aware kernel half way between a kernel and a network, with two seeds."""
+    store = Store(tmp_path / "r")
+    for label, accuracy in (("ntk-mlp", 0.5), ("lantk-hr-mlp", 0.6), ("mlp[epochs=1]", 0.7)):
+        for seed in (0, 1):
+            metrics = {"accuracy": accuracy + 0.1 * seed, "norm": 1.0}
+            store.put(make_record(label=label, seed=seed, metrics=metrics))
+    return store.folder
+
+
+def test_between_places_a_model_and_names_what_is_wrong(placed, lebench):
+    asked = ("between", "lantk-hr-mlp", "ntk-mlp", "mlp[epochs=1]", "-o", placed, "--no-baselines")
+    (row,) = json.loads(lebench(*asked, "--json")[1])
+    assert (row["task"], row["metric"], row["seeds"], row["verdict"]) == ("toy/accuracy", "accuracy", 2, "between")
+    places = [row[name] for name in ("kernel", "model", "network", "gain", "gap", "closed_value")]
+    assert places == pytest.approx([0.55, 0.65, 0.75, 0.1, 0.2, 0.5])
+    # Of a task that is named every value that has a direction is placed; the norm has none.
+    assert len(lebench(*asked, "-t", "toy/*", "--csv")[1].splitlines()) == 2
+    code, out, _ = lebench(*asked)
+    assert (code, "lantk-hr-mlp between ntk-mlp and mlp[epochs=1]" in out) == (0, True)
+    code, _, err = lebench("between", "ntk-mlp", "ntk-mlp", "mlp[epochs=1]", "-o", placed, "--no-baselines")
+    assert (code, "three different models are needed" in err) == (2, True)
+    code, _, err = lebench("between", "lantk-hr-mlp", "ntk-mlp", "cnn", "-o", placed, "--no-baselines")
+    assert (code, "there are no results of model 'cnn'" in err) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_run_of_a_label_aware_kernel_ends_with_where_it_lies(lebench, tmp_path):
+    """Six workers start PyTorch and train: ten CPU seconds, minutes on a busy machine."""
     models = [argument for name in ("lantk-hr-mlp", "ntk-mlp", "mlp[epochs=1]") for argument in ("-m", name)]
-    code, out, _ = lebench("run", *models, "-t", "kernel/label-systems", "--seeds", "2", "-o", folder)
+    code, out, _ = lebench("run", *models, "-t", "kernel/label-systems", "--seeds", "2", "-o", tmp_path / "r")
     assert code == 0
     assert "lantk-hr-mlp between ntk-mlp and mlp[epochs=1]" in out
-    asked = ("between", "lantk-hr-mlp", "ntk-mlp", "mlp[epochs=1]", "-o", folder, "--no-baselines")
+    asked = ("between", "lantk-hr-mlp", "ntk-mlp", "mlp[epochs=1]", "-o", tmp_path / "r", "--no-baselines")
     (row,) = json.loads(lebench(*asked, "--json")[1])
     assert row["metric"] == "label_following@mean"
     assert row["kernel"] == 0
     assert row["gain"] == pytest.approx(row["model"])
     assert row["gap"] == pytest.approx(row["network"])
     assert len(lebench(*asked, "-t", "kernel/*", "--csv")[1].splitlines()) > 5
-    code, _, err = lebench("between", "ntk-mlp", "ntk-mlp", "mlp[epochs=1]", "-o", folder, "--no-baselines")
-    assert (code, "three different models are needed" in err) == (2, True)
-    code, _, err = lebench("between", "lantk-hr-mlp", "ntk-mlp", "cnn", "-o", folder, "--no-baselines")
-    assert (code, "there are no results of model 'cnn'" in err) == (2, True)
