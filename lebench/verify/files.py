@@ -40,6 +40,11 @@ def check_files(folder: Path) -> Iterator[Violation]:
     except OSError as error:
         yield Violation(folder.name, "type", f"there is no such folder: {error.strerror}")
         return
+    # Of a crowd only a part is listed: what is missing or does not belong cannot be said.
+    for where, listed in (("", found), ("artifacts", arrays)):
+        if len(listed) > _MOST_FILES:
+            yield Violation(where or folder.name, "size", f"has more than {_MOST_FILES:,} files")
+            return
     for name in sorted(set(LARGEST) - set(found)):
         yield Violation(name, "name", "is missing")
     for name, entry in sorted(found.items()):
@@ -49,10 +54,6 @@ def check_files(folder: Path) -> Iterator[Violation]:
             yield Violation(name, "name", "does not belong to an entry; remove it")
         elif not _is_folder(entry):
             yield Violation(name, "type", "is not a folder")
-    for where, listed in (("", found), ("artifacts", arrays)):
-        if len(listed) > _MOST_FILES:
-            yield Violation(where or folder.name, "size", f"has more than {_MOST_FILES:,} files")
-            return
     together = 0
     for name, entry in sorted(arrays.items()):
         if not _ARTIFACT.fullmatch(name):

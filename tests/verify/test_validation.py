@@ -1,0 +1,95 @@
+"""What is wrong with one record: its cost, its times, and the model that it says it is of."""
+
+import pytest
+
+from lebench.board import write_entry
+from lebench.verify import validate
+
+
+@pytest.fixture
+def said(claimed, described, tmp_path):
+    """A function that changes a record, seals it as a forger would, and returns what is wrong with it."""
+
+    def said(part=None, **changes):
+        first, *others = claimed
+        if part is not None:
+            changes = {part: getattr(first, part).model_copy(update=changes)}
+        records = [first.model_copy(update=changes).sealed(), *others]
+        where = "records.jsonl: digits/accuracy seed 0, "
+        lines = map(str, validate(write_entry(tmp_path, "mine", records, described).folder))
+        return [line.removeprefix(where) for line in lines if line.startswith(where)]
+
+    return said
+
+
+def test_a_record_that_could_be_true_is_valid(claimed, described, tmp_path):
+    assert validate(write_entry(tmp_path, "mine", claimed, described).folder) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"fit_s": 0.0, "score_s": 0.0}, "wall time is 0; it must be above zero and at most 3.2e+07"),
+        ({"fit_s": 4e7}, "wall time is 4e+07; it must be above zero and at most 3.2e+07"),
+        ({"cpu_s": 0.0}, "cpu_s is 0; it must be above zero and at most 3100"),
+        # Two seconds on a thousand cores.
+        ({"cpu_s": 3101.0}, "cpu_s is 3101; it must be above zero and at most 3100"),
+        ({"peak_memory_bytes": 0}, "peak_memory_bytes is 0; it must be above zero and at most 1e+15"),
+        ({"peak_memory_bytes": 2 * 10**15}, "peak_memory_bytes is 2e+15; it must be above zero and at most 1e+15"),
+        ({"fits": 2}, "fits are 2, but the task has 1"),
+    ],
+)
+def test_a_cost_that_cannot_be(said, changes, line):
+    assert said("cost", **changes) == [f"cost: {line}"]
+
+
+def test_a_record_has_a_cost(said):
+    assert said(cost=None) == ["cost: is missing"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"started": "yesterday"}, "run.started: is not a time such as 2026-01-01T12:00:00+00:00"),
+        ({"finished": "2026-13-01T00:00:00+00:00"}, "run.finished: is not a time such as 2026-01-01T12:00:00+00:00"),
+        ({"started": "2026-01-01T00:00:00"}, "run.started: is not in UTC"),
+        ({"finished": "2026-01-01T01:00:03+01:00"}, "run.finished: is not in UTC"),
+        ({"started": "2026-01-01T00:00:04+00:00"}, "run.finished: is before run.started"),
+        ({"started": "2024-12-31T23:59:59+00:00"}, "run.started: is before 2025, when there was no lebench"),
+        ({"finished": "2999-01-01T00:00:00+00:00"}, "run.finished: is in the future"),
+    ],
+)
+def test_times_that_cannot_be(said, changes, line):
+    assert said("run", **changes) == [line]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"model": "rbf"}, "model: is 'rbf', but the label is 'knn'"),
+        ({"params": {"k": 5}}, "params: are not those of the label, or of another version of the model; run it again"),
+        ({"params": {}}, "params: are not those of the label, or of another version of the model; run it again"),
+        ({"model_fingerprint": "0" * 64}, "model_fingerprint: was made by other code of the model; run it again"),
+        ({"precision": "float32"}, "model_fingerprint: was made by other code of the model; run it again"),
+        ({"task_fingerprint": "0" * 64}, "task_fingerprint: was made by other code of the task; run it again"),
+        ({"dataset_sha256": "0" * 64}, "dataset_sha256: was made on other data"),
+    ],
+)
+def test_a_cell_is_that_of_its_model_task_and_data(said, changes, line):
+    assert said("cell", **changes) == [line]
+
+
+@pytest.mark.parametrize("label", ["knn[neighbours=5]", "knn[k=many]"])
+def test_a_label_is_one_that_the_model_knows(said, label):
+    (line,) = said(label=label)
+    assert line.startswith("label: ")
+
+
+def test_a_model_of_somebody_s_own_has_parameters_and_code_of_its_own(claimed, described, tmp_path):
+    own = {"model": "mine", "params": {"width": 8}, "model_fingerprint": "0" * 64, "precision": "float32"}
+    records = [
+        record.model_copy(update={"label": "mine[width=8]", "cell": record.cell.model_copy(update=own)}).sealed()
+        for record in claimed
+    ]
+    info = described.model_copy(update={"model": "mine[width=8]", "command": "lebench run --model 'mine[width=8]'"})
+    assert validate(write_entry(tmp_path, "mine", records, info).folder) == []
