@@ -1,4 +1,4 @@
-"""Whatever is in the files of an entry, checking it ends with violations that are one printable line each."""
+"""Whatever is in the files of an entry: it is refused, in one printable line for each violation, or says the same."""
 
 import json
 import tomllib
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lebench.artifacts import ArtifactError, pack, unpack
 from lebench.board.documents import DocumentError, parse_json, parse_toml
-from lebench.board.entries import EntryInfo, write_entry
+from lebench.board.entries import EntryInfo, read_entry, write_entry
 from lebench.verify import validate
 
 BOUNDED = settings(
@@ -33,15 +33,31 @@ def edits(draw, content):
 
 
 @pytest.fixture
-def entry(make_record, tmp_path):
-    """The folder of an entry of two records, with arrays."""
-    info = EntryInfo(name="mine", model="mlp", authors=["A"], lebench="0.1.0", command="lebench run --model mlp")
-    records = [make_record(seed=seed, metrics={"accuracy": 0.5, "norm": 1.0}, artifacts=DESCRIBED) for seed in (0, 1)]
-    return write_entry(tmp_path, "mine", records, info, {record.cell.key: ARRAYS for record in records}).folder
+def entry(claimed, described, tmp_path):
+    """The folder of a valid entry of two records, with arrays."""
+    records = [record.model_copy(update={"artifacts": DESCRIBED}).sealed() for record in claimed]
+    folder = write_entry(tmp_path, "mine", records, described, {record.cell.key: ARRAYS for record in records}).folder
+    assert validate(folder) == []
+    return folder
 
 
-def check(folder):
-    assert all(str(violation).isprintable() for violation in validate(folder))
+def content(folder):
+    """Return all that the records of an entry say, arrays included, and of which model and version it says so."""
+    entry = read_entry(folder)
+    arrays = [entry.artifacts(record) for record in entry.records]
+    numbers = [{name: array.tolist() for name, array in each.items()} for each in arrays]
+    return entry.records, numbers, entry.name, entry.info.model
+
+
+def check(folder, before):
+    """A changed entry is refused, or what it says is the same."""
+    found = validate(folder)
+    assert all(str(violation).isprintable() for violation in found)
+    if not found:
+        assert content(folder) == before
+        # Authors, summary, links, licence and command are free; they are what every reader of TOML reads.
+        info = read_entry(folder).info.model_dump(by_alias=True)
+        assert info == tomllib.loads((folder / "entry.toml").read_text())
 
 
 def refused(parse, text):
@@ -57,11 +73,11 @@ def refused(parse, text):
 @given(st.data())
 def test_edited_bytes_of_any_file(entry, data):
     path = data.draw(st.sampled_from(sorted(p for p in entry.rglob("*") if p.is_file())), label="file")
-    before = path.read_bytes()
+    said, before = content(entry), path.read_bytes()
     after = data.draw(edits(before))
     try:
         path.write_bytes(after)
-        check(entry)
+        check(entry, said)
     finally:
         path.write_bytes(before)
 
@@ -70,7 +86,7 @@ def test_edited_bytes_of_any_file(entry, data):
 @given(st.data())
 def test_another_value_in_any_field_of_a_record(entry, data):
     path = entry / "records.jsonl"
-    before = path.read_text()
+    said, before = content(entry), path.read_text()
     first, *rest = before.split("\n")
     document = json.loads(first)
     owner = document
@@ -81,8 +97,10 @@ def test_another_value_in_any_field_of_a_record(entry, data):
         owner = owner[key]
     owner[key] = data.draw(VALUES)
     try:
-        path.write_text("\n".join([json.dumps(document), *rest]))
-        check(entry)
+        # In the form in which lebench writes it, so that it is the value that is refused.
+        line = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+        path.write_text("\n".join([line, *rest]), encoding="utf-8")
+        check(entry, said)
     finally:
         path.write_text(before)
 
@@ -91,12 +109,12 @@ def test_another_value_in_any_field_of_a_record(entry, data):
 @given(st.dictionaries(st.sampled_from([*EntryInfo.model_fields, "schema", "more"]), VALUES, min_size=1))
 def test_other_values_in_the_description(entry, fields):
     path = entry / "entry.toml"
-    before = path.read_text()
+    said, before = content(entry), path.read_text()
     lines = [line for line in before.splitlines() if line.split(" ")[0] not in fields]
     lines += [f"{name} = {json.dumps(value)}" for name, value in fields.items()]
     try:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="replace")
-        check(entry)
+        check(entry, said)
     finally:
         path.write_text(before)
 
