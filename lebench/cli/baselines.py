@@ -39,6 +39,7 @@ _CLASSICAL = ("knn", "logistic-regression")
 _DENSE_LABEL_AWARE = ("lantk-hr-mlp", "lantk-hr-mlp[permuted=true]")
 _CLASSES_AND_LABELLINGS = ("lantk/cifar-multiclass", "kernel/label-systems")
 _ADAM = "mlp[lr=0.0003,optimizer=adam]"
+_MEASURES = tuple(name for name in registry.models.names() if name.startswith("measure-"))
 _CONTROLS = ("constant", "random-features", "permuted-labels", "leak-kernel")
 
 SUITES = (
@@ -73,6 +74,8 @@ SUITES = (
     Suite(("mlp", "linear", "deep-linear"), ("geomnist/*",)),
     Suite(("mlp[depth=1]", "ntk-mlp", "rbf"), ("overparam/teacher-8", "overparam/concept-*")),
     Suite(("mlp[depth=1]",), ("overparam/width",)),
+    Suite(("second-order-mlp",), ("overparam/concept-*",)),
+    Suite(_MEASURES, ("overparam/measures",)),
 )
 
 
