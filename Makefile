@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export NO_MKDOCS_2_WARNING := 1
 export DISABLE_MKDOCS_2_WARNING := true
 
-.PHONY: setup run test test-all lint bench bench-compare bench-history site site-zensical serve baselines index agreement rehearse-submission clean
+.PHONY: setup run test test-all lint bench bench-compare bench-history site site-zensical serve baselines index agreement rehearse-submission fuzz clean
 .DEFAULT_GOAL := run
 
 setup: $(READY)  ## the pinned environment, under .venv
@@ -62,8 +62,16 @@ agreement: $(READY)  ## measure anew how far the implementations are apart, for 
 rehearse-submission: $(READY)  ## send good entries and attacks through the checks of a pull request
 	$(BIN)/python .ci/rehearse
 
+# Ten minutes; inputs that reach new code are kept under .fuzz for the next time.
+fuzz: $(READY)  ## coverage-guided fuzzing of what reads a submission (Linux)
+	@$(BIN)/python -c "import atheris" 2>/dev/null \
+	  || $(BIN)/pip install -qq --disable-pip-version-check --only-binary atheris -c constraints.txt -e '.[fuzz]' \
+	  || { echo "atheris cannot be installed: it is built for Linux and few versions of Python; try Python 3.11"; exit 1; }
+	@mkdir -p .fuzz/corpus
+	$(BIN)/python tests/fuzz/fuzz_entry.py -max_total_time=600 -artifact_prefix=.fuzz/ .fuzz/corpus
+
 clean:  ## remove what was generated, but not the results
-	rm -rf .venv site docs/gallery docs/leaderboard docs/reference .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks
+	rm -rf .venv site docs/gallery docs/leaderboard docs/reference .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks .fuzz
 
 # torch is pinned in the command that installs whatever needs it: an open range would bring the CUDA build along.
 # neural-tangents declares TensorFlow, which only its experimental part needs: hence without its dependencies.

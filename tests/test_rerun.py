@@ -335,6 +335,14 @@ def test_comparisons_name_what_is_beyond_and_what_deviates_most():
     )
 
 
+def test_numbers_whose_difference_is_beyond_all_numbers():
+    found = compare({"gap": 1.7e308}, {"gap": -1.7e308}, "seeds", [{"gap": 1.7e308}, {"gap": -1.7e308}])
+    assert found.differences == ("gap is claimed as 1.7e+308, run again as -1.7e+308",)
+    # A document of checks holds finite numbers.
+    assert found.deviation == 1e300
+    assert compare({"gap": 1.0}, {"gap": 2.0}, "seeds", [{"gap": 1.7e308}, {"gap": -1.7e308}]).deviation == 0
+
+
 def test_a_network_run_elsewhere_may_be_away_by_the_spread_of_its_other_seeds(make_record, tmp_path):
     spread = [0.90, 0.92, 0.94, 0.96]
     info = EntryInfo(name="net", model="mlp", authors=["A"], lebench="0.1.0", command="lebench run")

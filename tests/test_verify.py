@@ -99,6 +99,7 @@ def cell(**changes):
     ("change", "line"),
     [
         (accuracy(1.5), "outside of its bounds from 0 to 1"),
+        (accuracy(1.7e308), "outside of its bounds from 0 to 1"),
         (accuracy(0.9999), "no multiple of 1/450"),
         (accuracy(0.9, error=0.2), "accuracy: does not add up to one"),
         (accuracy(0.5, log_loss=0.1), "log_loss: is smaller than the error allows"),
@@ -108,6 +109,7 @@ def cell(**changes):
         (cell(task="digits/<script>"), "there is no such task"),
         (cell(task_fingerprint="0" * 64), "other code of the task"),
         (cell(dataset_sha256="0" * 64), "other data"),
+        (cell(seed=2**53 - 1), "seed: is larger than 1,000,000"),
         (cell(seed=7), "has the seeds 1, 7: they must begin at 0 and leave none out"),
     ],
 )
@@ -115,6 +117,19 @@ def test_a_broken_invariant_is_one_line(write, change, line):
     found = lines(write(change))
     assert line in found
     assert all(each.startswith("records.jsonl: ") for each in found.splitlines())
+
+
+def test_a_label_that_python_cannot_parse_is_refused_before_it_is_parsed(write):
+    label = f"linear[epochs={'-' * 3000}1]"
+    found = lines(write(lambda record: {"label": label}))
+    assert "label: has 3,016 characters, at most 200 are allowed" in found
+
+
+def test_an_environment_that_makes_every_record_large_is_refused(write):
+    packages = {f"package-{number}": "1" for number in range(300)}
+    found = lines(write(lambda record: {"environment": record.environment.model_copy(update={"packages": packages})}))
+    assert "environments.json: content: the document under" in found
+    assert "bytes, at most 5,000 are allowed" in found
 
 
 def _pickle(folder):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import tomllib
 import unicodedata
@@ -19,6 +20,11 @@ from pydantic import ValidationError
 
 #: Whole numbers beyond this differ between readers of JSON (RFC 8785, appendix D).
 _LARGEST_INTEGER = 2**53 - 1
+#: A key of many parts, which would cost tomllib memory that grows with the square of their number. Text of this form
+#: within a string counts too.
+_LONG_KEY = re.compile(
+    r"""(?<![A-Za-z0-9_-])(?>(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){50}""",
+)
 #: Characters of a text from an entry that a message repeats.
 _REPEATED = 300
 
@@ -98,8 +104,10 @@ def parse_toml(text: str) -> dict[str, Any]:
     Raises
     ------
     DocumentError
-        If it is none, or is nested too deeply.
+        If it is none, is nested too deeply, or has a key of more than fifty parts.
     """
+    if _LONG_KEY.search(text):
+        raise DocumentError("has a key of more than fifty parts")
     try:
         return tomllib.loads(text)
     except RecursionError as error:

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from pydantic import Field, StringConstraints
 
 from lebench.artifacts import ArtifactError, unpack
-from lebench.board.documents import DocumentError, one_line, parse_json, parse_toml, read_bytes, read_text
+from lebench.board.documents import DocumentError, one_line, parse_json, parse_toml, printable, read_bytes, read_text
 from lebench.errors import LebenchError
 from lebench.records import Artifact, Document, Record
 
@@ -41,6 +41,9 @@ RECORDINGS_LIMIT = 800_000
 #: Bytes that each of an entry's documents, and each file of arrays, may have.
 LARGEST = {"entry.toml": 20_000, "environments.json": 1_000_000, "records.jsonl": 10_000_000}
 LARGEST_ARTIFACT = 2_000_000
+#: Bytes that one environment may have in canonical form. It is part of every record that names it, so that the cost of
+#: reading an entry is the product of both.
+LARGEST_ENVIRONMENT = 5_000
 #: The file of a model's own code, and the bytes that it may have.
 PLUGIN, PLUGIN_LIMIT = "plugin.py", 100_000
 _SHARED = {"environment": "environments", "source": "sources"}
@@ -364,7 +367,11 @@ def _read_shared(path: Path) -> dict[str, dict[str, Any]]:
         shared = {field: dict(tables[table]) for field, table in _SHARED.items()}
         for documents in shared.values():
             for digest, document in documents.items():
-                if hashlib.sha256(rfc8785.dumps(document)).hexdigest() != digest:
+                canonical = rfc8785.dumps(document)
+                if len(canonical) > LARGEST_ENVIRONMENT:
+                    rule = f"has {len(canonical):,} bytes, at most {LARGEST_ENVIRONMENT:,} are allowed"
+                    raise _wrong(path, "", f"the document under {printable(str(digest), 12)} {rule}")
+                if hashlib.sha256(canonical).hexdigest() != digest:
                     raise _wrong(path, "", f"the document under {digest[:12]}… is not the one with this checksum")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _wrong(path, "", f"not a table of environments and sources ({one_line(error)})") from error

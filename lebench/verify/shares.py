@@ -6,6 +6,7 @@ data of the main branch; where they are not on this machine, shares are not chec
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ def broken_shares(task: Task, seed: int, found: Mapping[str, float]) -> Iterator
                     n = _points(task.name, seed, match.groupdict().get("variant"), index)
                 except UnavailableDataError:
                     return
-                if n and abs(value * n - round(value * n)) > 1e-6 * max(1, n):
+                if n and math.isfinite(value * n) and abs(value * n - round(value * n)) > 1e-6 * max(1, n):
                     yield name, f"is no multiple of 1/{n}, the share of one of the points"
 
 

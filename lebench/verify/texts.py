@@ -45,7 +45,7 @@ def check_info(info: EntryInfo) -> Iterator[Violation]:
         if rule:
             yield Violation("entry.toml", field, rule)
 
-    yield from broken("model", _plain(info.model, "model") or _label(info.model))
+    yield from broken("model", label_rule(info.model))
     if info.summary and not _own(info):
         yield from broken("summary", _plain(info.summary, "summary") or _inactive(info.summary))
     if len(info.authors) > _MOST_AUTHORS:
@@ -61,6 +61,11 @@ def check_info(info: EntryInfo) -> Iterator[Violation]:
     )
     yield from broken("lebench", _plain(info.lebench, "lebench") or _matched(info.lebench, _VERSION, "a version"))
     yield from broken("command", _plain(info.command, "command") or _call(info.command))
+
+
+def label_rule(label: str) -> str | None:
+    """Return why a text is not fit to name a model, None if it is."""
+    return _plain(label, "model") or _label(label)
 
 
 def check_texts(record: Record) -> Iterator[tuple[str, str]]:
@@ -80,7 +85,7 @@ def check_texts(record: Record) -> Iterator[tuple[str, str]]:
     if record.source.commit is not None and not re.fullmatch(r"[0-9a-f]{7,64}", record.source.commit):
         yield "source.commit", "is not a commit of git"
     machine = record.environment
-    texts: dict[str, str | None] = {"label": record.label, "track": record.track, "reason": record.reason}
+    texts: dict[str, str | None] = {"track": record.track, "reason": record.reason}
     texts |= {f"missing.{name}": reason for name, reason in record.missing.items()}
     texts |= {f"environment.{name}": getattr(machine, name) for name in ("lebench", "python", "os", "cpu", "gpu")}
     for kind, table in (("params", cell.params), ("environment.packages", machine.packages)):

@@ -25,6 +25,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ _TIES: dict[Rule, tuple[frozenset[str], float]] = {
 SPREADS = 3.0
 #: Precision in which rounding elsewhere does not grow into another number.
 _DOUBLE = "float64"
+#: Deviation of values so far apart that no number says it: a document holds finite numbers.
+_LARGEST = 1e300
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def allowed(name: str, claimed: float, rule: Rule, others: Iterable[float] = ())
         limits.append(tie)
     others = list(others)
     if rule == "seeds" and len(others) > 1:
-        limits.append(SPREADS * statistics.stdev(others))
+        limits.append(SPREADS * _spread(others))
     return max(limits)
 
 
@@ -140,13 +143,21 @@ def compare(
             differences.append(f"{name} has a value {'only when' if name in again else 'that it has not when'} {how}")
             continue
         limit = allowed(name, claimed[name], rule, [other[name] for other in others if name in other])
-        deviations[name] = abs(again[name] - claimed[name]) / limit
+        difference = abs(again[name] - claimed[name])
+        deviations[name] = min(difference / limit, _LARGEST) if math.isfinite(difference) else _LARGEST
         if deviations[name] > 1:
             differences.append(f"{name} is claimed as {claimed[name]:.6g}, {how} as {again[name]:.6g}")
     worst = max(deviations, key=lambda name: deviations[name], default="")
     one_sided = len(deviations) < len({*claimed, *again})
     deviation = None if one_sided else float(f"{deviations.get(worst, 0.0):.3g}")
     return Comparison(rule, tuple(differences), worst if deviation else "", deviation)
+
+
+def _spread(values: list[float]) -> float:
+    try:
+        return statistics.stdev(values)
+    except OverflowError:
+        return math.inf
 
 
 def compare_rerun(entry: Entry, record: Record, again: Record) -> Comparison:

@@ -142,3 +142,10 @@ def test_json_is_read_as_elsewhere_or_refused(text):
 def test_toml_is_read_as_elsewhere_or_refused(text):
     # A number that is none differs from itself.
     assert refused(parse_toml, text) or repr(parse_toml(text)) == repr(tomllib.loads(text))
+
+
+@pytest.mark.parametrize("part", ["a", '"\\""', "'='", "a "])
+def test_keys_whose_cost_grows_with_the_square_of_their_parts_are_refused(part):
+    assert refused(parse_toml, ".".join([part] * 5000) + " = 1")
+    assert refused(parse_toml, f"[{'.'.join([part] * 51)}]")
+    assert parse_toml(".".join([part] * 50) + " = 1")
