@@ -433,6 +433,7 @@ def _edit(change):
         (_edit(lambda text: text.replace(b'"seed": ""', b'"seed": "a",\n "seed": ""')), "not as lebench writes it"),
         (_edit(lambda text: text.replace(b'"schema": 1', b'"schema": 2')), "schema"),
         (_edit(lambda text: text.replace(b'"seed": ""', b'"more": ""')), "seed"),
+        (_edit(lambda text: text.replace(b'"seed": ""', b'"seed": "", "\xe2\x80\xae": ""')), r"content: \u202e: Extra"),
         (_edit(lambda text: text.replace(b'"deviation":0.0', b'"deviation":NaN')), "deviation"),
         (_edit(lambda text: text.replace(b'"deviation":0.0', b'"deviation":-1.0')), "deviation"),
         (_edit(lambda text: text.replace(b'"reason":""', b'"reason":"' + b"x" * 301 + b'"')), "reason"),
@@ -453,6 +454,7 @@ def test_a_document_that_lebench_did_not_write_is_refused(write, damage, line):
     assert line in str(violation)
     found = verified(entry)
     assert found.status == "claimed"
+    assert found.reason.isprintable()
     assert found.reason.startswith("its record of checks is not used: ")
 
 

@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 import rfc8785
 from pydantic import Field, StringConstraints, ValidationError
 
+from lebench.board.documents import one_line, printable
 from lebench.board.entries import Entry, EntryError, recording_path
 from lebench.records import Document, Environment, Finite, Record
 
@@ -167,11 +168,10 @@ def read_verification(folder: Path) -> Verification | None:
         if _text(verification).encode() != content:
             raise EntryError(f"{path}: not as lebench writes it; write it with 'lebench verify --write'")
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "content"
-        raise EntryError(f"{path}: {where}: {' '.join(first['msg'].split())}") from error
+        rule = one_line(error).removeprefix(": ")
+        raise EntryError(f"{path}: {rule}") from error
     except (OSError, UnicodeError) as error:
-        raise EntryError(f"{path} cannot be read: {error}") from error
+        raise EntryError(f"{path} cannot be read: {printable(str(error))}") from error
     return verification
 
 
