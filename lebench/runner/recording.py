@@ -341,7 +341,8 @@ def _read(arrays: Mapping[str, NDArray[Any]]) -> dict[bytes, tuple[int, NDArray[
         size = 1
         for length in lengths[:kind]:
             size *= length
-        if size > len(numbers) - at:
+        # A length beyond the limit may stand beside a zero, and a score would multiply it with itself.
+        if size > len(numbers) - at or max(lengths) > LIMIT:
             raise RecordingError("the recording has fewer numbers than its calls need")
         found[key] = kind, numbers[at : at + size].reshape(lengths[:kind])
         at += size
