@@ -9,7 +9,7 @@ An entry is a folder that a person can read in a pull request::
         artifacts/          of the first seed's records: <cell>.npz, the arrays from which pictures are made, and
                             <cell>.recording.npz, what the model answered, from which the score can be computed again
         plugin.py           the model's own code where lebench has none: kept as text, which no check runs
-        verification.json   what checks have found, written by maintainers, see :mod:`lebench.board.verification`
+        verification.json   what checks have found, written by maintainers, see lebench.board.verification
 
 In ``records.jsonl`` the fields ``environment`` and ``source`` of a record hold the sha256 of the RFC 8785 form of
 the document that stands in ``environments.json``. Put back together, every record has the checksum it was sealed with.
