@@ -160,7 +160,7 @@ class View:
             Row(
                 entry,
                 self._labels[name],
-                family(entry.info.model),
+                "control" if entry.control else family(entry.info.model),
                 tuple(self.score(name, task.name, value) for task, value in columns),
                 sum(entry.wins.get(track, 0) for track in tracks),
                 sum(entry.losses.get(track, 0) for track in tracks),
