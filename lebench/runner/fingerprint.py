@@ -22,7 +22,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,8 @@ from lebench.data.base import Dataset, Variant
 from lebench.errors import LebenchError
 from lebench.models.spec import NUMPY, Configured
 from lebench.tasks.base import Task, metric_of
+
+R = TypeVar("R")
 
 _CONTRACTS = frozenset(
     {
@@ -202,7 +204,22 @@ def _lazy(*candidates: str) -> Iterator[tuple[str, types.ModuleType]]:
             return
 
 
-@functools.cache
+def _cached(function: Callable[[str], R]) -> Callable[[str], R]:
+    """Cache by the name of a module and the file that it comes from: plug-ins of one name may come from several."""
+
+    @functools.cache
+    def of(module: str, file: str | None) -> R:
+        return function(module)
+
+    @functools.wraps(function)
+    def lookup(module: str) -> R:
+        return of(module, getattr(sys.modules.get(module), "__file__", None))
+
+    lookup.cache_clear = of.cache_clear  # type: ignore[attr-defined]
+    return lookup
+
+
+@_cached
 def _module_code(name: str) -> dict[str, str]:
     """Return the code of a module and of those of its own package that it imports, without executing them."""
     found: dict[str, str] = {}
@@ -223,7 +240,7 @@ def _module_code(name: str) -> dict[str, str]:
     return found
 
 
-@functools.cache
+@_cached
 def _source_file(module: str) -> Path | None:
     """Return the file of a module without importing it or its parents."""
     origin = getattr(sys.modules.get(module), "__file__", None)
@@ -240,7 +257,7 @@ def _source_file(module: str) -> Path | None:
     return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()), None)
 
 
-@functools.cache
+@_cached
 def _tree(module: str) -> ast.Module | None:
     file = _source_file(module)
     if file is None:
@@ -249,7 +266,7 @@ def _tree(module: str) -> ast.Module | None:
     return tree
 
 
-@functools.cache
+@_cached
 def _definitions(module: str) -> dict[tuple[str, int], ast.AST]:
     """Return the definitions of a module by name and first line; a class also under line 0, which it does not know."""
     found: dict[tuple[str, int], ast.AST] = {}

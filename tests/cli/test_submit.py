@@ -156,12 +156,10 @@ def own_model(tmp_path_factory):
     return folder / "results", plugin
 
 
-def test_a_model_of_ones_own_comes_as_text(own_model, tmp_path):
+def test_a_model_of_ones_own_comes_as_text(lebench, own_model, tmp_path):
     results, plugin = own_model
-    # In a process of its own, as a user has it: other tests leave plug-ins behind in this one.
-    asked = ["submit", results, *ME, "--plugin", plugin, "--entries", tmp_path / "entries"]
-    done = subprocess.run([sys.executable, "-c", CLI, *map(str, asked)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    code, _, err = lebench("submit", results, *ME, "--plugin", plugin, "--entries", tmp_path / "entries")
+    assert code == 0, err
     entry = read_entry(tmp_path / "entries/my-means")
     assert (entry.folder / "plugin.py").read_bytes() == plugin.read_bytes()
     assert validate(entry.folder) == []

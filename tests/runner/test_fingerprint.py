@@ -14,7 +14,7 @@ from lebench import registry
 from lebench.data.digits import digits
 from lebench.errors import LebenchError
 from lebench.metrics import generalization
-from lebench.models.spec import Configured
+from lebench.models.spec import Configured, build_model
 from lebench.registry import Registry
 from lebench.runner import fingerprint
 from lebench.runner.fingerprint import _canonical, model_fingerprint, task_fingerprint
@@ -237,3 +237,29 @@ def test_the_text_of_a_syntax_tree_does_not_depend_on_the_version_of_python():
         "test=Name(id='x'),body=JoinedStr(values=[FormattedValue(value=Name(id='x'),conversion=-1)]),"
         "orelse=Constant()))])])"
     )
+
+
+def test_a_plugin_of_the_same_file_name_is_other_code(tmp_path):
+    """A session may load mine.py of one folder and later that of another."""
+    found = []
+    for folder, value in (("one", 1), ("two", 2), ("three", 1)):
+        (tmp_path / folder).mkdir()
+        plugin = tmp_path / folder / "same_name.py"
+        plugin.write_text(
+            "from dataclasses import dataclass\n"
+            "from lebench import registry\n\n"
+            f"@registry.models.register('same-name-{folder}')\n"
+            "@dataclass(frozen=True)\n"
+            "class Model:\n"
+            "    capabilities = frozenset({'predict'})\n\n"
+            "    def fit(self, split, seed):\n"
+            f"        return {value}\n"
+        )
+        registry.load_plugin(plugin)
+        name = f"same-name-{folder}"
+        found.append(model_fingerprint(build_model(name, None)))
+        registry.models._items.pop(name), registry.models._objects.pop(name)
+    del sys.modules["lebench_plugin_same_name"]
+    one, two, three = found
+    assert one == three != two
+
