@@ -51,8 +51,8 @@ class Subsample(nn.Module):
     """Every `stride`-th pixel of (n, c, h, w), which a convolution with kernel 1 and that stride looks at.
 
     oneDNN 3.12, which torch 2.13 calls, writes beyond the weight gradient of a strided convolution with kernel 1 and
-    fewer than 8 channels on processors without AVX-512, and the process dies of a damaged heap. Without its stride
-    the convolution is right everywhere.
+    fewer than 8 channels on processors without AVX-512, and the process dies of a damaged heap. It does not without a
+    stride.
     """
 
     def __init__(self, stride: int) -> None:

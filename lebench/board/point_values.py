@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lebench.data.base import Split
 from lebench.metrics.generalization import LOG_LOSS_EPS
 from lebench.records import Record
-from lebench.runner.recording import replay
+from lebench.runner.recording import ABSOLUTE, RELATIVE, replay
 from lebench.tasks.base import Fit, Task, metric_of
 
 FloatArray = NDArray[np.float64]
@@ -28,8 +28,6 @@ Ids = NDArray[np.uint32]
 
 #: Decimals of standardized inputs that tell two points apart.
 _PLACES = 4
-#: Relative difference at which a mean is another number; recordings have an error of at most 2^-16.
-_RELATIVE, _ABSOLUTE = 1e-3, 1e-6
 
 
 def _right(scores: FloatArray, labels: NDArray[np.int64]) -> FloatArray:
@@ -182,7 +180,7 @@ def _match(
         if y.max() >= answer.shape[1]:
             continue
         values = at_points(answer, y)
-        if math.isclose(float(values.mean()), claimed, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE):
+        if math.isclose(float(values.mean()), claimed, rel_tol=RELATIVE, abs_tol=ABSOLUTE):
             return ids, values
     return None
 
@@ -202,7 +200,7 @@ def adds_up(part: Part, value: float, found: Found) -> bool:
     if not all((variant, part.metric) in found.values for variant in part.variants):
         return False
     mean = float(np.mean([found.values[variant, part.metric].mean(dtype=np.float64) for variant in part.variants]))
-    return math.isclose(1 - mean if part.sign < 0 else mean, value, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE)
+    return math.isclose(1 - mean if part.sign < 0 else mean, value, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
 
 
 def point_ids(x: NDArray[Any]) -> Ids:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import stat
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 import rfc8785
 from pydantic import Field, StringConstraints, ValidationError
 
-from lebench.board.documents import one_line, printable
+from lebench.board.documents import DocumentError, one_line, printable, read_bytes
 from lebench.board.entries import Entry, EntryError, recording_path
 from lebench.records import Document, Environment, Finite, Record
 
@@ -156,21 +156,19 @@ def read_verification(folder: Path) -> Verification | None:
         If it is no regular file, too large, or not as lebench writes it.
     """
     path = folder / NAME
-    try:
-        about = path.lstat()
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return None
-    if not stat.S_ISREG(about.st_mode) or about.st_size > LARGEST:
-        raise EntryError(f"{path}: not a regular file of at most {LARGEST:,} bytes")
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, LARGEST)
         verification = Verification.model_validate_json(content)
         if _text(verification).encode() != content:
             raise EntryError(f"{path}: not as lebench writes it; write it with 'lebench verify --write'")
     except ValidationError as error:
         rule = one_line(error).removeprefix(": ")
         raise EntryError(f"{path}: {rule}") from error
-    except (OSError, UnicodeError) as error:
+    except DocumentError as error:
+        raise EntryError(f"{path} {error}") from error
+    except UnicodeError as error:
         raise EntryError(f"{path} cannot be read: {printable(str(error))}") from error
     return verification
 

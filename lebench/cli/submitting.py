@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from lebench import board, registry
 from lebench.board.entries import PLUGIN, PLUGIN_LIMIT
+from lebench.board.verification import NAME as VERIFICATION
 from lebench.cli import reading
 from lebench.cli.pull_request import propose
 from lebench.cli.verifying import verify
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 #: What a model runs on if nobody asks for another backend.
 _OWN_BACKENDS = ("numpy", "torch")
-#: What the main branch's automation writes beside an entry; a submission leaves it as it is.
-_VERIFICATION = "verification.json"
 
 
 def submit(
@@ -196,8 +195,9 @@ def _write(root: Path, info: EntryInfo, records: Sequence[Record], store: Store,
 def _put(made: Path, folder: Path) -> None:
     """Put a folder in the place of another."""
     try:
-        if (folder / _VERIFICATION).is_file():
-            shutil.copy(folder / _VERIFICATION, made)
+        # The main branch's automation writes it; a submission leaves it as it is.
+        if (folder / VERIFICATION).is_file():
+            shutil.copy(folder / VERIFICATION, made)
         if folder.exists():
             shutil.rmtree(folder)
         shutil.copytree(made, folder)

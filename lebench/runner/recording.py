@@ -107,7 +107,7 @@ class Recorder:
             weights = None if collapse.head is None else answers[collapse.head].astype(np.float64)
             widths = {array.shape[1:] for array in (*points, *(() if weights is None else (weights,)))}
             if not points or collapse.elsewhere or len(widths) != 1 or points[0].ndim != 2:
-                return {}
+                continue
             fewer, weights = compacted(points, list(collapse.features.values()), weights)
             changed = dict(zip(collapse.features, fewer, strict=True))
             if collapse.head is not None and weights is not None:

@@ -270,14 +270,19 @@ def _score(index: int, planned: PlannedCell, fits: _Fits) -> CellScored:
 
 def _recording(recorder: Recorder, task: Task, fits: _Fits, metrics: Mapping[str, float]) -> dict[str, NDArray[Any]]:
     """Return the smallest recording from which the score comes out the same, nothing if there is none."""
-    for arrays in (recorder.compacted(), recorder.arrays()):
+    for made in (recorder.compacted, recorder.arrays):
+        arrays = made()
         # Rounded answers may break a score in any way, and the record is none the worse for it.
         with suppress(Exception):
-            scored = task.score(replay(task, fits.split, fits.seed, arrays))
-            again, _ = values(task, scored.values if isinstance(scored, Scored) else scored)
-            if same(metrics, again):
+            if arrays and same(metrics, rescored(task, fits.split, fits.seed, arrays)):
                 return arrays
     return {}
+
+
+def rescored(task: Task, split: Split, seed: int, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """Return the values that the score of a task has by a recording; see :func:`lebench.runner.recording.replay`."""
+    scored = task.score(replay(task, split, seed, arrays))
+    return values(task, scored.values if isinstance(scored, Scored) else scored)[0]
 
 
 def _packed(arrays: Mapping[str, NDArray[Any]]) -> tuple[bytes, dict[str, Artifact]]:

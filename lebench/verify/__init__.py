@@ -8,10 +8,11 @@ from scratch only by models that are lebench's own or that whoever checks has gi
 from lebench.verify.recomputation import Recomputed, recompute
 from lebench.verify.rerun import Rerun, available, draw, make_verification, not_of_lebench, run_again
 from lebench.verify.submission import Base, base
-from lebench.verify.validation import validate
+from lebench.verify.validation import FEWEST_SEEDS, validate
 from lebench.verify.violations import Violation
 
 __all__ = [
+    "FEWEST_SEEDS",
     "Base",
     "Recomputed",
     "Rerun",

@@ -9,9 +9,8 @@ from lebench import registry
 from lebench.board.entries import Entry
 from lebench.errors import UnavailableDataError
 from lebench.records import Record
-from lebench.runner.recording import replay
-from lebench.runner.worker import values
-from lebench.tasks.base import Scored, Task
+from lebench.runner.worker import rescored
+from lebench.tasks.base import Task
 from lebench.verify.tolerance import compare
 
 
@@ -54,8 +53,7 @@ def recompute(entry: Entry) -> Iterator[Recomputed]:
         task: Task = registry.tasks.get(record.cell.task)
         try:
             split = registry.datasets.get(task.dataset).split(record.cell.seed)
-            scored = task.score(replay(task, split, record.cell.seed, arrays))
-            again, _ = values(task, scored.values if isinstance(scored, Scored) else scored)
+            again = rescored(task, split, record.cell.seed, arrays)
         except UnavailableDataError:
             continue
         except Exception as error:

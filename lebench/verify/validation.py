@@ -23,8 +23,8 @@ from lebench.verify.submission import Base, check_submission
 from lebench.verify.texts import check_info, check_texts, label_rule
 from lebench.verify.violations import Violation
 
-#: Seeds that a task may have where others have more.
-_FEWEST_SEEDS = 3
+#: Seeds that a task needs at least, where others of the entry have as many.
+FEWEST_SEEDS = 3
 _LARGEST_SEED = 1_000_000
 #: A cost beyond these is a mistake: a year, a petabyte, a thousand cores.
 _YEAR_S, _PETABYTE, _CORES = 3.2e7, 10**15, 1000
@@ -114,7 +114,7 @@ def _of_seeds(records: Iterable[Record]) -> Iterator[Violation]:
         if found != set(range(len(found))):
             listed = ", ".join(map(str, sorted(found)[:10])) + (", …" if len(found) > 10 else "")
             yield Violation("records.jsonl", task, f"has the seeds {listed}: they must begin at 0 and leave none out")
-        elif len(found) < (fewest := min(_FEWEST_SEEDS, most)):
+        elif len(found) < (fewest := min(FEWEST_SEEDS, most)):
             yield Violation("records.jsonl", task, f"has {len(found)} of {most} seeds, at least {fewest} are needed")
 
 

@@ -13,7 +13,7 @@ from lebench import architectures as arch
 from lebench import registry
 from lebench.backends.base import Recipe
 from lebench.backends.torch_backend import TorchBackend, _Order
-from lebench.backends.torch_build import build
+from lebench.backends.torch_build import Subsample, build
 from lebench.capabilities import CAPABILITIES, offers
 from lebench.errors import DataError, LebenchError, TrainingError
 
@@ -100,6 +100,24 @@ def test_linearized_network_is_linear_in_its_weights_with_the_kernel_of_the_init
     moved = fitted.similarity(x[:5], y[:5], x[:8], step=0.5)
     np.testing.assert_array_equal(moved, fitted.similarity(x[:5], y[:5], x[:8]))
     assert not offers(fitted, "features")
+
+
+def test_strided_pointwise_convolutions_are_a_choice_of_pixels_before_one_without_stride():
+    """The strided ones damage the heap on some processors, see Subsample; the function is the same."""
+    drawn = torch.Generator().manual_seed(0)
+    network = build(arch.resnet(width=4), (8, 8, 1), 10, drawn).eval()
+    pointwise = [part for part in network.modules() if isinstance(part, nn.Conv2d) and part.kernel_size == (1, 1)]
+    assert pointwise
+    assert all(part.stride == (1, 1) for part in pointwise)
+    chosen = [
+        part
+        for part in network.modules()
+        if isinstance(part, nn.Sequential) and isinstance(next(iter(part), None), Subsample)
+    ]
+    x = torch.randn(3, chosen[0][1].in_channels, 7, 8, generator=drawn)
+    weight, bias = chosen[0][1].weight, chosen[0][1].bias
+    strided = torch.nn.functional.conv2d(x, weight, bias, stride=chosen[0][0].stride)
+    torch.testing.assert_close(chosen[0](x), strided)
 
 
 def test_convolutional_network_can_be_linearized(digits):

@@ -7,7 +7,8 @@ import pytest
 
 from lebench import board, registry
 from lebench.board.ranking import by_seed
-from lebench.cli.baselines import FEWEST_SEEDS, SEEDS, models, tasks
+from lebench.cli.baselines import SEEDS, models, tasks
+from lebench.verify import FEWEST_SEEDS
 
 ENTRIES = Path(__file__).parents[2] / "leaderboard" / "entries"
 NETWORKS = ("mlp", "lenet", "cnn", "resnet", "resnet-nf", "vgg")

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import small_sets as small
 
-from lebench import load, registry, run
-from lebench.cli import main
+from lebench import load, run
 from lebench.errors import LebenchWarning
 from lebench.testing import check_task
 
@@ -43,26 +42,13 @@ for name, dataset in (("small/accuracy", "small-digits"), ("other/accuracy", "tw
 
 
 @pytest.fixture
-def lebench(capsys, monkeypatch, tmp_path):
+def lebench(lebench, monkeypatch, tmp_path):
     """Run the command line in this process, with no files of datasets; return exit code, output and errors."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LEBENCH_DATA", raising=False)
     monkeypatch.setattr("lebench.data.files.cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr("lebench.cli.data.cache_folder", lambda: tmp_path / "cache")
-    before = {kind: set(known.names()) for kind, known in registry.REGISTRIES.items()}
-
-    def command(*args):
-        monkeypatch.setattr(sys, "argv", ["lebench", *map(str, args)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return ended.value.code, out, err
-
-    yield command
-    for kind, known in registry.REGISTRIES.items():
-        for name in set(known.names()) - before[kind]:
-            del known._items[name], known._objects[name]
+    yield lebench
     for name in ("small_plugin", "blobs"):
         sys.modules.pop(f"lebench_plugin_{name}", None)
 

@@ -262,4 +262,3 @@ def test_a_plugin_of_the_same_file_name_is_other_code(tmp_path):
     del sys.modules["lebench_plugin_same_name"]
     one, two, three = found
     assert one == three != two
-

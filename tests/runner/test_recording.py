@@ -17,6 +17,9 @@ from lebench.runner.store import Store
 from lebench.runner.worker import values
 from lebench.tasks.base import Fit, NotFitted, Scored, Task
 
+#: A call whose answer has more rows than any recording has numbers, and no columns.
+EMPTY_BUT_LONG = np.array([[9, 9, 9, 9, 2, 2**31 - 1, 0, 0]], dtype="<i4")
+
 
 class Everything:
     """Has every capability, and answers what the tests can tell apart."""
@@ -213,6 +216,8 @@ def test_numbers_of_every_size_keep_sixteen_bits(split):
         (lambda calls, answers: (np.where(calls == 2, 4, calls), answers), "damaged"),
         (lambda calls, answers: (calls, np.full_like(answers, 255)), "not finite"),
         (lambda calls, answers: (np.where(calls == len(answers[0]) // 2, 2**31 - 1, calls), answers), "fewer numbers"),
+        # No numbers, but a score may multiply the array with itself.
+        (lambda calls, answers: (np.vstack([calls, EMPTY_BUT_LONG]), answers), "fewer numbers"),
     ],
 )
 def test_a_damaged_recording_is_refused(split, damage, message):
@@ -249,3 +254,10 @@ def test_wide_features_are_kept_in_few_coordinates_if_the_score_is_the_same(tmp_
     scored = question.score(replay(question, registry.datasets.get("digits").split(0), 0, arrays))
     again, _ = values(question, scored.values if isinstance(scored, Scored) else scored)
     assert same(record.metrics, again)
+
+
+def test_ties_of_the_constant_predictor_are_decided_by_what_a_recording_keeps(tmp_path):
+    store = Store(tmp_path / "results")
+    (record,) = execute(make_plan(["digits/small-n"], ["constant"], [0]), store, jobs=1).records
+    assert record.metrics["accuracy@mean"] > 0
+    assert record.recorded, "a recording from which the score comes out otherwise is not kept"
