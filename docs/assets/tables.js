@@ -308,7 +308,7 @@
     }
 
     opener(row, count) {
-      const button = make("button", { type: "button", className: "le-opener", textContent: `${count} scores` });
+      const button = make("button", { type: "button", className: "le-opener", textContent: `${count} more` });
       button.setAttribute("aria-expanded", "false");
       button.addEventListener("click", () =>
         button.setAttribute("aria-expanded", String(row.classList.toggle("le-open"))),
