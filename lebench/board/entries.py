@@ -320,7 +320,7 @@ def examine_entry(folder: Path) -> tuple[Entry | None, list[EntryError]]:
 
 
 def read_entries(root: Path) -> list[Entry]:
-    """Read every entry under a folder, sorted by name.
+    """Read every entry under a folder, sorted by name; what begins with a dot is none.
 
     Raises
     ------
@@ -329,7 +329,7 @@ def read_entries(root: Path) -> list[Entry]:
     """
     if not root.is_dir():
         raise EntryError(f"there is no folder {root} with entries")
-    return [read_entry(folder) for folder in sorted(root.iterdir()) if folder.is_dir()]
+    return [read_entry(folder) for folder in sorted(root.iterdir()) if folder.is_dir() and folder.name[0] != "."]
 
 
 def _order(record: Record) -> tuple[str, int, str]:

@@ -45,8 +45,40 @@ class Checkout:
         return f"entry-{Path(self.path).name}"
 
 
+def refuse_other_changes(folder: Path) -> None:
+    """Raise if a pull request from here would hold more than an entry, or its branch is another one's.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the entry, which need not be there yet.
+
+    Raises
+    ------
+    LebenchError
+        The message says how to go on.
+    """
+    checkout = _checkout(folder)
+    if checkout is None:
+        return
+    if others := _changed(checkout, ".", f":!{checkout.path}"):
+        raise LebenchError(
+            f"this branch changes more than the entry, {others[0]} for one; run 'git switch {_MAIN}' and submit again"
+        )
+    if _here(checkout) != checkout.branch and _git(
+        checkout.root, "rev-parse", "--verify", "--quiet", f"refs/heads/{checkout.branch}"
+    ):
+        raise LebenchError(
+            f"there is a branch {checkout.branch} already; run 'git switch {checkout.branch}' to go on with it, "
+            f"or 'git branch -D {checkout.branch}' to drop it, and submit again"
+        )
+
+
 def propose(folder: Path, body: str, *, yes: bool) -> int:
     """Open a pull request with an entry, or print the commands that do; return the exit code.
+
+    What is done already, as by a submission that was interrupted, is not done again: a commit that holds the entry as
+    it is, and a pull request that is open, to which the push adds.
 
     Parameters
     ----------
@@ -67,19 +99,33 @@ def propose(folder: Path, body: str, *, yes: bool) -> int:
         click.echo(f"Copy it to leaderboard/entries/{folder.name} in a clone of lebench's repository, and there:\n")
         _show(_commit(Checkout(folder, f"leaderboard/entries/{folder.name}", "origin")))
         return 0
-    _refuse_other_changes(checkout)
-    if not shutil.which("gh"):
+    known = _git(checkout.root, "rev-parse", "--verify", "--quiet", _since(checkout))
+    if known and _committed(checkout) and not _changed(checkout, checkout.path):
+        click.echo(f"It is as it stands on {_MAIN} already: there is nothing to submit.")
+        return 0
+    request = None
+    if shutil.which("gh"):
+        try:
+            request = _by_gh(checkout, body)
+        except LebenchError as error:
+            click.echo(f"note: gh cannot open the pull request: {error}")
+    if request is None:
         click.echo("These commands submit it; the last one prints the page on which to open the pull request:\n")
         _show([*_commit(checkout), _push(checkout, checkout.remote)])
         return 0
-    commands = [*_commit(checkout), *_by_gh(checkout, body)]
-    click.echo("These commands open the pull request:\n")
+    commands = [*_commit(checkout), *request.commands]
+    click.echo(f"These commands {'bring the pull request up to date' if request.open else 'open the pull request'}:\n")
     _show(commands)
     if not yes and not (sys.stdin.isatty() and click.confirm("\nRun them now?")):
         return 0
+    said = ""
     for command in commands:
-        said = _run(command, checkout.root)
-    click.echo(f"\nThe pull request is open: {said.strip()}")
+        try:
+            said = _run(command, checkout.root)
+        except LebenchError as error:
+            left = "the entry is ready, only this is left to do: submit again to go on"
+            raise LebenchError(f"{error}; {left}") from error
+    click.echo(f"\nThe pull request is {f'up to date: {request.open}' if request.open else f'open: {said.strip()}'}")
     return 0
 
 
@@ -96,28 +142,33 @@ def _checkout(folder: Path) -> Checkout | None:
     return Checkout(root, str(folder.relative_to(root)), "origin" if "origin" in remotes else remotes[0])
 
 
-def _refuse_other_changes(checkout: Checkout) -> None:
-    """Raise if the pull request would hold more than the entry, or its branch is another one's."""
-    since = f"{checkout.remote}/{_MAIN}"
-    if _git(checkout.root, "rev-parse", "--verify", "--quiet", since):
-        others = _git(checkout.root, "diff", "--name-only", f"{since}...HEAD", "--", ".", f":!{checkout.path}").split()
-        if others:
-            raise LebenchError(
-                f"this branch changes more than the entry, {others[0]} for one; "
-                f"run 'git switch {_MAIN}' and submit again"
-            )
-    if _git(checkout.root, "branch", "--show-current").strip() == checkout.branch:
-        return
-    if _git(checkout.root, "rev-parse", "--verify", "--quiet", f"refs/heads/{checkout.branch}"):
-        raise LebenchError(
-            f"there is a branch {checkout.branch} already; run 'git switch {checkout.branch}' to go on with it, "
-            f"or 'git branch -D {checkout.branch}' to drop it, and submit again"
-        )
+def _here(checkout: Checkout) -> str:
+    return _git(checkout.root, "branch", "--show-current").strip()
+
+
+def _since(checkout: Checkout) -> str:
+    return f"{checkout.remote}/{_MAIN}"
+
+
+def _changed(checkout: Checkout, *paths: str) -> list[str]:
+    """Return the files of some paths that the branch changes, none if the main branch is not known."""
+    since = _since(checkout)
+    return _git(checkout.root, "diff", "--name-only", f"{since}...HEAD", "--", *paths).splitlines()
+
+
+def _committed(checkout: Checkout) -> bool:
+    """Return whether the entry is in the last commit as it is."""
+    there = _git(checkout.root, "ls-files", "--", checkout.path)
+    return bool(there) and not _git(checkout.root, "status", "--porcelain", "--", checkout.path)
 
 
 def _commit(checkout: Checkout) -> list[Sequence[str]]:
-    here = _git(checkout.root, "branch", "--show-current").strip() if (checkout.root / ".git").exists() else ""
-    switch = [] if here == checkout.branch else [("git", "switch", "-c", checkout.branch)]
+    own = (checkout.root / ".git").exists()
+    switch: list[Sequence[str]] = (
+        [] if own and _here(checkout) == checkout.branch else [("git", "switch", "-c", checkout.branch)]
+    )
+    if own and _committed(checkout):
+        return switch
     title = f"Entry: {Path(checkout.path).name}"
     # With its path, so that a commit takes nothing else that was added before.
     return [*switch, ("git", "add", "--", checkout.path), ("git", "commit", "-m", title, "--", checkout.path)]
@@ -127,25 +178,41 @@ def _push(checkout: Checkout, remote: str) -> Sequence[str]:
     return "git", "push", "--set-upstream", remote, checkout.branch
 
 
-def _by_gh(checkout: Checkout, body: str) -> list[Sequence[str]]:
-    """Return the commands that push the branch, to a fork where one needs it, and open the pull request."""
+@dataclass(frozen=True)
+class _Request:
+    """The commands that push a branch and open its pull request, and the address of the one that is open already."""
+
+    commands: list[Sequence[str]]
+    open: str
+
+
+def _by_gh(checkout: Checkout, body: str) -> _Request:
+    """Return how the branch is pushed, to a fork where one needs it, and the pull request opened."""
     asked = "nameWithOwner,isFork,parent,viewerPermission"
     answer = _run(("gh", "repo", "view", "--json", asked), checkout.root)
     try:
         about = json.loads(answer)
-        repository, remote, head, fork = str(about["nameWithOwner"]), checkout.remote, checkout.branch, []
+        repository, remote, fork = str(about["nameWithOwner"]), checkout.remote, []
+        owner, head = repository.split("/")[0], checkout.branch
         if about["isFork"]:
-            head = f"{repository.split('/')[0]}:{checkout.branch}"
+            head = f"{owner}:{checkout.branch}"
             repository = f"{about['parent']['owner']['login']}/{about['parent']['name']}"
         elif about["viewerPermission"] not in _MAY_PUSH:
-            login = _run(("gh", "api", "user", "--jq", ".login"), checkout.root).strip()
-            head, remote = f"{login}:{checkout.branch}", "fork"
+            owner = _run(("gh", "api", "user", "--jq", ".login"), checkout.root).strip()
+            head, remote = f"{owner}:{checkout.branch}", "fork"
             fork = [("gh", "repo", "fork", "--remote", "--remote-name", remote)]
+        where = ("--repo", repository, "--head", checkout.branch, "--state", "open")
+        present = json.loads(_run(("gh", "pr", "list", *where, "--json", "url,headRepositoryOwner"), checkout.root))
+        # Branches of other people's forks may have the same name.
+        urls = [str(each["url"]) for each in present if each["headRepositoryOwner"]["login"].lower() == owner.lower()]
     except (ValueError, KeyError, TypeError) as error:
-        raise LebenchError("'gh repo view' did not say which repository this is; is gh up to date?") from error
-    title = f"Entry: {Path(checkout.path).name}"
+        raise LebenchError("it did not say which repository this is; is it up to date?") from error
+    push = [*fork, _push(checkout, remote)]
+    if urls:
+        return _Request(push, urls[0])
     where = ("--repo", repository, "--base", _MAIN, "--head", head)
-    return [*fork, _push(checkout, remote), ("gh", "pr", "create", *where, "--title", title, "--body", body)]
+    title = f"Entry: {Path(checkout.path).name}"
+    return _Request([*push, ("gh", "pr", "create", *where, "--title", title, "--body", body)], "")
 
 
 def _show(commands: Sequence[Sequence[str]]) -> None:
@@ -159,9 +226,19 @@ def _run(command: Sequence[str], folder: Path) -> str:
     environment = os.environ | {"GH_PROMPT_DISABLED": "1", "GIT_TERMINAL_PROMPT": "0"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
-        raise LebenchError(f"'{shlex.join(command[:3])}' failed: {said}; the entry is ready, only this is left to do")
+        said = _reason(done.stderr) or _reason(done.stdout) or f"exit code {done.returncode}"
+        raise LebenchError(f"'{shlex.join(command[:3])}' failed: {said}")
     return done.stdout
+
+
+def _reason(text: str) -> str:
+    """Return the line of what a program said that says why it failed."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for start in ("!", "fatal:", "error:"):
+        # What git says before is progress, and what it says after that is advice.
+        if found := [line for line in lines if line.startswith(start)]:
+            return found[0]
+    return lines[0] if lines else ""
 
 
 def _git(folder: Path, *arguments: str) -> str:

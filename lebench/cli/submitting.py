@@ -16,7 +16,7 @@ from lebench import board, registry
 from lebench.board.entries import PLUGIN, PLUGIN_LIMIT
 from lebench.board.verification import NAME as VERIFICATION
 from lebench.cli import reading
-from lebench.cli.pull_request import propose
+from lebench.cli.pull_request import propose, refuse_other_changes
 from lebench.cli.verifying import verify
 from lebench.errors import LebenchError
 from lebench.models.spec import build_model
@@ -68,8 +68,9 @@ def submit(
     code = _code(records, plugin)
     info = _describe(label, name or board.entry_name(label), records, authors, links, summary, licence, code)
     folder = root / info.name
-    if folder.exists() and board.read_entry(folder).info.authors != info.authors:
-        raise LebenchError(f"{folder} is an entry of others; give yours another name with --name")
+    _refuse_others(folder, info)
+    # Before anything is written: git does not switch branches over files that are new.
+    refuse_other_changes(folder)
     with tempfile.TemporaryDirectory() as temporary:
         entry = _write(Path(temporary), info, records, store, code)
         if invalid := verify(entry.folder, str(root) if root.is_dir() else None):
@@ -80,6 +81,18 @@ def submit(
         _put(entry.folder, folder)
     click.echo(f"\n{folder} is ready.")
     return propose(folder, _body(info, len(records), outlook), yes=yes)
+
+
+def _refuse_others(folder: Path, info: EntryInfo) -> None:
+    """Raise if a folder is the entry of others, or of nobody knows whom."""
+    if not folder.exists():
+        return
+    try:
+        authors = board.read_entry(folder).info.authors
+    except board.EntryError as error:
+        raise LebenchError(f"{error}: remove {folder}, or give yours another name with --name") from error
+    if authors != info.authors:
+        raise LebenchError(f"{folder} is an entry of others; give yours another name with --name")
 
 
 def _records(store: Store, results: Path, model: str | None, backend: str | None) -> list[Record]:
@@ -193,16 +206,25 @@ def _write(root: Path, info: EntryInfo, records: Sequence[Record], store: Store,
 
 
 def _put(made: Path, folder: Path) -> None:
-    """Put a folder in the place of another."""
+    """Put a folder in the place of another, so that whoever interrupts it finds the one or the other."""
+    draft, old = (folder.with_name(f".{folder.name}.{end}") for end in ("part", "old"))
     try:
         # The main branch's automation writes it; a submission leaves it as it is.
         if (folder / VERIFICATION).is_file():
             shutil.copy(folder / VERIFICATION, made)
+        for rest in (draft, old):
+            shutil.rmtree(rest, ignore_errors=True)
+        shutil.copytree(made, draft)
         if folder.exists():
-            shutil.rmtree(folder)
-        shutil.copytree(made, folder)
+            folder.rename(old)
+        draft.rename(folder)
     except OSError as error:
         raise LebenchError(f"cannot write the entry to {folder}: {error.strerror or error}") from error
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        for rest in (draft, old):
+            shutil.rmtree(rest, ignore_errors=True)
 
 
 def _advise(records: Sequence[Record], plugin: Path | None) -> None:

@@ -142,6 +142,34 @@ def test_what_the_pull_request_would_be_refused_for_is_said_before(submit, entri
         assert not (entries / name).exists()
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_who_interrupts_finds_the_old_entry_or_none(submit, entries, monkeypatch, there):
+    if there:
+        submit("-m", "knn", *ME, "--entries", entries)
+    before = {path: path.read_bytes() for path in entries.rglob("*") if path.is_file()}
+
+    def half(made, target, **_):
+        Path(target).mkdir()
+        (Path(target) / "entry.toml").write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "copytree", half)
+    assert submit("-m", "knn", *ME, "--summary", "New", "--entries", entries)[0] == 130
+    assert {path: path.read_bytes() for path in entries.rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_that_is_no_entry_is_said_with_what_to_do(submit, entries):
+    (entries / "knn").mkdir()
+    code, _, err = submit("-m", "knn", *ME, "--entries", entries)
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"remove {entries / 'knn'}, or give yours another name with --name" in err
+    # What hides is no entry: a draft that was left, or what editors and systems leave.
+    (entries / "knn").rename(entries / ".knn.part")
+    code, out, _ = submit("-m", "knn", *ME, "--entries", entries)
+    assert code == 0
+    assert "cannot be shown" not in out
+
+
 CLI = "from lebench.cli import main; main()"
 
 
@@ -203,8 +231,17 @@ elif asked == ["api", "user"]:
     print("me")
 elif asked == ["repo", "fork"]:
     import subprocess
-    subprocess.run(["git", "remote", "add", "fork", {fork!r}], check=True)
+    if "fork" not in subprocess.run(["git", "remote"], capture_output=True, text=True).stdout.split():
+        subprocess.run(["git", "remote", "add", "fork", {fork!r}], check=True)
+elif asked == ["pr", "list"]:
+    # Besides the user's own there is one of somebody else, from a branch of the same name.
+    opened = {opened!r}
+    import os
+    owners = [("other", 7)] + [("me", 1), ("lebench", 1)] * os.path.exists(opened)
+    url = "https://example.org/pull/{{}}"
+    print(json.dumps([{{"url": url.format(n), "headRepositoryOwner": {{"login": of}}}} for of, n in owners]))
 elif asked == ["pr", "create"]:
+    open({opened!r}, "x")
     print("https://example.org/pull/1")
 else:
     sys.exit("unknown command")
@@ -249,6 +286,7 @@ def gh(tmp_path, monkeypatch):
                 notes=str(notes),
                 about=json.dumps({"nameWithOwner": "lebench/lebench"} | answer),
                 fork=str(tmp_path / "fork"),
+                opened=str(tmp_path / "opened"),
             )
         )
         command.chmod(0o755)
@@ -286,7 +324,7 @@ def test_who_may_push_pushes_to_the_repository(submit, checkout, gh, tmp_path):
     code, out, _ = submit("-m", "knn", *ME, "--yes")
     assert code == 0
     assert "The pull request is open: https://example.org/pull/1" in out
-    view, create = notes()
+    view, _, create = notes()
     assert view[:2] == ["repo", "view"]
     options = dict(zip(create[2::2], create[3::2], strict=True))
     assert {key: options[key] for key in ("--repo", "--base", "--head", "--title")} == {
@@ -305,7 +343,8 @@ def test_who_may_push_pushes_to_the_repository(submit, checkout, gh, tmp_path):
 def test_who_may_not_push_pushes_to_a_fork(submit, checkout, gh, tmp_path):
     notes = gh()
     assert submit("-m", "knn", *ME, "--yes")[0] == 0
-    assert [note[:2] for note in notes()] == [["repo", "view"], ["api", "user"], ["repo", "fork"], ["pr", "create"]]
+    asked = [["repo", "view"], ["api", "user"], ["pr", "list"], ["repo", "fork"], ["pr", "create"]]
+    assert [note[:2] for note in notes()] == asked
     assert "me:entry-knn" in notes()[-1]
     checkout("push", "-q", "fork", "main")
     assert "leaderboard/entries/knn/entry.toml" in changed(checkout, tmp_path, "fork")
@@ -324,7 +363,7 @@ def test_nothing_is_pushed_unless_the_user_agrees(submit, checkout, gh, tmp_path
     code, out, _ = submit("-m", "knn", *ME)
     assert code == 0
     assert "gh pr create --repo lebench/lebench" in out
-    assert [note[:2] for note in notes()] == [["repo", "view"]]
+    assert [note[:2] for note in notes()] == [["repo", "view"], ["pr", "list"]]
     assert "entry-knn" not in checkout("branch", "--all")
 
 
@@ -333,7 +372,43 @@ def test_a_command_that_fails_is_named(submit, checkout, gh, tmp_path):
     checkout("remote", "set-url", "origin", str(tmp_path / "gone"))
     code, _, err = submit("-m", "knn", *ME, "--yes")
     assert (code, err.count("\n")) == (2, 1)
-    assert "'git push --set-upstream' failed" in err
+    assert "'git push --set-upstream' failed: fatal: " in err
+    assert err.endswith("only this is left to do: submit again to go on\n")
+
+
+def test_a_submission_that_broke_off_goes_on(submit, checkout, gh, tmp_path):
+    """Committed, but not pushed: neither is done twice, and neither is the pull request."""
+    notes = gh()
+    (tmp_path / "fork").rename(tmp_path / "gone")
+    assert submit("-m", "knn", *ME, "--yes")[0] == 2
+    (tmp_path / "gone").rename(tmp_path / "fork")
+    code, out, err = submit("-m", "knn", *ME, "--yes")
+    assert code == 0, err
+    assert "git commit" not in out
+    assert "The pull request is open: https://example.org/pull/1" in out
+    code, out, err = submit("-m", "knn", *ME, "--summary", "Votes of neighbours", "--yes")
+    assert code == 0, err
+    assert "bring the pull request up to date" in out
+    assert "The pull request is up to date: https://example.org/pull/1" in out
+    assert sum(note[:2] == ["pr", "create"] for note in notes()) == 1
+    pushed = checkout("show", "entry-knn:leaderboard/entries/knn/entry.toml", at=tmp_path / "fork")
+    assert "Votes of neighbours" in pushed
+
+
+def test_an_entry_as_it_stands_on_main_is_not_submitted(submit, checkout, tmp_path):
+    code, out, _ = submit("-m", "random-features", *ME)
+    assert code == 0
+    assert "as it stands on main already: there is nothing to submit" in out
+    assert "git push" not in out
+
+
+def test_a_gh_that_does_not_work_is_none(submit, checkout, gh, tmp_path):
+    gh()
+    (tmp_path / "bin/gh").write_text("#!/bin/sh\necho 'please run: gh auth login\nor do not' >&2; exit 4\n")
+    code, out, _ = submit("-m", "knn", *ME, "--yes")
+    assert code == 0
+    assert "note: gh cannot open the pull request: 'gh repo view' failed: please run: gh auth login\n" in out
+    assert "  git push --set-upstream origin entry-knn" in out
 
 
 def test_a_branch_with_other_changes_is_refused(submit, checkout, tmp_path):
@@ -344,9 +419,15 @@ def test_a_branch_with_other_changes_is_refused(submit, checkout, tmp_path):
     assert "changes more than the entry, README.md for one; run 'git switch main'" in err
 
 
-def test_a_branch_of_an_earlier_submission_is_not_overwritten(submit, checkout):
-    checkout("branch", "entry-knn")
-    assert "there is a branch entry-knn already" in submit("-m", "knn", *ME)[2]
+def test_a_branch_of_an_earlier_submission_is_not_overwritten(submit, checkout, gh, tmp_path):
+    """Nothing is written, so that the command that the message names works."""
+    gh(viewerPermission="WRITE")
+    assert submit("-m", "knn", *ME, "--yes")[0] == 0
+    checkout("switch", "-q", "main")
+    assert "there is a branch entry-knn already; run 'git switch entry-knn' to go on" in submit("-m", "knn", *ME)[2]
+    assert not (tmp_path / "clone/leaderboard/entries/knn").exists()
+    checkout("switch", "-q", "entry-knn")
+    assert submit("-m", "knn", *ME, "--yes")[0] == 0
 
 
 def test_an_entry_is_brought_up_to_date(submit, checkout, gh, tmp_path):
