@@ -2,7 +2,9 @@
 
 import hashlib
 import importlib
+import importlib.util
 import os
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +54,19 @@ def everything_imported():
         for item in known.items():
             if item.source == "lebench" and not item.target.startswith("lebench.backends."):
                 importlib.import_module(item.target.split(":")[0])
+
+
+@pytest.fixture(scope="session")
+def script():
+    """A function that returns a script of benchmarks/ as a module, so that what it measures is what a test checks."""
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "benchmarks" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture
