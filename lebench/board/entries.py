@@ -6,7 +6,7 @@ An entry is a folder that a person can read in a pull request::
         entry.toml          name, model, authors, links, licence, lebench version, command
         records.jsonl       a record a line, sorted by task, seed and cell
         environments.json   each distinct environment and state of the code once, by its sha256
-        artifacts/          of the first seed's records: <cell>.npz, the arrays from which pictures are made, and
+        artifacts/          <cell>.npz, the arrays from which pictures are made, of the first seed's records, and
                             <cell>.recording.npz, what the model answered, from which the score can be computed again
         plugin.py           the model's own code where lebench has none: kept as text, which no check runs
         verification.json   what checks have found, written by maintainers, see lebench.board.verification
@@ -37,7 +37,7 @@ from lebench.records import Artifact, Document, Record
 
 _NAME = r"[a-z0-9][a-z0-9._-]{0,79}"
 #: Bytes that the recordings of an entry may have together; those that are too many can be checked by running again.
-RECORDINGS_LIMIT = 800_000
+RECORDINGS_LIMIT = 2_000_000
 #: Bytes that each of an entry's documents, and each file of arrays, may have.
 LARGEST = {"entry.toml": 20_000, "environments.json": 1_000_000, "records.jsonl": 10_000_000}
 LARGEST_ARTIFACT = 2_000_000
@@ -195,8 +195,8 @@ def write_entry(
     arrays : mapping of str to bytes, optional
         Files of arrays for pictures by the key of their cell; those of the first seed are kept.
     recordings : mapping of str to bytes, optional
-        Files of recordings by the key of their cell; those of the first seed are kept, the smallest first, as long as
-        they have at most :data:`RECORDINGS_LIMIT` bytes together.
+        Files of recordings by the key of their cell; the smallest are kept, as many as have at most
+        :data:`RECORDINGS_LIMIT` bytes together.
 
     Returns
     -------
@@ -244,9 +244,12 @@ def _write_artifacts(
     target: Path, records: Sequence[Record], arrays: Mapping[str, bytes], recordings: Mapping[str, bytes]
 ) -> None:
     seed = min(record.cell.seed for record in records)
-    first = [record for record in records if record.cell.seed == seed]
-    files = {artifacts_path(target, record): arrays.get(record.cell.key, b"") for record in first}
-    recorded = {recording_path(target, record): recordings.get(record.cell.key, b"") for record in first}
+    files = {
+        artifacts_path(target, record): arrays.get(record.cell.key, b"")
+        for record in records
+        if record.cell.seed == seed
+    }
+    recorded = {recording_path(target, record): recordings.get(record.cell.key, b"") for record in records}
     room = RECORDINGS_LIMIT
     for path, content in sorted(recorded.items(), key=lambda item: (len(item[1]), item[0])):
         room -= len(content)

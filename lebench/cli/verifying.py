@@ -84,5 +84,7 @@ def check(folder: Path, main: Base | None = None) -> tuple[int, list[Recomputed]
             click.echo(f"{each.record.cell.task} seed {each.record.cell.seed}: {each.differs}")
     agree = sum(not each.differs for each in checked)
     scored = sum(record.status == "ok" for record in entry.records)
-    click.echo(f"{agree} of {len(checked)} records with a recording agree; {scored - len(checked)} have none")
+    without = scored - len(checked)
+    others = f"; {without} {'has' if without == 1 else 'have'} none" if without else ""
+    click.echo(f"{agree} of {len(checked)} records with a recording agree{others}")
     return (0 if agree == len(checked) else INVALID), checked

@@ -1,8 +1,9 @@
-"""Features in few coordinates, in which class means, spread within classes, nearest centre and head stay the same.
+"""Features and kernels in few coordinates, in which class means, spread within classes, nearest centre and head stay.
 
 Measures of collapse see features only through their class means, their spread within the classes along the space that
 the means span, the size of that spread, and the last layer (science of neural collapse: Papyan, Han & Donoho 2020). A
-recording of the features of a wide network would be too large to submit; one of these coordinates is not.
+recording of the features of a wide network, or of the kernel matrix of many points, would be too large to submit; one
+of these coordinates is not.
 """
 
 from __future__ import annotations
@@ -67,21 +68,43 @@ def compacted(
     return found, np.column_stack([weights @ basis.T, np.zeros(len(weights))])
 
 
+def compacted_gram(gram: FloatArray, labellings: Sequence[IntArray]) -> FloatArray:
+    """Return coordinates of points of which the inner products are known, as :func:`compacted` returns them.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (n, n), float64
+        Symmetric. What of it is not positive semi-definite is left out.
+    labellings : sequence of ndarray of shape (n,), int64
+        By which the score may form classes.
+
+    Returns
+    -------
+    ndarray of shape (n, r + 1)
+    """
+    values, vectors = np.linalg.eigh(gram)
+    kept = values > _RANK * values[-1]
+    (points,), _ = compacted([vectors[:, kept] * np.sqrt(values[kept])], [labellings], None)
+    return points
+
+
 class Collapse:
-    """Which answers are features and head of one network, and by which labels a score looks at the features."""
+    """Which answers are features, kernel and head of one model, and by which labels a score looks at them."""
 
     def __init__(self) -> None:
         self.head: bytes | None = None
         self.features: dict[bytes, list[IntArray]] = {}
+        self.grams: dict[bytes, list[IntArray]] = {}
         self.elsewhere = False
 
-    def asked(self, key: bytes, x: object, split: Split) -> None:
-        """Note that features were asked for at inputs x of a split."""
-        for inputs, given in (
+    def asked(self, key: bytes, name: str, inputs: Sequence[object], split: Split) -> None:
+        """Note that features, or the kernel ``gram`` of inputs with themselves, were asked for at points of a split."""
+        found = self.features if name == "features" else self.grams
+        for points, given in (
             (split.x_train, (split.y_train, split.clean_train, split.fine_train)),
             (split.x_test, (split.y_test, split.fine_test)),
         ):
-            if isinstance(x, np.ndarray) and np.array_equal(x, inputs):
-                self.features[key] = [labels for labels in given if labels is not None]
+            if inputs and all(isinstance(x, np.ndarray) and np.array_equal(x, points) for x in inputs):
+                found[key] = [labels for labels in given if labels is not None]
                 return
         self.elsewhere = True

@@ -2,15 +2,12 @@
 
 A score sees a model only through its capabilities. :class:`Recorder` stands between the two and notes each answer;
 :func:`replay` makes fits that give the same answers to the same questions. So every task can be recomputed from what
-an entry holds, by the code of the task alone, and no task has to know of it.
+an entry holds, by the code of the task alone, and no task has to know of it. How a recording is written is in
+:mod:`lebench.runner.recording_format`.
 
-A recording is two arrays. ``recorded_answers``, bytes of shape (3, N): the numbers of all answers one after another,
-as the upper three bytes of their single precision, rounded to nearest: 16 significant bits, a relative error of at
-most 2^-16. ``recorded_calls``, int32 of shape (number of calls, 8): four words of the sha256 of the question, then what
-kind of answer it got and up to three lengths of its shape.
-
-Features of a wide network are too many for that. They are recorded in the few coordinates that measures of collapse
-look at (:mod:`lebench.runner.compaction`), and only if the score comes out the same from them.
+Features of a wide network, and kernel matrices of many points, are too large for that. They are recorded in the few
+coordinates that measures of collapse look at (:mod:`lebench.runner.compaction`), and only if the score comes out the
+same from them.
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,16 +26,26 @@ from numpy.typing import NDArray
 from lebench.capabilities import CAPABILITIES, Checkpoint, Trajectory, offers
 from lebench.data.base import Split
 from lebench.errors import DataError, LebenchError
-from lebench.records import RECORDED
-from lebench.runner.compaction import Collapse, compacted
+from lebench.runner.compaction import Collapse, compacted, compacted_gram
+from lebench.runner.recording_format import (
+    DIMENSIONS,
+    FACTOR,
+    LIMIT,
+    NOT_FITTED,
+    OFFERS,
+    REFUSED,
+    SYMMETRIC,
+    RecordingError,
+    from_triangle,
+    is_symmetric,
+    read,
+    upper_triangle,
+    written,
+)
 from lebench.tasks.base import Fit, NotFitted, Task, metric_of
 
-#: Numbers that the answers of one record may have together; a record with more has no recording.
-LIMIT = 600_000
-#: Numbers of features above which fewer coordinates are tried, and above which none are kept at all.
+#: Numbers of features and kernels above which fewer coordinates are tried, and above which none are kept at all.
 _MANY, _TOO_MANY = 100_000, 30_000_000
-#: Dimensions that one answer may have.
-_DIMENSIONS = 3
 #: Places to which inputs are rounded before a question is told from another, so that another machine's last bits, in
 #: data that it standardizes itself, ask the same question.
 _PLACES = 6
@@ -48,11 +55,6 @@ _PLACES = 6
 RELATIVE, ABSOLUTE = 1e-3, 1e-6
 TIES = {"nc4": 2.5e-3, "ncc_accuracy": 2.5e-3}
 
-# Kinds of answers: 0 and more are the number of dimensions of an array.
-_REFUSED = -1
-_OFFERS = -2
-_NOT_FITTED = -3
-
 #: Methods by which capabilities are used, with their signatures, bound without self.
 _METHODS: dict[str, inspect.Signature] = {
     name: inspect.signature(partial(getattr(protocol, name), None))
@@ -60,10 +62,6 @@ _METHODS: dict[str, inspect.Signature] = {
     for name in vars(protocol)
     if not name.startswith("_")
 }
-
-
-class RecordingError(LebenchError):
-    """A recording from which a score cannot be computed again."""
 
 
 class Recorder:
@@ -81,7 +79,7 @@ class Recorder:
         self._answers: dict[bytes, NDArray[np.float32]] = {}
         self._splits: dict[str, Split] = {}
         self._collapses: dict[str, Collapse] = {}
-        self._size = self._features = 0
+        self._size = self._wide = 0
 
     def fits(self, made: Mapping[str, Fit]) -> dict[str, Fit]:
         """Return the same fits, whose answers are noted."""
@@ -90,33 +88,32 @@ class Recorder:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the recording, nothing if there is none."""
-        if self._size + self._features > LIMIT:
+        if self._size + self._wide > LIMIT:
             self.give_up("the answers are too many to keep")
-        return {} if self.gap else _as_arrays(self._rows, self._answers)
+        return {} if self.gap else written(self._rows, self._answers)
 
     def compacted(self) -> dict[str, NDArray[Any]]:
-        """Return the recording with features in fewer coordinates, nothing if they are few or it cannot be had.
+        """Return the recording with features and kernels in few coordinates, nothing if it is small or cannot be had.
 
         Whether a score is the same with them has to be tried.
         """
-        if self.gap or self._features <= _MANY:
+        if self.gap or self._wide <= _MANY:
             return {}
         rows, answers = dict(self._rows), dict(self._answers)
         for collapse in self._collapses.values():
-            points = [answers[key].astype(np.float64) for key in collapse.features]
-            weights = None if collapse.head is None else answers[collapse.head].astype(np.float64)
-            widths = {array.shape[1:] for array in (*points, *(() if weights is None else (weights,)))}
-            if not points or collapse.elsewhere or len(widths) != 1 or points[0].ndim != 2:
+            if collapse.elsewhere:
                 continue
-            fewer, weights = compacted(points, list(collapse.features.values()), weights)
-            changed = dict(zip(collapse.features, fewer, strict=True))
-            if collapse.head is not None and weights is not None:
-                changed[collapse.head] = weights
-            for key, array in changed.items():
-                rows[key] = (array.ndim, *array.shape, *[0] * (_DIMENSIONS - array.ndim))
+            for key, array in _fewer_coordinates(collapse, answers).items():
+                rows[key] = (array.ndim, *array.shape, *[0] * (DIMENSIONS - array.ndim))
                 answers[key] = array.astype("<f4")
+            for key, labels in collapse.grams.items():
+                kind, n, *_ = rows[key]
+                if kind == SYMMETRIC:
+                    factor = compacted_gram(from_triangle(answers[key].astype(np.float64), n), labels)
+                    rows[key] = (FACTOR, *factor.shape, 0)
+                    answers[key] = factor.astype("<f4")
         size = sum(array.size for array in answers.values())
-        return {} if size > LIMIT or size == self._size + self._features else _as_arrays(rows, answers)
+        return {} if size > LIMIT or size == self._size + self._wide else written(rows, answers)
 
     def give_up(self, reason: str) -> None:
         """Keep no recording, for this reason."""
@@ -125,10 +122,10 @@ class Recorder:
 
     def _wrapped(self, fitted: Any, path: str) -> Any:
         if isinstance(fitted, NotFitted):
-            self._note(_key(path, "offers"), _NOT_FITTED)
+            self._note(_key(path, "offers"), NOT_FITTED)
             return fitted
         offered = [name for name in CAPABILITIES if offers(fitted, name)]
-        self._note(_key(path, "offers"), _OFFERS, sum(1 << list(CAPABILITIES).index(name) for name in offered))
+        self._note(_key(path, "offers"), OFFERS, sum(1 << list(CAPABILITIES).index(name) for name in offered))
         return _recorded(fitted, offered, self, path)
 
     def _call(self, method: Callable[..., Any], path: str, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -140,7 +137,7 @@ class Recorder:
         try:
             answer = method(*args, **kwargs)
         except LebenchError:
-            self._note(key, _REFUSED)
+            self._note(key, REFUSED)
             raise
         if name == "checkpoints":
             self._keep(key, [np.array([checkpoint.time for checkpoint in answer])])
@@ -148,9 +145,9 @@ class Recorder:
                 Checkpoint(checkpoint.time, partial(self._restored, checkpoint, f"{path}/{moment}"))
                 for moment, checkpoint in enumerate(answer)
             )
-        self._keep(key, _arrays(answer), name == "features")
-        if name == "features":
-            self._collapses.setdefault(path, Collapse()).asked(key, args[0] if args else None, self._split(path))
+        self._keep(key, _parts_of(answer), name in ("features", "gram"))
+        if name in ("features", "gram"):
+            self._collapses.setdefault(path, Collapse()).asked(key, name, args, self._split(path))
         elif name == "head":
             self._collapses.setdefault(path, Collapse()).head = key
         return answer
@@ -161,20 +158,24 @@ class Recorder:
     def _restored(self, checkpoint: Checkpoint, path: str) -> Any:
         return self._wrapped(checkpoint.restore(), path)
 
-    def _keep(self, key: bytes, arrays: list[NDArray[Any]] | None, features: bool = False) -> None:
+    def _keep(self, key: bytes, arrays: list[NDArray[Any]] | None, wide: bool = False) -> None:
         if self.gap:
             return
-        if arrays is None or any(array.ndim > _DIMENSIONS for array in arrays):
+        if arrays is None or any(array.ndim > DIMENSIONS for array in arrays):
             self.give_up("an answer is no array of at most three dimensions")
             return
         for place, array in enumerate(arrays):
-            if not self._note(_part(key, place), array.ndim, *array.shape):
+            symmetric = is_symmetric(array)
+            kind = (SYMMETRIC, len(array)) if symmetric else (array.ndim, *array.shape)
+            if not self._note(_part(key, place), *kind):
                 continue
-            if features:
-                self._features += array.size
+            if symmetric:
+                array = upper_triangle(array)
+            if wide:
+                self._wide += array.size
             else:
                 self._size += array.size
-            if self._size > LIMIT or self._features > _TOO_MANY:
+            if self._size > LIMIT or self._wide > _TOO_MANY:
                 self.give_up("the answers are too many to keep")
                 return
             with np.errstate(over="ignore"):
@@ -188,21 +189,8 @@ class Recorder:
         """Note a question and return whether it is a new one."""
         if self.gap or key in self._rows:
             return False
-        self._rows[key] = (kind, *lengths, *[0] * (_DIMENSIONS - len(lengths)))
+        self._rows[key] = (kind, *lengths, *[0] * (DIMENSIONS - len(lengths)))
         return True
-
-
-def _as_arrays(
-    rows: Mapping[bytes, tuple[int, ...]], answers: Mapping[bytes, NDArray[np.float32]]
-) -> dict[str, NDArray[Any]]:
-    if not rows:
-        return {}
-    calls = [[*np.frombuffer(key, "<i4"), *row] for key, row in rows.items()]
-    numbers = np.concatenate([np.zeros(0, "f4"), *(answers[key].ravel() for key in rows if key in answers)])
-    return {
-        f"{RECORDED}calls": np.array(calls, dtype=np.int32),
-        f"{RECORDED}answers": np.ascontiguousarray(_to_bytes(numbers)),
-    }
 
 
 class _Recorded:
@@ -229,6 +217,20 @@ def _recorded(fitted: Any, offered: list[str], recorder: Recorder, path: str) ->
     return type("Recorded", (_Recorded,), answers)(fitted, recorder)
 
 
+def _fewer_coordinates(
+    collapse: Collapse, answers: Mapping[bytes, NDArray[np.float32]]
+) -> dict[bytes, NDArray[np.float64]]:
+    """Return the features and the weights of the head of one network in fewer coordinates, nothing if it cannot be."""
+    points = [answers[key].astype(np.float64) for key in collapse.features]
+    weights = None if collapse.head is None else answers[collapse.head].astype(np.float64)
+    widths = {array.shape[1:] for array in (*points, *(() if weights is None else (weights,)))}
+    if not points or len(widths) != 1 or points[0].ndim != 2:
+        return {}
+    fewer, weights = compacted(points, list(collapse.features.values()), weights)
+    found = dict(zip(collapse.features, fewer, strict=True))
+    return found if collapse.head is None or weights is None else {**found, collapse.head: weights}
+
+
 def _method(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that a class can hold as a method."""
 
@@ -250,7 +252,7 @@ class _Tape:
 
     def fitted(self, path: str) -> Any:
         kind, answer = self._look_up(_key(path, "offers"))
-        if kind == _NOT_FITTED:
+        if kind == NOT_FITTED:
             return NotFitted("as it is recorded")
         offered = [name for place, name in enumerate(CAPABILITIES) if int(answer) >> place & 1]
         answers = {name: _method(partial(self._answer, path, name)) for name in _methods_of(offered)}
@@ -258,7 +260,7 @@ class _Tape:
 
     def _answer(self, path: str, name: str, *args: Any, **kwargs: Any) -> Any:
         key = _question(path, name, *args, **kwargs)
-        if key in self.found and self.found[key][0] == _REFUSED:
+        if key in self.found and self.found[key][0] == REFUSED:
             raise DataError("as it is recorded")
         if name == "checkpoints":
             return tuple(
@@ -267,6 +269,9 @@ class _Tape:
             )
         if name == "head":
             return self._array(key, 0), self._array(key, 1)
+        if name == "diagnostics":
+            names = bytes(self._array(key, 1).astype(np.uint8)).decode("ascii").split("\n")
+            return dict(zip(names, self._array(key, 0).tolist(), strict=True))
         if name == "trajectory":
             parts = {field.name: self._array(key, place) for place, field in enumerate(fields(Trajectory))}
             return Trajectory(**{**parts, "probe": parts["probe"].astype(np.int64)})
@@ -305,54 +310,25 @@ def replay(task: Task, split: Split, seed: int, arrays: Mapping[str, NDArray[Any
     RecordingError
         If they are not a recording. The methods of the fits raise it for a question that is not in it.
     """
-    tape = _Tape(_read(arrays))
+    tape = _Tape(read(arrays))
     return {variant.name: Fit(variant.apply(split, seed), tape.fitted(variant.name), seed) for variant in task.variants}
 
 
-def same(claimed: Mapping[str, float], found: Mapping[str, float]) -> bool:
-    """Return whether the values of a record are those that came out of its recording."""
+def same(claimed: Mapping[str, float], found: Mapping[str, float], share: float = 1.0) -> bool:
+    """Return whether a record's values are those that came out of its recording, within a share of the tolerance."""
     return claimed.keys() == found.keys() and all(
-        math.isclose(value, found[name], rel_tol=RELATIVE, abs_tol=TIES.get(metric_of(name), ABSOLUTE))
+        math.isclose(value, found[name], rel_tol=share * RELATIVE, abs_tol=share * TIES.get(metric_of(name), ABSOLUTE))
         for name, value in claimed.items()
     )
 
 
-def _read(arrays: Mapping[str, NDArray[Any]]) -> dict[bytes, tuple[int, NDArray[Any]]]:
-    try:
-        calls, answers = arrays[f"{RECORDED}calls"], arrays[f"{RECORDED}answers"]
-    except KeyError:
-        raise RecordingError("there is no recording") from None
-    if (calls.dtype.str, calls.ndim, calls.shape[1:]) != ("<i4", 2, (5 + _DIMENSIONS,)):
-        raise RecordingError("the calls of the recording are not a table of eight columns")
-    if (answers.dtype.str, answers.ndim, answers.shape[:1]) != ("|u1", 2, (3,)):
-        raise RecordingError("the answers of the recording are not three rows of bytes")
-    numbers = _from_bytes(answers)
-    if not np.isfinite(numbers).all():
-        raise RecordingError("an answer of the recording is not finite")
-    found: dict[bytes, tuple[int, NDArray[Any]]] = {}
-    at = 0
-    for row in calls:
-        key, kind, lengths = row[:4].tobytes(), int(row[4]), [int(length) for length in row[5:]]
-        if key in found or not _NOT_FITTED <= kind <= _DIMENSIONS or min(lengths) < 0:
-            raise RecordingError("a call of the recording is damaged or there twice")
-        if kind < 0:
-            found[key] = kind, np.array(lengths[0])
-            continue
-        size = 1
-        for length in lengths[:kind]:
-            size *= length
-        # A length beyond the limit may stand beside a zero, and a score would multiply it with itself.
-        if size > len(numbers) - at or max(lengths) > LIMIT:
-            raise RecordingError("the recording has fewer numbers than its calls need")
-        found[key] = kind, numbers[at : at + size].reshape(lengths[:kind])
-        at += size
-    if at != len(numbers):
-        raise RecordingError("the recording has more numbers than its calls need")
-    return found
+def _parts_of(answer: Any) -> list[NDArray[Any]] | None:
+    """Return the arrays that an answer consists of, None if it is something else.
 
-
-def _arrays(answer: Any) -> list[NDArray[Any]] | None:
-    """Return the arrays that an answer consists of, None if it is something else."""
+    Of values by name, these are the values and the characters of the names, a line each.
+    """
+    if isinstance(answer, Mapping):
+        answer = np.array(list(answer.values())), np.frombuffer("\n".join(answer).encode("ascii"), np.uint8)
     if is_dataclass(answer) and not isinstance(answer, type):
         answer = tuple(getattr(answer, field.name) for field in fields(answer))
     parts = answer if isinstance(answer, tuple) else (answer,)
@@ -382,17 +358,3 @@ def _key(*parts: Any) -> bytes:
 def _part(key: bytes, place: int) -> bytes:
     """Return the key of one of the arrays of an answer; that of the first is the question's own."""
     return key if place == 0 else hashlib.sha256(key + bytes([place])).digest()[:16]
-
-
-def _to_bytes(numbers: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the upper three bytes of each number (N,), rounded to nearest, as rows (3, N)."""
-    bits = np.ascontiguousarray(numbers, dtype="<f4").view("<u4").astype(np.uint64)
-    # Rounding up the largest numbers would make them infinite.
-    rounded = np.minimum(bits & 0x7FFFFFFF, 0x7F7FFF00 - 0x80) + 0x80 | bits & 0x80000000
-    return np.stack([(rounded >> shift & 0xFF).astype(np.uint8) for shift in (24, 16, 8)])
-
-
-def _from_bytes(rows: NDArray[np.uint8]) -> NDArray[np.float64]:
-    upper, middle, lower = rows.astype("<u4")
-    bits = upper << np.uint32(24) | middle << np.uint32(16) | lower << np.uint32(8)
-    return cast(NDArray[np.float64], bits.astype("<u4").view("<f4").astype(np.float64))

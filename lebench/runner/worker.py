@@ -34,6 +34,7 @@ from lebench.models.spec import build_model
 from lebench.records import Artifact, Cost, Status
 from lebench.runner.plan import Job, PlannedCell
 from lebench.runner.recording import Recorder, replay, same
+from lebench.runner.recording_format import BITS, rounded
 from lebench.tasks.base import Fit, NotFitted, Scored, Task
 
 _PROGRESS_INTERVAL = 0.1
@@ -270,12 +271,19 @@ def _score(index: int, planned: PlannedCell, fits: _Fits) -> CellScored:
 
 def _recording(recorder: Recorder, task: Task, fits: _Fits, metrics: Mapping[str, float]) -> dict[str, NDArray[Any]]:
     """Return the smallest recording from which the score comes out the same, nothing if there is none."""
-    for made in (recorder.compacted, recorder.arrays):
-        arrays = made()
+
+    def agrees(arrays: Mapping[str, NDArray[Any]], share: float) -> bool:
         # Rounded answers may break a score in any way, and the record is none the worse for it.
         with suppress(Exception):
-            if arrays and same(metrics, rescored(task, fits.split, fits.seed, arrays)):
-                return arrays
+            return bool(arrays) and same(metrics, rescored(task, fits.split, fits.seed, arrays), share)
+        return False
+
+    *fewer, _ = BITS
+    for made in (recorder.compacted, recorder.arrays):
+        arrays = made()
+        if agrees(arrays, 1.0):
+            # Half of what is allowed, so that the same comes out elsewhere.
+            return next((less for bits in fewer if agrees(less := rounded(arrays, bits), 0.5)), arrays)
     return {}
 
 

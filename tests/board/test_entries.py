@@ -75,7 +75,7 @@ def test_arrays_of_the_first_seed_are_kept_and_checked(tmp_path, info, make_reco
     assert not list((write_entry(tmp_path, "mlp", records, info).folder / "artifacts").iterdir())
 
 
-def test_recordings_of_the_first_seed_are_kept_the_smallest_first(tmp_path, info, make_record, monkeypatch):
+def test_the_smallest_recordings_are_kept_of_all_seeds(tmp_path, info, make_record, monkeypatch):
     made = {
         f"toy/{name}": pack({"recorded_answers": np.arange(size)})
         for name, size in (("collapse", 999), ("accuracy", 9))
@@ -90,14 +90,15 @@ def test_recordings_of_the_first_seed_are_kept_the_smallest_first(tmp_path, info
     recordings = {record.cell.key: made[record.cell.task][0] for record in records}
     entry = write_entry(tmp_path, "mlp", records, info, arrays, recordings)
     kept = [(record.cell.task, record.cell.seed) for record in entry.records if entry.recording(record)]
-    assert kept == [("toy/accuracy", 0), ("toy/collapse", 0)]
-    for record in entry.records[::2]:
-        assert list(entry.artifacts(record)) == ["x"]
+    assert kept == [("toy/accuracy", 0), ("toy/accuracy", 1), ("toy/collapse", 0), ("toy/collapse", 1)]
+    for record in entry.records:
+        assert list(entry.artifacts(record)) == ["x"] * (record.cell.seed == 0)
         assert list(entry.recording(record)) == ["recorded_answers"]
     monkeypatch.setattr("lebench.board.entries.RECORDINGS_LIMIT", len(made["toy/collapse"][0]))
     entry = write_entry(tmp_path, "mlp", records, info, arrays, recordings)
-    assert [record.cell.task for record in entry.records if entry.recording(record)] == ["toy/accuracy"]
-    assert len(list((entry.folder / "artifacts").iterdir())) == 3
+    kept = [(record.cell.task, record.cell.seed) for record in entry.records if entry.recording(record)]
+    assert kept == [("toy/accuracy", 0), ("toy/accuracy", 1)]
+    assert len(list((entry.folder / "artifacts").iterdir())) == 4
 
 
 def test_text_with_line_separators_survives(tmp_path, info, make_record):

@@ -51,7 +51,7 @@ def test_an_entry_is_written_verified_and_compared_with_the_board(submit, entrie
     assert entry.info.authors == ["A. Author"]
     assert entry.info.links == ["https://example.org/paper"]
     assert entry.info.command == "lebench run --model knn --task digits/accuracy --task digits/small-n --seeds 2"
-    assert "2 of 2 records with a recording agree" in out
+    assert "4 of 4 records with a recording agree\n" in out
     # The same numbers as the board will have, beside the only rival; a control is no neighbour.
     outlook = make_outlook(read_entries(entries), entry)
     assert outlook.entries == 3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lebench import metrics
-from lebench.runner.compaction import compacted
+from lebench.runner.compaction import compacted, compacted_gram
 
 
 @pytest.fixture
@@ -57,3 +57,20 @@ def test_features_that_have_collapsed_leave_nothing_outside():
     (fewer,), _ = compacted([points], [[labels]], None)
     np.testing.assert_allclose(fewer[:, -1], 0, atol=1e-12)
     np.testing.assert_allclose(fewer @ fewer.T, points @ points.T, atol=1e-12)
+
+
+def test_measures_of_collapse_see_the_same_in_the_coordinates_of_a_kernel(network):
+    (points, _), (labels, _), _ = network
+    other = np.random.default_rng(1).integers(0, 3, len(labels))
+    kernel = points @ points.T
+    for labellings, width in (([labels], 5 + 1), ([labels, other], 5 + 3 - 1 + 1)):
+        fewer = compacted_gram(kernel, labellings)
+        assert fewer.shape == (len(labels), width)
+        for y in labellings:
+            expected, found = (metrics.collapse_from_gram(gram, y) for gram in (kernel, fewer @ fewer.T))
+            # By two labellings the spread of all classes together stays, not that of each.
+            kept = expected.keys() - ({"cdnv"} if len(labellings) > 1 else set())
+            assert {"ncc_accuracy", "nc1_quotient", "nc1_pinv_over_C", "nc2_equiangular"} <= kept
+            assert {name: found[name] for name in kept} == pytest.approx(
+                {name: expected[name] for name in kept}, rel=1e-8
+            )

@@ -1,7 +1,5 @@
 """Scores computed again from what the models answered, without the models."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -12,13 +10,16 @@ from lebench.data.base import Variant
 from lebench.errors import DataError
 from lebench.runner.execution import execute
 from lebench.runner.plan import make_plan
-from lebench.runner.recording import LIMIT, Recorder, RecordingError, replay, same
+from lebench.runner.recording import Recorder, replay, same
+from lebench.runner.recording_format import BITS, LIMIT, RecordingError, rounded
 from lebench.runner.store import Store
 from lebench.runner.worker import values
 from lebench.tasks.base import Fit, NotFitted, Scored, Task
 
 #: A call whose answer has more rows than any recording has numbers, and no columns.
 EMPTY_BUT_LONG = np.array([[9, 9, 9, 9, 2, 2**31 - 1, 0, 0]], dtype="<i4")
+#: A kernel of many points, of whose factor there is nothing.
+EMPTY_FACTOR = np.array([[9, 9, 9, 9, -5, 500_000, 0, 0]], dtype="<i4")
 
 
 class Everything:
@@ -48,6 +49,9 @@ class Everything:
 
     def trajectory(self):
         return Trajectory(np.arange(2.0), np.ones(2), np.zeros(2), np.array([4, 5]), np.ones((2, 2, 2)))
+
+    def diagnostics(self):
+        return {"ridge": 0.5, "norm@few": 0.25}
 
     def checkpoints(self):
         return tuple(Checkpoint(float(time), lambda: Predictor()) for time in (0, 7))
@@ -203,6 +207,53 @@ def test_numbers_of_every_size_keep_sixteen_bits(split):
     np.testing.assert_allclose(read[4:], numbers[4:], rtol=2**-16, atol=0)
 
 
+@pytest.mark.parametrize("bits", BITS)
+def test_a_recording_can_keep_fewer_bits(split, bits):
+    rng = np.random.default_rng(0)
+    matrix = rng.standard_normal((20, 30)) * np.logspace(-8, 8, 30)
+
+    class Numbers:
+        def gram(self, x1, x2):
+            return matrix
+
+    arrays, _ = recorded(split, Numbers(), lambda fits: fits["default"].fitted.gram(split.x_test, split.x_test))
+    fits = replay(task_of(Variant()), split, 0, rounded(arrays, bits))
+    read = fits["default"].fitted.gram(split.x_test, split.x_test)
+    error = np.abs(read / matrix - 1).max()
+    # A number is rounded twice, once to the bits that a recording can have.
+    assert 2.0**-bits / 2 < error <= 2.0**-bits + 2.0**-16
+
+
+def test_symmetric_matrices_take_half_the_room(split):
+    points = split.x_test.reshape(len(split.x_test), -1)
+    rounding = np.random.default_rng(0).standard_normal((len(points), len(points)))
+    kernel = points @ points.T
+    kernel += 1e-15 * np.abs(kernel).max() * rounding
+    assert not np.array_equal(kernel, kernel.T)
+
+    class Numbers:
+        def gram(self, x1, x2):
+            return kernel if len(x1) == len(x2) else kernel[:, :-1]
+
+    for whole in (True, False):
+        x = split.x_test if whole else split.x_test[:-1]
+
+        def ask(fits, x=x):
+            return fits["default"].fitted.gram(split.x_test, x)
+
+        arrays, _ = recorded(split, Numbers(), ask)
+        n = len(points)
+        assert arrays["recorded_answers"].shape == (3, n * (n + 1) // 2 if whole else n * (n - 1))
+        read = ask(replay(task_of(Variant()), split, 0, arrays))
+        np.testing.assert_allclose(read, kernel[:, : len(x)], rtol=2**-15, atol=1e-14 * np.abs(kernel).max())
+
+
+def test_values_by_name_keep_their_names(split):
+    fits = replayed(split, Everything(), lambda fits: fits["default"].fitted.diagnostics())
+    assert fits["default"].fitted.diagnostics() == {"ridge": 0.5, "norm@few": 0.25}
+    assert list(fits["default"].fitted.diagnostics()) == ["ridge", "norm@few"]
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -218,6 +269,7 @@ def test_numbers_of_every_size_keep_sixteen_bits(split):
         (lambda calls, answers: (np.where(calls == len(answers[0]) // 2, 2**31 - 1, calls), answers), "fewer numbers"),
         # No numbers, but a score may multiply the array with itself.
         (lambda calls, answers: (np.vstack([calls, EMPTY_BUT_LONG]), answers), "fewer numbers"),
+        (lambda calls, answers: (np.vstack([calls, EMPTY_FACTOR]), answers), "10,000,000 numbers"),
     ],
 )
 def test_a_damaged_recording_is_refused(split, damage, message):
@@ -237,8 +289,7 @@ def test_a_run_is_scored_again_from_its_recording(tmp_path, task):
     scored = question.score(replay(question, registry.datasets.get(record.cell.dataset).split(1), 1, arrays))
     again, missing = values(question, scored.values if isinstance(scored, Scored) else scored)
     assert set(missing) == set(record.missing)
-    for name, value in record.metrics.items():
-        assert math.isclose(again[name], value, rel_tol=2e-4, abs_tol=1e-6), name
+    assert same(record.metrics, again)
     assert store.artifacts(record) or not record.pictured
 
 
@@ -251,6 +302,20 @@ def test_wide_features_are_kept_in_few_coordinates_if_the_score_is_the_same(tmp_
     # In stability the inner products of features count, which fewer coordinates do not have.
     assert features < 40 if few else features > 60
     question = registry.tasks.get(task)
+    scored = question.score(replay(question, registry.datasets.get("digits").split(0), 0, arrays))
+    again, _ = values(question, scored.values if isinstance(scored, Scored) else scored)
+    assert same(record.metrics, again)
+
+
+def test_kernels_are_kept_in_few_coordinates_and_numbers_in_few_bits_if_the_score_is_the_same(tmp_path):
+    store = Store(tmp_path / "results")
+    (record,) = execute(make_plan(["digits/collapse"], ["rbf"], [0]), store, jobs=1).records
+    arrays = unpack(store.recording(record), record.recorded)
+    answers = arrays["recorded_answers"]
+    # Ten scores of each point, and of training points eleven coordinates instead of inner products with a thousand.
+    assert answers.shape[1] < 1797 * 22
+    assert not (answers[2] & 3).any(), "the lowest bits are those of sixteen significant ones"
+    question = registry.tasks.get("digits/collapse")
     scored = question.score(replay(question, registry.datasets.get("digits").split(0), 0, arrays))
     again, _ = values(question, scored.values if isinstance(scored, Scored) else scored)
     assert same(record.metrics, again)
