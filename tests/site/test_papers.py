@@ -1,8 +1,12 @@
 """The gallery judges claims by intervals: planted records have planted verdicts."""
 
+import itertools
 import json
 import re
+import shlex
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lebench.board import Board, Estimate
@@ -11,6 +15,8 @@ from lebench.site import papers
 from lebench.site.papers.base import Claim, Evidence, Finding, Paper, across, sign, together
 from lebench.site.papers.figures import along, by_model
 from lebench.site.pictures import Gallery
+
+ENTRIES = Path(__file__).parents[2] / "leaderboard" / "entries"
 
 
 def board(**means):
@@ -59,6 +65,45 @@ def test_page_says_how_to_make_the_records_again_and_escapes_what_it_is_given():
     text = papers.pages(board(a=0.9, b=0.5), Gallery(), [paper(ahead)])["toy.md"]
     assert "lebench run --model a --model b --task 'toy/task' --seeds 5" in text
     assert "<b>paper" not in text
+
+
+def test_commands_make_what_was_used_and_no_more():
+    def find(evidence):
+        evidence.mean("a", "toy/task", "accuracy")
+        evidence.arrays("b", "toy/pictured")
+        return Finding("holds", "A sentence.")
+
+    gallery = Gallery({"b": {"toy/pictured": {"x": np.zeros(1)}}})
+    text = papers.pages(board(a=0.9, b=0.5), gallery, [paper(find)])["toy.md"]
+    assert re.findall("lebench run.*", text) == [
+        "lebench run --model a --task 'toy/task' --seeds 5",
+        "lebench run --model b --task 'toy/pictured' --seeds 1",
+    ]
+    # Without records, all that the claim is about.
+    text = papers.pages(board(), Gallery(), [paper(find)])["toy.md"]
+    assert re.findall("lebench run.*", text) == ["lebench run --model a --model b --task 'toy/task' --seeds 5"]
+
+
+@pytest.mark.slow
+def test_commands_plan_the_records_of_the_leaderboard():
+    """Also those of the tasks and models that a claim is not about, but that stand in its figure."""
+    from lebench import registry
+    from lebench.board import make_board, read_entries
+    from lebench.site.pictures import gallery
+
+    entries = read_entries(ENTRIES)
+    there = {(entry.info.model, record.cell.task, record.cell.seed) for entry in entries for record in entry.records}
+    texts = papers.pages(make_board(entries), gallery(entries))
+    planned = 0
+    for one in papers.PAPERS:
+        for command in re.findall("^lebench run (.*)$", texts[f"{one.name}.md"], re.MULTILINE):
+            options = shlex.split(command)
+            given = list(zip(options[::2], options[1::2], strict=True))
+            models, tasks, seeds = ([v for k, v in given if k == name] for name in ("--model", "--task", "--seeds"))
+            cells = set(itertools.product(models, registry.tasks.select(tasks), range(int(seeds[0]))))
+            assert cells <= there, command
+            planned += len(cells)
+    assert planned > 500
 
 
 def test_figure_holds_the_means_and_leaves_out_models_without_a_value():

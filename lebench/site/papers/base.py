@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 from lebench.board import Board, Estimate, paired_difference
@@ -29,11 +29,14 @@ class Finding:
         With the numbers and their intervals.
     pictures : sequence of Picture
         What it looks like.
+    commands : sequence of str
+        The commands that make its records again.
     """
 
     verdict: Verdict
     sentence: str
     pictures: Sequence[Picture] = ()
+    commands: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -65,18 +68,38 @@ class Claim:
     find: Callable[[Evidence], Finding]
 
     def judge(self, evidence: Evidence) -> Finding:
-        """Return the finding, or that there is none and why."""
-        try:
-            return self.find(evidence)
-        except NotMeasured as missing:
-            return Finding("not measured", str(missing))
+        """Return the finding with the commands that make again what it is made of.
 
-    @property
-    def command(self) -> str:
-        """The command that makes the records again."""
-        models = " ".join(f"--model {shlex.quote(name)}" for name in self.models)
-        tasks = " ".join(f"--task '{name}'" for name in self.tasks)
-        return f"lebench run {models} {tasks} --seeds 5"
+        Without records it says why, and the command is the one that would make them.
+        """
+        evidence.used.clear()
+        try:
+            finding = self.find(evidence)
+        except NotMeasured as missing:
+            return Finding("not measured", str(missing), commands=[_command(self.models, self.tasks, _SEEDS)])
+        return replace(finding, commands=_commands(evidence.used))
+
+
+#: Seeds that are asked for where there are no records yet.
+_SEEDS = 5
+
+
+def _command(models: Sequence[str], tasks: Sequence[str], seeds: int) -> str:
+    asked = " ".join([*(f"--model {shlex.quote(name)}" for name in models), *(f"--task '{name}'" for name in tasks)])
+    return f"lebench run {asked} --seeds {seeds}"
+
+
+def _commands(used: Mapping[tuple[str, str], int]) -> list[str]:
+    """Return the fewest commands for the seeds of each model and task: one for models with the same tasks and seeds."""
+    of_model: dict[str, dict[str, int]] = {}
+    for (model, task), seeds in used.items():
+        of_model.setdefault(model, {})[task] = seeds
+    groups: dict[tuple[tuple[str, ...], int], list[str]] = {}
+    for model, asked in of_model.items():
+        for seeds in sorted(set(asked.values())):
+            tasks = tuple(sorted(task for task, number in asked.items() if number == seeds))
+            groups.setdefault((tasks, seeds), []).append(model)
+    return [_command(models, tasks, seeds) for (tasks, seeds), models in groups.items()]
 
 
 @dataclass(frozen=True)
@@ -124,10 +147,13 @@ class Evidence:
         All scores.
     gallery : Gallery
         The arrays of entries.
+    used : dict of (str, str) to int
+        How many seeds of a model, as ``--model`` takes it, on a task were asked for since this was last emptied.
     """
 
     board: Board
     gallery: Gallery
+    used: dict[tuple[str, str], int] = field(default_factory=dict)
     _by_seed: dict[tuple[str, str, str], dict[int, float]] = field(init=False, repr=False)
     _means: dict[tuple[str, str, str], Estimate] = field(init=False, repr=False)
 
@@ -165,13 +191,20 @@ class Evidence:
         arrays = self.gallery.arrays.get(model, {}).get(task)
         if not arrays:
             raise NotMeasured(f"the board has no arrays of {model} on {task}")
+        self._use(model, task, 1)
         return arrays
 
     def _get(self, table: Mapping[tuple[str, str, str], T], model: str, task: str, value: str) -> T:
         try:
-            return table[model, task, value]
+            found = table[model, task, value]
         except KeyError:
             raise NotMeasured(f"the board has no {value} of {model} on {task} yet") from None
+        self._use(model, task, max(self._by_seed[model, task, value]) + 1)
+        return found
+
+    def _use(self, model: str, task: str, seeds: int) -> None:
+        key = self.label(model), task
+        self.used[key] = max(seeds, self.used.get(key, 0))
 
 
 def told(estimate: Estimate) -> str:
