@@ -54,6 +54,8 @@ def _mean(values: Sequence[float]) -> float:
 #: Shares of wrong labels, and widths, of the tasks that vary them.
 _WRONG = (0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8)
 _WIDTHS = (4, 8, 12, 16, 32, 64, 128, 256, 512)
+#: Training points that the bounds of stability are of.
+_LEFT_OUT = 500
 
 DERIVED = (
     Derived("digits/small-n", "accuracy@mean", "accuracy@n=.*", _mean, "the mean over training sizes"),
@@ -103,6 +105,64 @@ DERIVED = (
         ("within_class_similarity", "between_class_similarity"),
         lambda within, between: within - between,
         "the difference of the similarities within and between classes",
+    ),
+    *(
+        Derived(
+            tasks,
+            "elasticity_ratio{q}",
+            ("within_class_similarity{q}", "between_class_similarity{q}"),
+            lambda within, between: within / (within + between),
+            "the similarity within classes over the sum of those within and between",
+        )
+        for tasks in ("digits/elasticity", "neurashed/elasticity")
+    ),
+    *(
+        Derived(
+            "elasticity/over-training",
+            f"elasticity_growth@{course}",
+            (f"{name}@end{kind}", f"{name}@start{kind}"),
+            lambda end, start: end - start,
+            "the difference of end and start",
+        )
+        for course, name, kind in (
+            ("ratio", "elasticity_ratio", ""),
+            ("difference", "elasticity_difference", ""),
+            ("signed-difference", "elasticity_difference", "-signed"),
+        )
+    ),
+    *(
+        Derived(
+            "collapse/trajectory",
+            f"terminal_ratio@{course}-{part}",
+            (f"{name}@end-{part}", f"{name}@interpolation-{part}"),
+            lambda end, start: end / start,
+            "the ratio of the end to the moment at which the training error vanishes",
+        )
+        for course, name, part in (
+            ("nc1", "nc1_pinv_over_C", "train"),
+            ("nc1", "nc1_pinv_over_C", "test"),
+            ("nc2-equinorm", "nc2_equinorm", "train"),
+            ("nc2-equiangular", "nc2_equiangular", "train"),
+            ("nc3", "nc3_selfduality", "train"),
+        )
+    ),
+    Derived(
+        "stability/bound",
+        "elastic_to_uniform_ratio",
+        ("uniform_stability", "elastic_stability"),
+        lambda uniform, elastic: elastic / uniform,
+        "the ratio of elastic to uniform stability",
+    ),
+    *(
+        Derived(
+            "stability/bound",
+            f"{kind}_bound",
+            (f"{kind}_stability",),
+            # A row of changes alike has the stability n times each of them.
+            lambda stability, bound=bound: bound(np.full((_LEFT_OUT, 1), stability / _LEFT_OUT), 1.0),
+            f"the bound by {kind} stability",
+        )
+        for kind, bound in (("elastic", metrics.elastic_bound), ("uniform", metrics.uniform_bound))
     ),
     *(
         Derived("kernel/gap", value, others, function, what)

@@ -88,6 +88,13 @@ RELATIONS = (
         lambda differ, a, b: _at_least(differ, abs(a - b)),
         "is smaller than the difference of the accuracies",
     ),
+    # Information about the input that the label does not have is information about the input.
+    Relation(
+        "neurashed/bottleneck",
+        ("state_information@end-{q}", "excess_information@{q}"),
+        _at_least,
+        "is smaller than the excess information, which is a part of it",
+    ),
     *(
         Relation(
             "neurashed/bottleneck",

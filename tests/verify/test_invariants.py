@@ -32,6 +32,7 @@ PLANTED = {
         [(0.05, 0.9, 0.2), (0.05, 0.7, 0.2)],
     ),
     ("prediction_disagreement", "accuracy@network", "accuracy@linearized"): ([(0.1, 0.8, 0.7)], [(0.05, 0.7, 0.8)]),
+    ("state_information@end-{q}", "excess_information@{q}"): ([(8.0, 6.0)], [(6.0, 8.0)]),
     ("state_information@peak-{q}", "state_information@start-{q}"): ([(2.0, 1.0)], [(1.0, 2.0)]),
     ("state_information@peak-{q}", "state_information@end-{q}"): ([(2.0, 1.0)], [(1.0, 2.0)]),
 }
