@@ -11,6 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import lebench
+from lebench import registry
+from lebench.data.base import Variant
+from lebench.runner.plan import make_plan
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs/assets/examples"
 PAGE = ROOT / "docs/use-our-metrics.md"
@@ -150,6 +155,28 @@ def test_a_torch_module_of_ones_own_is_scored(tmp_path):
     assert values["accuracy"]["accuracy"] > 0.3
     assert values["elasticity"]["elasticity_ratio"] > 0.5
     assert 0 < values["collapse"]["nc1_pinv_over_C@train"] < np.inf
+
+
+def _narrow():
+    """The same module without such a method has no other width."""
+    gated = registry.models.get("gated")()
+    return lebench.Network(gated.network, gated.recipe)
+
+
+def test_a_network_of_ones_own_is_trained_at_the_width_that_a_task_asks_for(own_registries):
+    pytest.importorskip("torch")
+    registry.load_plugin(EXAMPLES / "gated_units.py")
+    gated = registry.models.get("gated")
+    registry.models.register("narrow", _narrow)
+    plan = make_plan(["overparam/width"], ["gated", "narrow"], [0])
+    assert [job.label for job in plan.jobs] == ["gated"]
+    assert [(cell.label, cell.unmet.partition(" and has ")[2]) for cell in plan.skipped] == [
+        ("narrow", "no method with_width of its own")
+    ]
+    split = Variant(n_train=20).apply(registry.datasets.get("digits").split(0), 0)
+    brief = gated().with_recipe((("epochs", 1), ("min_steps", 0)))
+    for width in (4, 9):
+        assert brief.with_width(width).fit(split, 0).features(split.x_test[:3]).shape == (3, width)
 
 
 def test_ranks_by_hand(capsys):

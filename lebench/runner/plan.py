@@ -11,6 +11,7 @@ from lebench import registry
 from lebench.architectures import Architecture, input_problem, width_problem
 from lebench.data.base import Dataset, Variant
 from lebench.errors import LebenchError, UnavailableDataError
+from lebench.models.network import Network
 from lebench.models.spec import NUMPY, Configured, build_model, expand
 from lebench.records import Cell
 from lebench.runner.fingerprint import model_fingerprint, task_fingerprint
@@ -243,9 +244,13 @@ def _target_problem(model: object, dataset: Dataset) -> str | None:
 def _width_problem(model: object, task: Task) -> str | None:
     if all(variant.width is None for variant in task.variants):
         return None
+    own = getattr(type(model), "with_width", None)
     network = getattr(model, "network", None)
-    if not hasattr(model, "with_width") or not isinstance(network, Architecture):
-        return "varies the width of a perceptron, and the model is none"
+    # That of a network refuses what is no perceptron; one of another class knows what it does.
+    if own is not None and own is not Network.with_width:
+        return None
+    if own is None or not isinstance(network, Architecture):
+        return "varies the width, and the model is no perceptron and has no method with_width of its own"
     problem = width_problem(network)
     return None if problem is None else f"varies the width of a perceptron, and the model {problem}"
 

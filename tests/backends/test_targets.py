@@ -114,4 +114,5 @@ def test_what_has_no_width_is_skipped(own_registries):
     reasons = {cell.label: cell.unmet for cell in plan.skipped}
     assert reasons["linear"] == "varies the width of a perceptron, and the model has no hidden layer"
     assert "Conv(channels=16)" in reasons["resnet"]
-    assert reasons["ntk-mlp"] == reasons["rbf"] == "varies the width of a perceptron, and the model is none"
+    none = "varies the width, and the model is no perceptron and has no method with_width of its own"
+    assert reasons["ntk-mlp"] == reasons["rbf"] == none
