@@ -12,6 +12,7 @@ import click
 
 from lebench import board, registry
 from lebench.board.ranking import by_seed
+from lebench.cli.reasons import without_score, without_value
 from lebench.errors import LebenchError, UnknownNameError
 from lebench.records import Record
 from lebench.runner.store import Store
@@ -63,8 +64,11 @@ def show(
         for task in sorted(set(table["task"])):
             of_task = table[table["task"] == task]
             mine = of_task[of_task["model"].isin(own)]
-            for part in _few_models(mine if len(mine) and not models else of_task):
+            shown = mine if len(mine) and not models else of_task
+            for part in _few_models(shown):
                 console.print(_every_metric(part, task))
+            for line in without_value(shown):
+                console.print(line, style="dim", highlight=False, markup=False)
         return
     for track in TRACKS:
         of_track = table[table["track"] == track]
@@ -75,7 +79,7 @@ def show(
             if part["value"].notna().any():
                 console.print(_track(part, f"{track.capitalize()}: {family}", own))
     console.print(_legend(table), style="dim", highlight=False, markup=False)
-    for line in _without_score(table):
+    for line in without_score(table):
         console.print(line, style="dim", highlight=False, markup=False)
 
 
@@ -306,17 +310,6 @@ def _legend(table: pd.DataFrame) -> str:
         f"Mean ± half-width of the 95% t-interval over {counts} seeds. ↑ higher is better, ↓ lower is better. "
         "Bold: from the results folder; others: from the leaderboard."
     )
-
-
-def _without_score(table: pd.DataFrame) -> list[str]:
-    """Return a line for each task and reason that some models have no primary score of it."""
-    reasons: dict[tuple[str, str], set[str]] = {}
-    for task in sorted(set(table["task"])):
-        scored = by_seed(table, task, board.primary_of(task))
-        lacking = table[(table["task"] == task) & ~table["model"].isin(scored)]
-        for model, status, reason in zip(lacking["model"], lacking["status"], lacking["reason"], strict=True):
-            reasons.setdefault((task, f"{status}: {reason}"), set()).add(str(model))
-    return [f"– {task}: {', '.join(sorted(models))}: {reason}" for (task, reason), models in reasons.items()]
 
 
 def _best(table: pd.DataFrame, task: str, metric: str) -> tuple[str | None, float]:
