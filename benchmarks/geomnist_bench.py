@@ -3,8 +3,10 @@
 The pipeline is that of Zhang, Wang & Su 2021 as their release has it: a LeNet (convolutions of 6 and 16 channels,
 5 x 5, then 120 and 84 units) in float64 with PyTorch's initialization, one point at a time, its scores logged before
 the step, automatic differentiation, SGD without momentum at the rate 0.005. Both sides see the same points in the same
-order, and before anything is timed their scores must agree. CPU seconds of one thread, interleaved; at most a third of
-the time.
+order, and before anything is timed their scores must agree. The loop here is the release's at its leanest: without
+loader, evaluation and files. CPU seconds of one thread, interleaved. Many at once are timed in the release's float64,
+the fair comparison, and in float32, in which geomnist_transition.py computes: there at most a third of the time is
+asked.
 
     python benchmarks/geomnist_bench.py [--steps 300] [--trials 16] [--rounds 5]
 

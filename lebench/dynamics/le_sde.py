@@ -178,8 +178,8 @@ def sample_le_sde(
     Raises
     ------
     DataError
-        If the shapes do not fit, the times do not increase, or an exact step of the L-model is so long that an exponent
-        changes by more than 4.
+        If the shapes do not fit, the times do not increase, an exact step of the L-model is so long that an exponent
+        changes by more than 4, or the features grow beyond what a number holds.
     ParameterError
         If there are fewer than two classes, the noise is negative, or the model or method is unknown.
     """
@@ -203,13 +203,21 @@ def sample_le_sde(
     path[0] = points - means[:, None]
     path[1:] = path[0] + np.cumsum(diffused, axis=0)
     size = noise / math.sqrt(n)
-    if method == "euler":
-        course = _euler(means, a, b, size * np.sqrt(steps), rng, model)
-    elif model == "I":
-        course = _exact_i(means, a, b, steps, size, rng)
-    else:
-        course = _exact_l(means, a, b, steps, size, rng)
-    path += course[:, :, None]
+    # What is too large is said below, in one line.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if method == "euler":
+            course = _euler(means, a, b, size * np.sqrt(steps), rng, model)
+        elif model == "I":
+            course = _exact_i(means, a, b, steps, size, rng)
+        else:
+            course = _exact_l(means, a, b, steps, size, rng)
+        path += course[:, :, None]
+    grown = np.isfinite(path).all(axis=(1, 2, 3))
+    if not grown.all():
+        raise DataError(
+            f"features grow beyond what a number holds (moment {int(np.argmin(grown))}): A and B must change by less "
+            "from one moment to the next, or in all"
+        )
     return path
 
 
@@ -230,7 +238,7 @@ def power_law_impact(times: FloatArray, exponent: float, scale: float = 1.0) -> 
     DataError
         If a moment is not positive, or the moments do not increase.
     ParameterError
-        If exponent or scale is not finite.
+        If exponent or scale is not finite, or the integral is more than a number holds.
     """
     t = as_floats("times", times, 1)
     if t.min() <= 0:
@@ -241,7 +249,10 @@ def power_law_impact(times: FloatArray, exponent: float, scale: float = 1.0) -> 
         raise ParameterError(f"exponent {exponent} and scale {scale}: finite numbers are needed")
     logs = np.log(t / t[0])
     # (t^(1-r) - 1)/(1-r) without cancellation, and log t in the limit r = 1.
-    value: FloatArray = scale * t[0] ** (1 - exponent) * logs * exprel((1 - exponent) * logs)
+    with np.errstate(over="ignore", invalid="ignore"):
+        value: FloatArray = scale * t[0] ** (1 - exponent) * logs * exprel((1 - exponent) * logs)
+    if not np.isfinite(value).all():
+        raise ParameterError(f"exponent {exponent} and scale {scale}: the integral is more than a number holds")
     return value
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from lebench.arrays import FloatArray
 from lebench.dynamics.neurashed import BoolArray, Graph
-from lebench.errors import DataError
+from lebench.errors import DataError, ParameterError
 from lebench.metrics.information import state_information
 
 
@@ -22,7 +22,7 @@ def contributions(graph: Graph, patterns: BoolArray, log_amplification: FloatArr
     log_amplification : ndarray of shape (nodes,)
         From :func:`train`.
     level : int
-        Which one.
+        Which one, from 0 for the first; -1 are the classes.
 
     Returns
     -------
@@ -32,10 +32,23 @@ def contributions(graph: Graph, patterns: BoolArray, log_amplification: FloatArr
     Raises
     ------
     DataError
-        If the shapes do not fit, or nothing at the level fires for an input, or all that fires has the amplification 0.
+        If the shapes do not fit, an amplification is infinite or NaN, or nothing at the level fires for an input, or
+        all that fires has the amplification 0.
+    ParameterError
+        If there is no such level.
     """
+    levels = len(graph.sizes)
+    if not -levels <= level < levels:
+        raise ParameterError(
+            f"level {level} does not exist: the graph has levels 0 to {levels - 1}, or -{levels} to -1"
+        )
+    given = np.asarray(log_amplification, dtype=np.float64)
+    if given.shape != (sum(graph.sizes),):
+        raise DataError(f"amplifications have shape {given.shape}: one for each of {sum(graph.sizes)} nodes is needed")
+    if np.isnan(given).any() or np.isposinf(given).any():
+        raise DataError("amplifications contain NaN or infinity: train for fewer steps")
     here = graph.level(level)
-    logs = np.where(graph.fires(patterns)[:, here], log_amplification[here], -np.inf)
+    logs = np.where(graph.fires(patterns)[:, here], given[here], -np.inf)
     largest = logs.max(axis=1, keepdims=True)
     if np.isneginf(largest).any():
         raise DataError(f"nothing passes level {level} for input {int(np.argmin(largest))}: it has no contributions")

@@ -279,3 +279,12 @@ def test_bad_inputs_are_named():
         sample_le_sde(start, flat, 100 * flat, flat, rng, model="L")
     with pytest.raises(DataError, match="2 values of alpha do not fit 3"):
         separation_rate(flat[:2], flat, 3)
+
+
+@pytest.mark.parametrize("method", ["exact", "euler"])
+def test_features_that_no_number_holds_are_refused_in_words(method):
+    rng, times = np.random.default_rng(0), np.arange(200.0)
+    with pytest.raises(DataError, match=r"beyond what a number holds \(moment \d+\)"):
+        sample_le_sde(np.ones((3, 2, 3)), times, 1e4 * times, times, rng, method=method)
+    with pytest.raises(ParameterError, match="more than a number holds"):
+        power_law_impact(np.arange(1.0, 9.0), -900.0)
