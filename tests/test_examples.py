@@ -179,6 +179,22 @@ def test_a_network_of_ones_own_is_trained_at_the_width_that_a_task_asks_for(own_
         assert brief.with_width(width).fit(split, 0).features(split.x_test[:3]).shape == (3, width)
 
 
+def test_a_theory_of_ones_own_imitates_runs_that_it_has_not_seen(capsys):
+    pytest.importorskip("torch")
+    example = runpy.run_path(str(EXAMPLES / "imitate.py"))
+    printed = capsys.readouterr().out
+    _assert_same(printed, re.search(r"imitate\.py\"\n```\n+```text\n(.*?)```", PAGE.read_text(), re.DOTALL)[1])
+    # By hand, for the run that is held out last: a law that reaches the end of the others from another start.
+    first, second, held = example["runs"]
+    others = (first + second) / 2
+    straight = example["saturation"](held[0], others)
+    np.testing.assert_allclose(straight[0], held[0], atol=1e-12)
+    np.testing.assert_allclose(straight[-1], others[-1], atol=1e-12)
+    error = np.linalg.norm(straight - held) / np.linalg.norm(held - held[0])
+    assert example["errors"][-1] == pytest.approx(np.linalg.norm(others - held) / np.linalg.norm(held - held[0]))
+    assert error > 0.5
+
+
 def test_ranks_by_hand(capsys):
     """The page says that the first three cannot be told apart on other tasks, and can be on these."""
     example = runpy.run_path(str(EXAMPLES / "rank_models.py"))

@@ -6,7 +6,7 @@ import pytest
 from lebench import registry
 from lebench.capabilities import Checkpoint, Trajectory
 from lebench.data.base import Split
-from lebench.dynamics import power_law_impact, solve_le_ode
+from lebench.dynamics import noisy_loss, power_law_impact, solve_le_ode
 from lebench.metrics.base import Missing
 from lebench.models.spec import build_model
 from lebench.tasks import geomnist, geomnist_noise
@@ -129,3 +129,6 @@ def test_a_network_crosses_chance_where_theory_says():
     values = task.score(made).values
     assert 0.6 <= values["noise_crossing"] <= 0.72
     assert values["accuracy@p=0.8"] < 1 / 3
+    # No better on true labels than a learner that is calibrated on the wrong ones or, beyond 2/3, a uniform guess.
+    for p in (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8):
+        assert values[f"log_loss@p={p:g}"] > noisy_loss(p, 3) - 0.02
