@@ -29,6 +29,11 @@ _LONG_KEY = re.compile(
 _REPEATED = 300
 
 
+#: What pydantic and tomllib say in terms of Python, in terms of the document.
+_WORDS = {"extra_forbidden": "there is no such field; remove it", "missing": "is missing"}
+_TOML_TWICE = "Cannot overwrite a value"
+
+
 class DocumentError(ValueError):
     """A document that is not what it should be; the message is one printable line that does not name the file."""
 
@@ -113,14 +118,17 @@ def parse_toml(text: str) -> dict[str, Any]:
     except RecursionError as error:
         raise DocumentError("is nested too deeply") from error
     except ValueError as error:
-        raise DocumentError(one_line(error)) from error
+        raise DocumentError(one_line(error).replace(_TOML_TWICE, "has a key twice")) from error
 
 
 def one_line(error: Exception) -> str:
     """Return what an error says as one printable line: of a document of another form, the first field that is wrong."""
     if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        return printable(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        first = error.errors(include_url=False, include_input=False)[0]
+        said = _WORDS.get(first["type"], first["msg"])
+        if first["type"] == "string_pattern_mismatch":
+            said = f"is not of the form {first['ctx']['pattern']}"
+        return printable(f"{'.'.join(map(str, first['loc']))}: {said}")
     if isinstance(error, KeyError):
         return printable(f"{error} is missing")
     return printable(str(error).split("\n", 1)[0]) or type(error).__name__

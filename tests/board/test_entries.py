@@ -124,9 +124,12 @@ def _edit(path, old, new):
         ("environments.json", '"sources"', '"source"', "'sources' is missing"),
         ("entry.toml", 'name = "mlp"', 'name = "cnn"', "the folder is 'mlp'"),
         ("entry.toml", "schema = 1", "schema = 2", "schema: Input should be 1"),
-        ("entry.toml", "authors", "author", "authors: Field required"),
+        ("entry.toml", "authors", "author", "authors: is missing"),
+        ("entry.toml", "licence", "evil = 1\nlicence", "evil: there is no such field; remove it"),
+        ("entry.toml", "licence", 'licence = "MIT"\nlicence', "has a key twice"),
+        ("entry.toml", 'name = "mlp"', 'name = "MLP"', r"name: is not of the form \^\[a-z0-9\]"),
         ("entry.toml", 'name = "mlp"', "name = ", "entry.toml: Invalid value"),
-        ("entry.toml", "https://example.org", "javascript:alert(1)//", "links.0: String should match"),
+        ("entry.toml", "https://example.org", "javascript:alert(1)//", "links.0: is not of the form"),
     ],
 )
 def test_an_edited_entry_is_refused_by_name(tmp_path, info, records, file, old, new, message):
