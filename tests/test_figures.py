@@ -59,12 +59,12 @@ QUOTED = [
     ("(ratio 0.57 for `ntk-mlp`", 0.57, "kernel/gap", "elasticity_ratio@model", "ntk-mlp"),
     ("3.5 points *better*", -0.035, "kernel/gap", "difference_to_kernel@accuracy-network", "mlp"),
     ("a hundredth of the\nbest kernel's", 0.01, "overparam/teacher-8", "loss_ratio", "mlp[depth=1]"),
-    ("1.3 at 8 units to 1.8 at 12", 1.3, "overparam/width", "log_loss@noisy-h=8", "mlp[depth=1]"),
-    ("1.3 at 8 units to 1.8 at 12", 1.8, "overparam/width", "log_loss@noisy-h=12", "mlp[depth=1]"),
+    ("1.3 at 8 units to 2.2 at 16", 1.3, "overparam/width", "log_loss@noisy-h=8", "mlp[depth=1]"),
+    ("1.3 at 8 units to 2.2 at 16", 2.2, "overparam/width", "log_loss@noisy-h=16", "mlp[depth=1]"),
     ("falls to 0.8 at 512", 0.8, "overparam/width", "log_loss@noisy-h=512", "mlp[depth=1]"),
     ("-0.09 of the width", -0.09, "overparam/width", "width_exponent@unit_bound", "mlp[depth=1]"),
-    ("0.666 for `linear`", 0.666, "geomnist/label-noise", "noise_crossing", "linear"),
-    ("0.663 for `mlp`", 0.663, "geomnist/label-noise", "noise_crossing", "mlp"),
+    ("0.680 +- 0.071 for `linear`", 0.680, "geomnist/label-noise", "noise_crossing", "linear"),
+    ("0.672 +- 0.033 for `mlp`", 0.672, "geomnist/label-noise", "noise_crossing", "mlp"),
 ]
 
 
