@@ -17,7 +17,7 @@ import argparse
 import copy
 import statistics
 
-from timing import interleaved, ratios, single_thread, spread
+from timing import at_least, interleaved, ratios, single_thread, spread
 
 single_thread()
 
@@ -58,9 +58,9 @@ def released(network, x, y, points):
 def main():
     """Check that both agree, then time them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--trials", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=at_least(1), default=300)
+    parser.add_argument("--trials", type=at_least(1), default=16)
+    parser.add_argument("--rounds", type=at_least(1), default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)

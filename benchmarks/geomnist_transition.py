@@ -21,6 +21,7 @@ from geomnist_bench import LR, lenet
 import numpy as np
 import torch
 from scipy.stats import t as student
+from timing import at_least
 
 from lebench import metrics, registry
 from lebench.backends.trials import train_trials
@@ -70,12 +71,12 @@ def first_crossings(values):
 def main():
     """Train the trials of one share after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=16)
-    parser.add_argument("--steps", type=int, nargs="+", default=[10_000], help="measure after each of these")
+    parser.add_argument("--trials", type=at_least(2), default=16, help="at least two, for an interval")
+    parser.add_argument("--steps", type=at_least(1), nargs="+", default=[10_000], help="measure after each of these")
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, choices=SHARES)
     parser.add_argument("--data", choices=("geomnist", "geomnist-confounded"), default="geomnist")
     parser.add_argument("--standardized", action="store_true", help="inputs of mean 0 and variance 1, as in the tasks")
-    parser.add_argument("--lr", type=float, default=LR)
+    parser.add_argument("--lr", type=at_least(0, float), default=LR)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.standardized:
@@ -84,7 +85,7 @@ def main():
         pool = load(options.data == "geomnist-confounded")
         split = Split(*draw(*pool, np.random.default_rng(0)), CLASS_NAMES)
     inputs = torch.from_numpy(np.moveaxis(split.x_test, -1, 1).copy()).float()
-    steps, shares = sorted(options.steps), np.array(sorted(options.shares))
+    steps, shares = sorted(set(options.steps)), np.array(sorted(set(options.shares)))
     accuracies = np.empty((len(steps), len(shares), options.trials))
     print("share   steps  accuracy          loss              of one class  -ln(1-p), at most ln 3")
     for row, share in enumerate(shares):

@@ -5,12 +5,33 @@ Call :func:`single_thread` before numpy, torch or jax is imported, then :func:`i
 
 from __future__ import annotations
 
+import argparse
+import math
 import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+
+def at_least(smallest: float, kind: Callable[[str], Any] = int) -> Callable[[str], Any]:
+    """Return a type of an option of ``argparse``: a number that is not below the smallest one, nor infinite.
+
+    With the smallest 0 it is positive.
+    """
+
+    def read(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and value >= smallest and value > 0):
+            wanted = "a positive number" if smallest == 0 else f"a number of at least {smallest:g}"
+            raise argparse.ArgumentTypeError(f"{text} is not {wanted}")
+        return value
+
+    return read
 
 
 def single_thread() -> None:

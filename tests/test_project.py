@@ -1,5 +1,6 @@
 """What the project promises about itself: its layers, its recipes, its pins and its vendored files."""
 
+import argparse
 import ast
 import hashlib
 import os
@@ -165,3 +166,20 @@ def test_make_sets_up_once(tmp_path):
     (tmp_path / ".venv" / ".ready").touch()
     assert plan("run").strip() == ".venv/bin/lebench run --model resnet --seeds 3"
     assert "pip" not in plan("test")
+
+
+@pytest.mark.parametrize(
+    ("smallest", "kind", "text", "said"),
+    [
+        (2, int, "1", "1 is not a number of at least 2"),
+        (1, int, "few", "few is not a number of at least 1"),
+        (0, float, "0", "0 is not a positive number"),
+        (0, float, "nan", "nan is not a positive number"),
+        (0, float, "inf", "inf is not a positive number"),
+    ],
+)
+def test_numbers_of_benchmarks_that_make_no_sense_are_named(script, smallest, kind, text, said):
+    read = script("timing").at_least(smallest, kind)
+    with pytest.raises(argparse.ArgumentTypeError, match=f"^{said}$"):
+        read(text)
+    assert read("3") == 3
