@@ -3,14 +3,17 @@
 import io
 import os
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
 
 from lebench.artifacts import pack, unpack
 from lebench.board import EntryInfo, read_entry, recording_path, write_entry
+from lebench.cli import verifying
 from lebench.runner.execution import execute
 from lebench.runner.plan import make_plan
+from lebench.runner.rescoring import Limits, Rescorer
 from lebench.runner.store import Store
 from lebench.verify import recompute, validate
 
@@ -88,6 +91,18 @@ def test_a_tampered_prediction_is_found(write, made):
     )
     assert lines(folder) == ""
     assert next(recompute(read_entry(folder))).differs
+
+
+def test_a_score_beyond_the_limits_is_one_line_for_each_record(write, monkeypatch, capsys):
+    folder = write()
+    recorded = sum(bool(record.recorded) for record in read_entry(folder).records)
+    monkeypatch.setattr(verifying, "Rescorer", partial(Rescorer, Limits(entry_s=0)))
+    assert verifying.verify(folder) == 1
+    said = capsys.readouterr().out.splitlines()
+    limit = "is not computed again: scores before it took 0 CPU seconds, the limit for an entry"
+    assert said[1] == f"digits/accuracy seed 0: {limit}"
+    assert len(said) == recorded + 2
+    assert said[-1].startswith(f"0 of {recorded} records with a recording agree")
 
 
 def cell(**changes):

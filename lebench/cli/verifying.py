@@ -10,6 +10,7 @@ import click
 
 from lebench.board import read_entry
 from lebench.errors import LebenchError
+from lebench.runner.rescoring import Rescorer
 from lebench.verify import Base, Recomputed, base, recompute, validate
 
 #: Exit code if an entry is not what it claims.
@@ -74,17 +75,20 @@ def verify(folder: Path, reference: str | None = None) -> int:
 
 def check(folder: Path, main: Base | None = None) -> tuple[int, list[Recomputed]]:
     """Do what :func:`verify` does; return the exit code and what was computed again."""
-    code = show_violations(folder, main)
-    if code:
-        return code, []
-    entry = read_entry(folder.absolute())
-    checked = list(recompute(entry))
-    for each in checked:
-        if each.differs:
-            click.echo(f"{each.record.cell.task} seed {each.record.cell.seed}: {each.differs}")
-    agree = sum(not each.differs for each in checked)
+    # Its process begins while the entry is validated.
+    with Rescorer() as rescorer:
+        code = show_violations(folder, main)
+        if code:
+            return code, []
+        entry = read_entry(folder.absolute())
+        checked = list(recompute(entry, rescorer))
+    different = [each for each in checked if each.differs]
+    for each in different[:_SHOWN]:
+        click.echo(f"{each.record.cell.task} seed {each.record.cell.seed}: {each.differs}")
+    if len(different) > _SHOWN:
+        click.echo(f"{entry.name}: and {len(different) - _SHOWN:,} more")
     scored = sum(record.status == "ok" for record in entry.records)
-    without = scored - len(checked)
+    agree, without = len(checked) - len(different), scored - len(checked)
     others = f"; {without} {'has' if without == 1 else 'have'} none" if without else ""
     click.echo(f"{agree} of {len(checked)} records with a recording agree{others}")
-    return (0 if agree == len(checked) else INVALID), checked
+    return (INVALID if different else 0), checked

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import sys
 import tempfile
 import time
-import types
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -34,18 +31,10 @@ from lebench.runner.events import (
     Outcome,
 )
 from lebench.runner.plan import Job, Plan, PlannedCell
+from lebench.runner.processes import ONE_THREAD, hidden_main, post_mortem, with_variables
 
 _POLL_S = 0.1
 _LOG_BYTES = 20_000
-
-#: Every library that computes with threads of its own is told to use one.
-_ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "VECLIB_MAXIMUM_THREADS": "1",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-}
 
 
 @dataclass
@@ -129,7 +118,7 @@ class LocalExecutor:
         process = context.Process(
             target=worker.main, args=(sender, job, plan.plugins, plan.modules, Path(output), data_folder), daemon=False
         )
-        with _hidden_main(), _environment(_ONE_THREAD):
+        with hidden_main(), with_variables(ONE_THREAD):
             process.start()
         sender.close()
         now = time.monotonic()
@@ -197,7 +186,7 @@ class LocalExecutor:
         each.channel.close()
         if each.outstanding and (each.current is not None or not each.progressed):
             index = each.current if each.current is not None else min(each.outstanding)
-            status, reason = each.verdict or _post_mortem(each.process.exitcode)
+            status, reason = each.verdict or post_mortem(each.process.exitcode)
             yield from self._fail(each, index, status, reason, f"{reason}\n{_tail(each.output)}")
         if each.outstanding:
             queue.appendleft(replace(each.job, cells=tuple(each.outstanding.values())))
@@ -233,31 +222,6 @@ def _context(plan: Plan) -> ForkServerContext | SpawnContext:
     return context
 
 
-@contextmanager
-def _hidden_main() -> Iterator[None]:
-    """Keep a worker from running the user's script again, which it needs nothing from."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 def _family(pid: int | None) -> Iterable[psutil.Process]:
     """Return a worker and the processes it has started."""
     try:
@@ -287,15 +251,6 @@ def _current(each: _Worker) -> PlannedCell:
 
 def _mib(size: int) -> str:
     return f"{size / 2**20:.0f} MiB"
-
-
-def _post_mortem(exitcode: int | None) -> tuple[Status, str]:
-    if exitcode is not None and exitcode < 0:
-        name = signal.Signals(-exitcode).name if -exitcode in list(signal.Signals) else f"signal {-exitcode}"
-        if name == "SIGKILL":
-            return "out_of_memory", "the worker was killed (SIGKILL), most likely by the system for want of memory"
-        return "failed", f"the worker crashed ({name})"
-    return "failed", f"the worker ended with exit code {exitcode}"
 
 
 def _tail(output: Path) -> str:

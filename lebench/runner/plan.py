@@ -19,7 +19,7 @@ from lebench.tasks.base import Task, metric_of
 
 #: What is imported only when a fit or a score first needs it, at the price of up to a second in every worker: parts
 #: of scikit-learn, and what an optimizer of torch asks for at its first step.
-_LAZY = {
+LAZY = {
     NUMPY: ("sklearn.cluster", "sklearn.datasets", "sklearn.model_selection"),
     "torch": ("torch._dynamo",),
 }
@@ -110,7 +110,7 @@ class Plan:
         backends = {job.backend for job in self.jobs} - {NUMPY, "jax"}
         targets = {registry.backends.item(name).target.split(":")[0] for name in backends if name in registry.backends}
         own = [name for name in (*self.modules, *sorted(targets)) if name.startswith("lebench.")]
-        return (*own, *(module for name in sorted({NUMPY, *backends}) for module in _LAZY.get(name, ())))
+        return (*own, *(module for name in sorted({NUMPY, *backends}) for module in LAZY.get(name, ())))
 
     @property
     def cells(self) -> tuple[PlannedCell, ...]:
@@ -207,7 +207,7 @@ def make_plan(
                 else:
                     by_dataset.setdefault(task.dataset, []).append(planned)
             jobs += [Job(label, model.backend, name, seed, tuple(cells)) for name, cells in by_dataset.items()]
-    return Plan(tuple(jobs), tuple(skipped), *_providers(chosen_tasks, configured.values(), files), unavailable)
+    return Plan(tuple(jobs), tuple(skipped), *providers(chosen_tasks, configured.values(), files), unavailable)
 
 
 def _unavailable(datasets: Iterable[Dataset]) -> dict[str, str]:
@@ -263,10 +263,16 @@ def _checked_seeds(seeds: Sequence[int]) -> list[int]:
     return sorted(set(seeds))
 
 
-def _providers(
-    tasks: Iterable[Task], models: Iterable[Configured], files: tuple[Path, ...]
+def providers(
+    tasks: Iterable[Task], models: Iterable[Configured] = (), files: tuple[Path, ...] = ()
 ) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """Return the plug-in files and the modules in which the planned objects are registered."""
+    """Return the plug-in files and the modules in which tasks, with what they need, and models are registered.
+
+    Raises
+    ------
+    LebenchError
+        If one is registered in the script that runs.
+    """
     wanted = [(registry.models, model.name) for model in models]
     for task in tasks:
         wanted += [(registry.tasks, task.name), (registry.datasets, task.dataset)]

@@ -10,13 +10,11 @@ import os
 import resource
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from lebench.metrics.base import Missing
 from lebench.models.spec import build_model
 from lebench.records import Artifact, Cost, Status
 from lebench.runner.plan import Job, PlannedCell
+from lebench.runner.processes import die_with_parent
 from lebench.runner.recording import Recorder, replay, same
 from lebench.runner.recording_format import BITS, rounded
 from lebench.tasks.base import Fit, NotFitted, Scored, Task
@@ -115,7 +114,7 @@ def main(
         Value of ``LEBENCH_DATA``.
     """
     os.environ[VARIABLE] = data_folder
-    _die_with_parent()
+    die_with_parent()
     # An interrupt from the keyboard reaches all processes of the terminal; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -129,31 +128,6 @@ def main(
     sys.stdout.flush()
     # A thread that a model has left running must not keep the process.
     os._exit(0)
-
-
-def _die_with_parent() -> None:
-    """See to it that this process does not outlive its parent, however that ends."""
-    parent = parent_process()
-    if parent is None:
-        return
-    sentinel = parent.sentinel
-    if sys.platform == "linux":
-        # The kernel itself sends SIGIO when the parent's end of the pipe closes, and SIGIO kills by default. It also
-        # reaches a process that is stuck in C code and would never run a Python thread again.
-        import fcntl
-
-        signal.signal(signal.SIGIO, signal.SIG_DFL)
-        fcntl.fcntl(sentinel, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(sentinel, fcntl.F_SETFL, fcntl.fcntl(sentinel, fcntl.F_GETFL) | os.O_ASYNC)
-        if connection.wait([sentinel], timeout=0):
-            os._exit(1)
-    else:
-
-        def watch() -> None:
-            connection.wait([sentinel])
-            os._exit(1)
-
-        threading.Thread(target=watch, daemon=True).start()
 
 
 def _work(channel: Connection, job: Job, plugins: Iterable[Path], modules: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from lebench import registry
 from lebench.board.entries import Entry
 from lebench.errors import UnavailableDataError
 from lebench.records import Record
-from lebench.runner.worker import rescored
+from lebench.runner.rescoring import Rescorer, RescoringError
 from lebench.tasks.base import Task
 from lebench.verify.tolerance import compare
 
@@ -36,8 +36,15 @@ class Recomputed:
     deviation: float | None = None
 
 
-def recompute(entry: Entry) -> Iterator[Recomputed]:
+def recompute(entry: Entry, rescorer: Rescorer | None = None) -> Iterator[Recomputed]:
     """Yield the records of an entry whose recordings it holds, their scores computed again.
+
+    Parameters
+    ----------
+    entry : Entry
+        Its recordings may come from anybody: a score that reaches a limit of time or memory differs.
+    rescorer : Rescorer, optional
+        What computes the scores, with which limits; by default one of its own, in a process that begins now.
 
     Raises
     ------
@@ -46,19 +53,21 @@ def recompute(entry: Entry) -> Iterator[Recomputed]:
     UnknownNameError
         If there is no such task.
     """
+    if rescorer is None:
+        with Rescorer() as own:
+            yield from recompute(entry, own)
+        return
     for record in entry.records:
         arrays = entry.recording(record)
         if not arrays:
             continue
         task: Task = registry.tasks.get(record.cell.task)
         try:
-            split = registry.datasets.get(task.dataset).split(record.cell.seed)
-            again = rescored(task, split, record.cell.seed, arrays)
+            again = rescorer.score(task, record.cell.seed, arrays)
         except UnavailableDataError:
             continue
-        except Exception as error:
-            # Arrays from anybody may break a score in any way.
-            yield Recomputed(record, f"the score fails: {' '.join(str(error).split()) or type(error).__name__}")
+        except RescoringError as error:
+            yield Recomputed(record, str(error))
             continue
         found = compare(record.metrics, again, "recording", how="recomputed")
         yield Recomputed(record, "; ".join(found.differences), found.value, found.deviation)
