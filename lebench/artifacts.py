@@ -104,6 +104,8 @@ def unpack(content: bytes, described: Mapping[str, Artifact]) -> dict[str, NDArr
         raise ArtifactError(
             f"{len(described):,} arrays of {total:,} bytes are described, at most {_MEMBERS} of {LIMIT:,} are kept"
         )
+    if not all(_NAME.fullmatch(name) for name in described):
+        raise ArtifactError("an array is described whose name has more than lower-case letters, digits and underscores")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()

@@ -134,3 +134,11 @@ def test_no_more_is_described_than_one_record_may_have(packed):
     ):
         with pytest.raises(ArtifactError, match="at most 64 of 2,000,000"):
             unpack(content, many)
+
+
+@pytest.mark.parametrize("name", ["\U00089a15", "a\nb", "../a", "A", ""])
+def test_a_message_repeats_no_name_that_pack_would_not_write(packed, name):
+    """Found by make fuzz: the names that a record describes may be any text."""
+    content, described = packed
+    with pytest.raises(ArtifactError, match="an array is described whose name has more than lower-case letters"):
+        unpack(content, {**described, name: next(iter(described.values()))})
