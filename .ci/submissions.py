@@ -39,7 +39,7 @@ class Case:
     name : str
         What it is.
     verdict : str
-        ``"accepted"`` or ``"refused"``.
+        ``"accepted"``, ``"refused"`` or ``"failed"``: it cannot be checked.
     says : str
         Part of a line of the check.
     change : callable
@@ -50,6 +50,10 @@ class Case:
         Whether the check's result is replaced by one that claims that all is well, as a changed workflow could.
     own : bool
         Whether the entry is of a model of its own, which brings its code.
+    late : bool
+        Whether it was pushed after a maintainer had approved what was there before.
+    branch : str
+        Where it is to be merged.
     """
 
     name: str
@@ -59,6 +63,8 @@ class Case:
     rerun: str = ""
     forged: bool = False
     own: bool = False
+    late: bool = False
+    branch: str = "main"
 
 
 def mine(clone: Path) -> Path:
@@ -236,7 +242,9 @@ def escape(clone: Path) -> str:
     return tree(clone, [("100644", "README.md", blob), ("40000", "leaderboard", board)])
 
 
-ACCEPTED, REFUSED = "accepted", "refused"
+ACCEPTED, REFUSED, FAILED = "accepted", "refused", "failed"
+#: A path that would be a command to GitHub, were it printed as it is.
+COMMAND = "x\n::error title=lebench::all is well"
 CASES = (
     Case("good entry", ACCEPTED, "records with a recording agree"),
     Case("good entry, cells run again", ACCEPTED, "that were run again agree", rerun="all"),
@@ -269,4 +277,7 @@ CASES = (
     Case("changed workflow, forged result", REFUSED, "nothing else", write(WORKFLOW, ""), forged=True),
     Case("verification.json brought along", REFUSED, "is written by maintainers", bring_verification),
     Case("other file", REFUSED, "run.sh", write(f"{ENTRIES}/mine/run.sh", "true")),
+    Case("command to GitHub in a path", REFUSED, "nothing else", write(COMMAND, "")),
+    Case("pushed after the approval", FAILED, "has changed since it was approved", rerun="1", late=True),
+    Case("sent to another branch", REFUSED, "nothing else", write("lebench/x.py", ""), branch="old"),
 )  # fmt: skip
