@@ -37,16 +37,7 @@ def contributions(graph: Graph, patterns: BoolArray, log_amplification: FloatArr
     ParameterError
         If there is no such level.
     """
-    levels = len(graph.sizes)
-    if not -levels <= level < levels:
-        raise ParameterError(
-            f"level {level} does not exist: the graph has levels 0 to {levels - 1}, or -{levels} to -1"
-        )
-    given = np.asarray(log_amplification, dtype=np.float64)
-    if given.shape != (sum(graph.sizes),):
-        raise DataError(f"amplifications have shape {given.shape}: one for each of {sum(graph.sizes)} nodes is needed")
-    if np.isnan(given).any() or np.isposinf(given).any():
-        raise DataError("amplifications contain NaN or infinity: train for fewer steps")
+    given = _read(graph, log_amplification, level)
     here = graph.level(level)
     logs = np.where(graph.fires(patterns)[:, here], given[here], -np.inf)
     largest = logs.max(axis=1, keepdims=True)
@@ -103,13 +94,14 @@ def response(
     Raises
     ------
     DataError
-        If the shapes do not fit, or nothing at the level contributes to a source's score.
+        If the shapes do not fit, an amplification is infinite or NaN, or nothing at the level contributes to a source's
+        score.
+    ParameterError
+        If there is no such level.
     """
+    logs = _read(graph, log_amplification, level)
     here = graph.level(level)
     firing = graph.fires(sources)[:, here]
-    logs = np.array(log_amplification, dtype=np.float64)
-    if logs.shape != (sum(graph.sizes),):
-        raise DataError(f"amplifications have shape {logs.shape}: one for each of {sum(graph.sizes)} nodes is needed")
     # Each path to a class passes each level once: scaling a level scales all scores, and ratios stay.
     for which in range(len(graph.sizes)):
         largest = logs[graph.level(which)].max()
@@ -122,6 +114,21 @@ def response(
         raise DataError(f"nothing at level {level} contributes to the score of source {int(np.argmin(own))}")
     similarity: FloatArray = shares.T / own[:, None]
     return similarity
+
+
+def _read(graph: Graph, log_amplification: FloatArray, level: int) -> FloatArray:
+    """Return a copy of the amplifications of a graph, which has the level, or say what is wrong."""
+    levels = len(graph.sizes)
+    if not -levels <= level < levels:
+        raise ParameterError(
+            f"level {level} does not exist: the graph has levels 0 to {levels - 1}, or -{levels} to -1"
+        )
+    logs = np.array(log_amplification, dtype=np.float64)
+    if logs.shape != (sum(graph.sizes),):
+        raise DataError(f"amplifications have shape {logs.shape}: one for each of {sum(graph.sizes)} nodes is needed")
+    if np.isnan(logs).any() or np.isposinf(logs).any():
+        raise DataError("amplifications contain NaN or infinity: train for fewer steps")
+    return logs
 
 
 def _by_node(graph: Graph, patterns: BoolArray, logs: FloatArray, level: int) -> FloatArray:

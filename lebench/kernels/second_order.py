@@ -129,7 +129,7 @@ def check_options(depth: int, activation: str, smoothing: float, weight_variance
         raise ParameterError(f"activation={activation!r} has no second-order kernel here: use 'relu' or 'erf'")
     if not (math.isfinite(smoothing) and smoothing >= 0):
         raise ParameterError(f"smoothing={smoothing}: a number of standard deviations, 0 or more, is needed")
-    if not (weight_variance > 0 and bias_variance >= 0):
+    if not (0 < weight_variance < math.inf and 0 <= bias_variance < math.inf):
         raise ParameterError(f"variances {weight_variance} of weights and {bias_variance} of biases are out of range")
     if depth > 1 and (activation != "relu" or smoothing > 0):
         raise ParameterError(
@@ -178,5 +178,8 @@ def _smooth_moments(
     # Smoothing is an average over noise of its own at each input: it adds to the variances, not to the covariance.
     noisy1, noisy2 = (1 + smoothing**2) * v1, (1 + smoothing**2) * v2
     value, slope = activation_moments(np, Activation("relu"), c, noisy1, noisy2)
-    # The second derivative of a smoothed ReLU is a density: their product is that of both preactivations at zero.
-    return value, slope, 1 / (2 * math.pi * np.sqrt(noisy1 * noisy2 - c**2))
+    # The second derivative of a smoothed ReLU is a density: their product is that of both preactivations at zero. An input
+    # of zeros without biases has no preactivation; it is orthogonal to every other, so that the curvature does not count.
+    determinant = np.asarray(noisy1 * noisy2 - c**2)
+    curvature = np.divide(1, 2 * math.pi * np.sqrt(determinant), out=np.zeros_like(determinant), where=determinant > 0)
+    return value, slope, curvature

@@ -225,7 +225,8 @@ def effective_capacities(
     Raises
     ------
     DataError
-        If the arrays do not fit, are empty or not finite, the margin is not finite, or `delta` is not in (0, 1).
+        If the arrays do not fit, are empty or not finite, the margin is not finite, there are no `parameters`, or `delta`
+        is not in (0, 1).
     """
     first, second = read_layers(hidden, output)
     start = read_init("initial hidden weights", hidden_init, first)
@@ -238,6 +239,8 @@ def effective_capacities(
         raise DataError(f"delta is {delta}: a probability between 0 and 1 is needed")
     (h, d), c, m = first.shape, len(second), len(x)
     count = first.size + second.size if parameters is None else parameters
+    if count < 1:
+        raise DataError(f"parameters is {count}: a network has at least one")
     values = {"vc": _vc_capacity(h, d, c, m, count, delta)}
     if margin <= 0:
         return values | dict.fromkeys(("l1_max", "frobenius", "spectral_l1", "spectral_frobenius", "unit"), math.inf)

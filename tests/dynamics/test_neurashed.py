@@ -250,6 +250,8 @@ def test_bad_inputs_are_named():
         (lambda: contributions(PAIRS, INPUTS, np.zeros(6)), DataError, "one for each of 8 nodes"),
         (lambda: contributions(PAIRS, INPUTS, np.full(8, np.inf)), DataError, "NaN or infinity"),
         (lambda: contributions(PAIRS, INPUTS, np.zeros(8), 7), ParameterError, "level 7 does not exist"),
+        (lambda: response(PAIRS, INPUTS, INPUTS, np.zeros(8), 9), ParameterError, "level 9 does not exist"),
+        (lambda: response(PAIRS, INPUTS, INPUTS, np.full(8, np.nan)), DataError, "NaN or infinity"),
         (lambda: response(PAIRS, INPUTS & False, INPUTS, np.zeros(8)), DataError, "score of source 0"),
         (lambda: response(PAIRS, INPUTS, INPUTS, np.full(8, -np.inf)), DataError, "of level 0 are 0"),
         (lambda: response(PAIRS, INPUTS, INPUTS, np.zeros(2)), DataError, "one for each of 8 nodes"),

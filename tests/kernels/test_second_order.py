@@ -194,11 +194,19 @@ def test_the_average_over_random_signs_is_the_quadratic_network():
         ({"depth": 2, "smoothing": 0.5}, "or depth=1"),
         ({"activation": "erf", "smoothing": 0.5}, "erf is smooth"),
         ({"weight_variance": 0.0}, "out of range"),
+        ({"weight_variance": math.inf}, "out of range"),
     ],
 )
 def test_bad_options_are_named(options, message):
     with pytest.raises(ParameterError, match=message):
         second_order_kernel(np.ones((2, 2)), **options)
+
+
+def test_an_input_of_zeros_without_biases_has_no_kernel_with_any_other():
+    x = np.vstack([np.zeros(2), inputs()])
+    kernel = second_order_kernel(x, bias_variance=0.0, smoothing=0.3)
+    np.testing.assert_array_equal(kernel[0], 0)
+    np.testing.assert_allclose(kernel[1:, 1:], second_order_kernel(inputs(), bias_variance=0.0, smoothing=0.3))
 
 
 def test_examples():

@@ -198,6 +198,10 @@ def test_arrays_that_do_not_fit():
             "delta is 1.0",
         ),
         (
+            lambda: metrics.effective_capacities(hidden, hidden_init, output, output_init, inputs, 1.0, parameters=0),
+            "parameters is 0",
+        ),
+        (
             lambda: metrics.effective_capacities(
                 hidden, hidden_init, output, output_init, inputs, 1.0, hidden_bias_init=np.zeros(3)
             ),
