@@ -225,8 +225,8 @@ def effective_capacities(
     Raises
     ------
     DataError
-        If the arrays do not fit, are empty or not finite, the margin is not finite, there are no `parameters`, or `delta`
-        is not in (0, 1).
+        If the arrays do not fit, are empty or not finite, the margin is not finite, `parameters` is below 1, or
+        `delta` is not in (0, 1).
     """
     first, second = read_layers(hidden, output)
     start = read_init("initial hidden weights", hidden_init, first)
