@@ -1,17 +1,22 @@
 // Two to four models side by side, from the address: ?entries=resnet,mlp. The first is what the others are compared with.
-// The page holds the tasks, the models' names and quantiles of Student's t; the values by seed are fetched for the models
-// that are compared. Nothing else of statistics is here: a mean, a standard deviation, and the quantile.
+// The page holds the tasks, the models' names and quantiles of Student's t. For the models that are compared, the values by
+// seed are fetched, and by how much test points widen the intervals. Nothing else of statistics is here: a mean, a standard
+// deviation, the quantile, and the root of a sum of squares.
 (() => {
   const place = document.getElementById("le-compare");
   if (!place) return;
-  const { level, quantiles, tracks, models } = JSON.parse(document.getElementById("le-compare-data").textContent);
+  const { level, quantiles, tracks, models, stamp } = JSON.parse(document.getElementById("le-compare-data").textContent);
   const MOST = 4;
   const THIN = "\u202f";
-  const known = new Map(models.map((model) => [model.name, model]));
+  const known = new Map(models.map((model, place) => [model.name, { ...model, place }]));
   const asked = new URLSearchParams(location.search);
   let chosen = [...new Set((asked.get("entries") ?? "").split(",").filter(Boolean))].slice(0, MOST);
+  let apartOpen = false;
   let everything = asked.get("values") === "all";
   const fetched = new Map();
+
+  // A name that may be broken after its parts.
+  const breakable = (name) => name.split(/(?<=[_/])(?=.)|(?=@)/).flatMap((part) => [document.createElement("wbr"), part]);
 
   const make = (tag, properties = {}, ...children) => {
     const element = Object.assign(document.createElement(tag), properties);
@@ -35,9 +40,13 @@
     return common.length ? estimate(common.map((seed) => a[seed] - b[seed])) : null;
   };
 
-  const scale = (value, bounded) => {
+  // Half widths over seeds and over test points add by their squares.
+  const widened = (found, half) => (found && half && found.half !== null ? { ...found, half: Math.hypot(found.half, half) } : found);
+
+  const scale = (value, bounded, half) => {
     if (bounded) return [0, 3];
-    const exponent = value ? Math.floor(Math.log10(Math.abs(Number(value.toPrecision(3))))) : 0;
+    const size = Math.max(Math.abs(value), half);
+    const exponent = size ? Math.floor(Math.log10(Number(size.toPrecision(3)))) : 0;
     return exponent >= -3 && exponent < 4 ? [0, Math.max(2 - exponent, 0)] : [exponent, 2];
   };
   const fixed = (value, [exponent, decimals]) => {
@@ -48,7 +57,7 @@
     return shown;
   };
   const withHalf = ({ mean, half }, bounded, signed = false) => {
-    const [exponent, decimals] = scale(mean, bounded);
+    const [exponent, decimals] = scale(mean, bounded, half ?? 0);
     const cell = [signed && mean > 0 ? "+" : "", fixed(mean, [exponent, decimals])];
     if (half !== null) {
       const unit = 10 ** (exponent - decimals);
@@ -67,7 +76,7 @@
 
   const values = async (name) => {
     if (!fetched.has(name)) {
-      const answer = await fetch(`../data/${encodeURIComponent(name)}.json`);
+      const answer = await fetch(`../data/${encodeURIComponent(name)}.json?${stamp}`);
       if (!answer.ok) throw new Error(`${answer.status} ${answer.url}`);
       fetched.set(name, await answer.json());
     }
@@ -158,68 +167,122 @@
     return svg;
   };
 
+  // What the intervals of a row resample, in words.
+  const resampled = (scores, points, value) => {
+    if (!value.points) return "seeds";
+    const assumed = chosen.filter((_, k) => scores[k] && points[k].own === null).map((name) => known.get(name).label);
+    const lacking = assumed.length ? `; ${assumed.join(", ")}: assumed to move as the other models do` : "";
+    return `seeds and ${value.points.toLocaleString("en")} test points${lacking}`;
+  };
+
   const line = (task, value, data, counts) => {
     const scores = data.map((each) => each.scores[task.name]?.[value.name]);
     if (scores.every((score) => !score)) return null;
+    const cell = (name, className, ...children) => {
+      const made = make("td", { className }, ...children);
+      made.dataset.label = name;
+      return made;
+    };
+    const points = data.map((each) => each.points[task.name]?.[value.name]);
     const row = make("tr");
-    const head = make("th", { scope: "row" }, make("a", { href: `../tasks/${task.slug}/`, textContent: task.name }), make("span", { className: "le-metric", textContent: `${value.name} ${{ higher: "↑", lower: "↓", none: "" }[value.direction]}` }));
+    row.dataset.common = scores.slice(1).some((score) => score && scores[0] && difference(scores[0], score));
+    const head = make(
+      "th",
+      { scope: "row" },
+      make("a", { href: `../tasks/${task.slug}/` }, ...breakable(task.name)),
+      make("span", { className: "le-metric" }, ...breakable(value.name), ` ${{ higher: "↑", lower: "↓", none: "" }[value.direction]}`),
+      make("span", { className: "le-resampled", textContent: resampled(scores, points, value) }),
+    );
     row.append(head);
-    scores.forEach((score) =>
-      row.append(make("td", score ? {} : { className: "le-missing" }, ...(score ? withHalf(estimate(Object.values(score)), value.bounded) : ["—"]))),
+    scores.forEach((score, k) =>
+      row.append(
+        score
+          ? cell(label(chosen[k]), "", ...withHalf(widened(estimate(Object.values(score)), points[k]?.own), value.bounded))
+          : cell(label(chosen[k]), "le-missing", "—"),
+      ),
     );
     scores.slice(1).forEach((score, k) => {
-      const found = scores[0] && score ? difference(scores[0], score) : null;
+      const found = scores[0] && score ? widened(difference(scores[0], score), points[0]?.others[known.get(chosen[k + 1]).place]) : null;
       if (!found) {
         if (value.name === task.primary) counts[k].missing += 1;
-        row.append(make("td", { className: "le-missing", textContent: "—" }));
+        row.append(cell(minus(k), "le-missing", "—"));
         return;
       }
       const word = verdict(found, value.direction);
       if (value.name === task.primary) counts[k][word || "same"] += 1;
-      const cell = make("td", { className: word ? `le-${word}` : "" }, ...withHalf(found, value.bounded, true), drawn(found, value.direction));
-      cell.append(make("span", { className: "le-told", textContent: word || (value.direction === "none" ? "" : "not told apart") }));
-      row.append(cell);
+      const told = make("span", { className: "le-told", textContent: word || (value.direction === "none" ? "" : "not told apart") });
+      const number = make("span", { className: "le-number" }, ...withHalf(found, value.bounded, true));
+      row.append(cell(minus(k), word ? `le-${word}` : "", make("div", { className: "le-told-apart" }, number, drawn(found, value.direction), told)));
     });
     return row;
   };
 
+  const label = (name) => known.get(name).label;
+  const minus = (k) => `${label(chosen[0])} − ${label(chosen[k + 1])}`;
+
   const table = (data) => {
-    const label = (name) => known.get(name).label;
     const counts = chosen.slice(1).map(() => ({ better: 0, worse: 0, same: 0, missing: 0 }));
     const heads = [
       make("th", { scope: "col", textContent: "Task" }),
       ...chosen.map((name) => make("th", { scope: "col", textContent: label(name) })),
-      ...chosen.slice(1).map((name) => make("th", { scope: "col", textContent: `${label(chosen[0])} − ${label(name)}` })),
+      ...chosen.slice(1).map((_, k) => make("th", { scope: "col", textContent: minus(k) })),
     ];
-    const bodies = tracks.map((track) => {
-      const rows = track.tasks.flatMap((task) =>
+    const rows = tracks.map((track) =>
+      track.tasks.flatMap((task) =>
         task.values
           .filter((value) => everything || value.name === task.primary)
           .map((value) => line(task, value, data, counts))
           .filter(Boolean),
-      );
-      const group = make("tr", { className: "le-group" }, make("th", { scope: "rowgroup", colSpan: heads.length, textContent: track.name }));
-      return make("tbody", {}, group, ...rows);
-    });
+      ),
+    );
+    const bodies = (common) =>
+      tracks.flatMap((track, k) => {
+        const own = rows[k].filter((row) => row.dataset.common === String(common));
+        const group = make("tr", { className: "le-group" }, make("th", { scope: "rowgroup", colSpan: heads.length, textContent: track.name }));
+        return own.length ? [make("tbody", {}, group, ...own)] : [];
+      });
     const cost = data.map((each) => Object.values(each.cpu_s));
-    const spent = make("tr", {}, make("th", { scope: "row", textContent: "CPU time of a cell, median over tasks" }));
-    cost.forEach((each) => spent.append(make("td", { textContent: each.length ? seconds(median(each)) : "—" })));
+    const spent = make("tr", {}, make("th", { scope: "row", textContent: "CPU time of a task and seed, median over tasks" }));
+    const cell = (name, textContent) => {
+      const made = make("td", { textContent });
+      made.dataset.label = name;
+      spent.append(made);
+    };
+    cost.forEach((each, k) => cell(label(chosen[k]), each.length ? seconds(median(each)) : "—"));
     chosen.slice(1).forEach((_, k) => {
       const both = Object.keys(data[0].cpu_s).filter((task) => task in data[k + 1].cpu_s && data[k + 1].cpu_s[task] > 0);
       const ratio = both.length ? median(both.map((task) => data[0].cpu_s[task] / data[k + 1].cpu_s[task])) : null;
-      spent.append(make("td", { textContent: ratio === null ? "—" : `${ratio.toPrecision(2)} times, on the same tasks` }));
+      cell(`${label(chosen[0])} : ${label(chosen[k + 1])}`, ratio === null ? "—" : `${ratio.toPrecision(2)} times, on the same tasks`);
     });
-    const whole = make("table", { className: "le-board le-comparison" }, make("thead", {}, make("tr", {}, ...heads)), ...bodies, make("tbody", {}, spent));
-    const frame = make("div", { className: "le-scroll", tabIndex: 0 }, whole);
-    frame.setAttribute("role", "region");
-    frame.setAttribute("aria-label", "Comparison");
+    const framed = (name, ...parts) => {
+      const whole = make("table", { className: "le-board le-comparison" }, make("thead", {}, make("tr", {}, ...heads.map((head) => head.cloneNode(true)))), ...parts);
+      // As blocks, on a phone, the parts of a table lose what they mean unless it is said.
+      const roles = [["tbody", "rowgroup"], ["tr", "row"], ["td", "cell"], ["tbody th", "rowheader"], ["thead th", "columnheader"]];
+      whole.setAttribute("role", "table");
+      for (const [selector, role] of roles) whole.querySelectorAll(selector).forEach((element) => element.setAttribute("role", role));
+      const frame = make("div", { className: "le-scroll le-cards", tabIndex: 0 }, whole);
+      frame.setAttribute("role", "region");
+      frame.setAttribute("aria-label", name);
+      return frame;
+    };
+    const apart = bodies(false);
+    const result = [framed("Comparison", ...bodies(true), make("tbody", {}, spent))];
+    if (apart.length) {
+      const count = apart.reduce((sum, body) => sum + body.rows.length - 1, 0);
+      const folded = make("details", { className: "le-apart", open: apartOpen }, make("summary", { textContent: `Scores without one to compare with: ${count}` }));
+      folded.append(framed("Scores without one to compare with", ...apart));
+      folded.addEventListener("toggle", () => (apartOpen = folded.open));
+      result.push(folded);
+    }
     const sentences = counts.map(
       (count, k) =>
-        `Against ${label(chosen[k + 1])}, ${label(chosen[0])} is better on ${count.better} and worse on ${count.worse} tasks; ` +
-        `${count.same} cannot be told apart${count.missing ? `, ${count.missing} have no common score` : ""}.`,
+        `Against ${label(chosen[k + 1])}, ${label(chosen[0])} is better on ${tasks(count.better)} and worse on ${count.worse}; ` +
+        `${count.same} cannot be told apart${count.missing ? `, and on ${count.missing} only one of them has a score` : ""}.`,
     );
-    return [make("p", { className: "le-sentence", textContent: sentences.join(" ") }), frame];
+    return [make("p", { className: "le-sentence", textContent: sentences.join(" ") }), ...result];
   };
+
+  const tasks = (count) => `${count} ${count === 1 ? "task" : "tasks"}`;
 
   const median = (numbers) => {
     const sorted = [...numbers].sort((a, b) => a - b);
@@ -245,7 +308,7 @@
       const data = await Promise.all(chosen.map(values));
       if (now !== chosen.join()) return;
       result.replaceChildren(...table(data));
-      status.textContent = `${said}Paired over the seeds that both have, ${Math.round(100 * level)}% intervals.`;
+      status.textContent = `${said}Paired over the seeds that both have, ${Math.round(100 * level)}% intervals; under each task stands what they resample.`;
     } catch (error) {
       status.textContent = `The values cannot be loaded: ${error.message}`;
     }

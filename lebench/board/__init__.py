@@ -18,7 +18,8 @@ from lebench.board.frame import frame, newest
 from lebench.board.outlook import Beside, Outlook, make_outlook
 from lebench.board.places import Method, Place, Standings
 from lebench.board.point_effects import Effects
-from lebench.board.point_store import Resampled, TaskPoints, gather
+from lebench.board.point_halves import PointHalves, halves_of_values
+from lebench.board.point_store import Recorded, Resampled, TaskPoints, gather
 from lebench.board.ranking import Standing, direction_of, is_control, leaders, primary_of, standing, summary
 from lebench.board.resolution import Resolution, make_resolution
 from lebench.board.scores import Score
@@ -40,7 +41,9 @@ __all__ = [
     "Method",
     "Outlook",
     "Place",
+    "PointHalves",
     "Position",
+    "Recorded",
     "Resampled",
     "Resolution",
     "Score",
@@ -56,6 +59,7 @@ __all__ = [
     "entry_name",
     "frame",
     "gather",
+    "halves_of_values",
     "is_control",
     "leaders",
     "make_board",

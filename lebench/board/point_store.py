@@ -13,17 +13,16 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lebench import registry
-from lebench.board.entries import Entry
 from lebench.board.point_effects import Effects, Ids, effects_of
 from lebench.board.point_values import Found, adds_up, find_values, part_of, point_ids
 from lebench.data.base import Dataset, Split
@@ -36,6 +35,21 @@ from lebench.tasks.base import Task
 VERSION = 1
 #: Overlap of the test points of two seeds below which seeds alone say how a score moves with them.
 LEAST_OVERLAP = 0.01
+
+
+class Recorded(Protocol):
+    """Records with their recordings: an entry, or what a run left."""
+
+    @property
+    def name(self) -> str:
+        """What it is called, unlike any other."""
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """Of one model."""
+
+    def recording(self, record: Record) -> Mapping[str, NDArray[Any]]:
+        """Return what the model answered when a record was made, nothing if that was not kept."""
 
 
 class Resampled(Document):
@@ -140,13 +154,13 @@ def resampled(
     )
 
 
-def gather(entries: Iterable[Entry], folder: Path | None = None, *, keep: bool = True) -> dict[str, TaskPoints]:
+def gather(entries: Iterable[Recorded], folder: Path | None = None, *, keep: bool = True) -> dict[str, TaskPoints]:
     """Return values at test points by task, from what is kept and else from recordings.
 
     Parameters
     ----------
-    entries : iterable of Entry
-        In any order.
+    entries : iterable of Recorded
+        In any order; an :class:`Entry` is one.
     folder : Path, optional
         Where values are kept.
     keep : bool, default True
@@ -193,7 +207,7 @@ def _together(task: Task, found: Mapping[str, tuple[Record, Found]], store: _Sto
     )
 
 
-def _recorded(entry: Entry) -> Iterator[tuple[Task, Record]]:
+def _recorded(entry: Recorded) -> Iterator[tuple[Task, Record]]:
     """Yield the record of seed 0 of each task whose primary value may be a mean over test points."""
     for record in entry.records:
         name = record.cell.task
@@ -215,7 +229,7 @@ class _Store:
         self._name = ""
         self._new = False
 
-    def found(self, entry: Entry, task: Task, record: Record) -> Found | None:
+    def found(self, entry: Recorded, task: Task, record: Record) -> Found | None:
         """Return the values of a record, None if it has none or they cannot be had here."""
         if self._name != entry.name:
             self._open(entry.name)

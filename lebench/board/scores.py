@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lebench.board.point_effects import Effects
+from lebench.board.point_halves import PointHalves
 from lebench.board.statistics import LEVEL, as_array, mean_intervals
 from lebench.metrics.base import Direction
 from lebench.records import Document, Record
@@ -81,23 +82,21 @@ def scores_of(
     level : float, default 0.95
         Confidence level.
     effects : Effects, optional
-        Of test points, where they are known: intervals of seeds and of test points are put together by their squares,
-        which covers at least as often as both do, since the coverage of a normal variable is a concave function of the
-        square of the half width.
+        Of test points, where they are known; see :class:`lebench.board.point_halves.PointHalves`.
     """
     entries = sorted(of_entries)
     if not entries:
         return []
     values = _array(of_entries, entries)
     means, halves = mean_intervals(values, level)
-    by_points = _PointHalves(effects, entries, controls, level)
-    halves = by_points.of_scores(halves)
+    by_points = PointHalves(effects, entries, controls, level)
+    halves = np.hypot(halves, by_points.of_scores)
     best, tied = None, np.zeros(len(entries), dtype=bool)
     candidates = np.array([entry not in controls for entry in entries])
     if direction != "none" and candidates.any():
         best = int(np.argmax(np.where(candidates, means if direction == "higher" else -means, -np.inf)))
         difference, half = mean_intervals(values[best] - values, level)
-        half = by_points.of_differences(half, best)
+        half = np.hypot(half, by_points.of_differences(best))
         tied = candidates & ~_excludes_zero(difference, half)
         tied[best] = False
     counts = (~np.isnan(values)).sum(axis=1)
@@ -143,13 +142,11 @@ def count_wins(
     entries = sorted(of_entries)
     values = _array(of_entries, entries)
     rivals = np.array([entry not in controls for entry in entries])
-    added = _PointHalves(effects, entries, controls, level).of_all()
+    added = PointHalves(effects, entries, controls, level).of_all
     counted = {}
     for i, entry in enumerate(entries):
         difference, half = mean_intervals(values[i] - values, level)
-        if added is not None:
-            half = np.hypot(half, added[i])
-        told = _excludes_zero(difference, half) & rivals
+        told = _excludes_zero(difference, np.hypot(half, added[i])) & rivals
         better = (difference > 0) == (direction == "higher")
         counted[entry] = (int((told & better).sum()), int((told & ~better).sum()))
     return counted
@@ -166,36 +163,6 @@ def add_up(
             won[entry][track] += better
             lost[entry][track] += worse
     return won, lost
-
-
-class _PointHalves:
-    """What test points add to the half widths of intervals of scores and of their differences."""
-
-    def __init__(
-        self, effects: Effects | None, entries: Sequence[str], controls: Collection[str], level: float
-    ) -> None:
-        field = [entry for entry in entries if entry not in controls]
-        self._moves = None if effects is None else effects.among(entries, field)
-        self._level = level
-        self.count = 0 if self._moves is None else len(self._moves.ids)
-        known = () if effects is None or self._moves is None else effects.models
-        self.known = np.array([entry in known for entry in entries])
-
-    def of_scores(self, half: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the half widths of scores; of one whose values at points are not known, that over seeds."""
-        if self._moves is None:
-            return half
-        return np.hypot(half, np.where(self.known, self._moves.half_widths(self._moves.deviations, self._level), 0.0))
-
-    def of_differences(self, half: NDArray[np.float64], of: int) -> NDArray[np.float64]:
-        """Return the half widths of the differences of all scores from one."""
-        if self._moves is None:
-            return half
-        return np.hypot(half, self._moves.half_widths(self._moves.deviations_from(of), self._level))
-
-    def of_all(self) -> NDArray[np.float64] | None:
-        """Return what is added to the differences of all pairs, None for nothing."""
-        return None if self._moves is None else self._moves.half_widths(self._moves.pair_deviations, self._level)
 
 
 def _array(of_entries: BySeed, entries: Sequence[str]) -> NDArray[np.float64]:

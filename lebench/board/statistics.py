@@ -44,6 +44,19 @@ class Estimate:
         """Whether there is an interval and zero lies outside of it."""
         return self.lower is not None and self.upper is not None and not self.lower <= 0.0 <= self.upper
 
+    def widened(self, half: float) -> Estimate:
+        """Return the same mean with another half width added to that of its interval, by the squares.
+
+        Examples
+        --------
+        >>> Estimate(0.0, -3.0, 3.0, 5).widened(4.0)
+        Estimate(mean=0.0, lower=-5.0, upper=5.0, seeds=5)
+        """
+        if self.upper is None:
+            return self
+        both = math.hypot(self.upper - self.mean, half)
+        return Estimate(self.mean, self.mean - both, self.mean + both, self.seeds)
+
 
 def mean_interval(values: Iterable[float], level: float = LEVEL) -> Estimate:
     """Return the mean of independent values and its Student t interval.

@@ -140,9 +140,9 @@ def show(picture: Path | None, **options: Any) -> None:
 @_common("task", "results", "baselines", "entries", "plugin", "json", "csv")
 def compare(**options: Any) -> None:
     """Compare two models: differences paired over seeds, with intervals."""
-    from lebench.cli import reading
+    from lebench.cli import comparing
 
-    reading.compare(**options)
+    comparing.compare(**options)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""``lebench show`` and ``lebench compare``, and the tables at the end of a run."""
+"""``lebench show`` and the tables at the end of a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -83,55 +83,6 @@ def show(
         console.print(line, style="dim", highlight=False, markup=False)
 
 
-def compare(
-    *,
-    a: str,
-    b: str,
-    tasks: Sequence[str],
-    results: Path,
-    baselines: bool,
-    entries: Path | None,
-    as_json: bool,
-    as_csv: bool,
-) -> None:
-    """Print paired differences of two models."""
-    import pandas as pd
-
-    _, table = collect(results, entries, baselines)
-    a, b = known_label(a, table["model"]), known_label(b, table["model"])
-    if a == b:
-        raise LebenchError(f"compare needs two different models, both are {a!r}")
-    chosen = tasks_among(tasks, table["task"]) if tasks else sorted(set(table["task"]))
-    rows = [row for task in chosen for row in _differences(table, task, a, b, every_metric=bool(tasks))]
-    if not rows:
-        raise LebenchError(f"{a!r} and {b!r} have no task and seed in common; run both with the same seeds")
-    if as_json or as_csv:
-        dump(pd.DataFrame(rows), as_json)
-        return
-    shown = make_table(f"{a} against {b}", ("task", "metric", a, b, "difference", "95% interval", "seeds", "verdict"))
-    for row in rows:
-        interval = "" if row["lower"] is None else f"[{number(row['lower'], True)}, {number(row['upper'], True)}]"
-        add_row(
-            shown,
-            row["task"],
-            titled(row["metric"]),
-            number(row["a"]),
-            number(row["b"]),
-            number(row["difference"], True),
-            interval,
-            str(row["seeds"]),
-            row["verdict"],
-        )
-    console = make_console()
-    console.print(shown)
-    console.print(
-        "Differences are paired: a seed gives both models the same split. The interval is Student's t over seeds.",
-        style="dim",
-        highlight=False,
-        markup=False,
-    )
-
-
 def report(labels: Sequence[str], results: Path, entries: Path | None, console: Console) -> None:
     """Print, at the end of a run, the scores of its models and where they stand among the baselines."""
     _, table = collect(results, entries, True)
@@ -184,17 +135,27 @@ def make_console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=None if stream.isatty() else _PLAIN_WIDTH)
 
 
+def sources(results: Path, entries: Path | None, baselines: bool) -> tuple[list[Record], list[board.Entry]]:
+    """Return the newest records of the results folder, and the entries of the leaderboard if they are asked for."""
+    records = board.newest(Store(results).load()) if results.exists() or not baselines else []
+    folder = entries_folder(entries)
+    found = board.read_entries(folder) if baselines and (entries is not None or folder.is_dir()) else []
+    if not records and not found:
+        raise LebenchError(f"there are no results in {str(results)!r}; 'lebench run --model resnet' makes some")
+    return records, found
+
+
 def collect(results: Path, entries: Path | None, baselines: bool) -> tuple[set[str], pd.DataFrame]:
     """Return the labels of the results folder, and all values: its own, then those of the entries it lacks."""
-    records: list[Record] = board.newest(Store(results).load()) if results.exists() or not baselines else []
+    records, found = sources(results, entries, baselines)
+    return together(records, found)
+
+
+def together(records: Sequence[Record], entries: Iterable[board.Entry]) -> tuple[set[str], pd.DataFrame]:
+    """Return the labels of some records, and all values: theirs, then those of the entries that they lack."""
     own = {record.label for record in records}
-    folder = entries_folder(entries)
-    if baselines and (entries is not None or folder.is_dir()):
-        for entry in board.read_entries(folder):
-            records += [record for record in entry.records if record.label not in own]
-    if not records:
-        raise LebenchError(f"there are no results in {str(results)!r}; 'lebench run --model resnet' makes some")
-    return own, board.frame(records)
+    others = [record for entry in entries for record in entry.records if record.label not in own]
+    return own, board.frame([*records, *others])
 
 
 def known_label(model: str, labels: Iterable[str]) -> str:
@@ -228,38 +189,6 @@ def tasks_among(patterns: Iterable[str], present: Iterable[str]) -> list[str]:
     if not chosen:
         raise LebenchError(f"there are no results of the tasks {', '.join(patterns)}")
     return chosen
-
-
-def _differences(table: pd.DataFrame, task: str, a: str, b: str, *, every_metric: bool) -> list[dict[str, Any]]:
-    metrics = registry.tasks.get(task).metrics if every_metric else (board.primary_of(task),)
-    rows = []
-    for metric in metrics:
-        values = by_seed(table, task, metric)
-        difference = board.paired_difference(values.get(a, {}), values.get(b, {}))
-        if difference is None:
-            continue
-        direction = board.direction_of(metric)
-        common = sorted(values[a].keys() & values[b].keys())
-        verdict = "not distinguishable"
-        if difference.excludes_zero:
-            better = a if (difference.mean > 0) == (direction == "higher") else b
-            verdict = "differs" if direction == "none" else f"{better} is better"
-        elif difference.lower is None:
-            verdict = "one seed: no interval"
-        rows.append(
-            {
-                "task": task,
-                "metric": metric,
-                "a": sum(values[a][seed] for seed in common) / len(common),
-                "b": sum(values[b][seed] for seed in common) / len(common),
-                "difference": difference.mean,
-                "lower": difference.lower,
-                "upper": difference.upper,
-                "seeds": difference.seeds,
-                "verdict": verdict,
-            }
-        )
-    return rows
 
 
 def _track(table: pd.DataFrame, title: str, own: set[str]) -> Table:
@@ -327,7 +256,12 @@ def make_table(title: str, columns: Sequence[str]) -> Table:
     table = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(columns):
         text = place == 0 or name in _TEXT_COLUMNS
-        table.add_column(Text(name), justify="left" if text else "right", no_wrap=place == 0, overflow="fold")
+        table.add_column(
+            Text(name),
+            justify="left" if text else "right",
+            no_wrap=place == 0 or name == "95% interval",
+            overflow="fold",
+        )
     return table
 
 

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from lebench.board import check_controls, gather, make_board, read_entries, write_board, write_tables
+from lebench.board import (
+    Board,
+    PointHalves,
+    TaskPoints,
+    check_controls,
+    gather,
+    halves_of_values,
+    make_board,
+    read_entries,
+    write_board,
+    write_tables,
+)
 
 __all__ = ["build"]
 
@@ -38,15 +50,25 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
     from lebench.site.pictures import gallery
 
     entries = read_entries(entries_root)
-    board = make_board(entries, points=gather(entries, entries_root.parent / "points"))
+    points = gather(entries, entries_root.parent / "points")
+    board = make_board(entries, points=points)
     check_controls(board)
     path = docs / "leaderboard" / "board.json"
     arrays = gallery(entries)
     history = read_history(entries_root, entries)
     tables = {path.name, "board.csv", "board.parquet"}
-    written = write_pages(leaderboard.pages(board, arrays, history), path.parent, keep=tables)
+    written = write_pages(leaderboard.pages(board, arrays, history, _halves(board, points)), path.parent, keep=tables)
     write_board(board, path)
     written += write_tables(board, path.parent)
     written += write_pages(papers.pages(board, arrays), docs / "gallery")
     written += write_pages(reference.pages(), docs / "reference")
     return sorted([*written, path])
+
+
+def _halves(board: Board, points: Mapping[str, TaskPoints]) -> dict[tuple[str, str], PointHalves]:
+    """Return what test points add to the intervals of the board's values."""
+    scored: dict[tuple[str, str], list[str]] = {}
+    for score in board.scores:
+        scored.setdefault((score.task, score.value), []).append(score.entry)
+    controls = [entry.info.name for entry in board.entries if entry.control]
+    return dict(halves_of_values(scored, points, controls, board.level))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ from lebench.pictures.base import Spec, axis, colour, make, panel, rounded
 
 if TYPE_CHECKING:
     from lebench.site.leaderboard import View
+
+
+#: Points below which a task is drawn no panel: one or two say nothing about a relation.
+_FEWEST = 3
 
 
 @dataclass(frozen=True)
@@ -60,13 +65,13 @@ def picture(view: View, track: str) -> Picture | None:
     """Return the models of a track by CPU time and score, a panel for each task; None if there is nothing to draw."""
     drawn = [(task, points(view, task)) for task in view.tasks(track)]
     families = sorted({point.family for _, found in drawn for point in found})
-    panels = [_panel(task, found, families) for task, found in drawn if found]
+    panels = [_panel(task, found, families) for task, found in drawn if len(found) >= _FEWEST]
     if not panels:
         return None
     sentence = (
-        f"Each point is a model on one of {len(panels)} tasks of the track {track}: the mean of its score, against the "
-        "CPU seconds of a cell on a logarithmic axis. The table names the best and the cheapest that cannot be told "
-        "from it."
+        f"Each point is a model on one of the {len(panels)} tasks of the track {track} on which at least {_FEWEST} "
+        "models have a score: its mean, against the CPU seconds of a task and seed on a logarithmic axis. The table "
+        "names the best and the cheapest that cannot be told from it."
     )
     return make(f"cost-{track}", f"Score against CPU time, {track}", sentence, panels, families)
 
@@ -79,10 +84,17 @@ def _panel(task: BoardTask, found: list[Point], families: list[str]) -> Spec:
     layer = {
         "mark": {"type": "point", "filled": True, "size": 55, "opacity": 0.9},
         "encoding": {
-            "x": axis("cpu", "CPU seconds", scale={"type": "log"}),
+            "x": axis("cpu", "CPU seconds", scale={"type": "log"}, axis={"values": _marks([p.cpu_s for p in found])}),
             "y": axis("score", task.primary),
             "color": colour("family", families, "family"),
             "tooltip": told,
         },
     }
     return panel(task.name, values, [layer])
+
+
+def _marks(values: list[float]) -> list[float]:
+    """Return where a logarithmic axis is labelled: at powers of ten, and between them if there are few."""
+    low, high = (round_(math.log10(end)) for round_, end in ((math.floor, min(values)), (math.ceil, max(values))))
+    steps = (1, 2, 5) if high - low < 3 else (1,)
+    return [float(f"{m}e{e}") for e in range(low, high + 1) for m in steps]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import quantiles
 
 from lebench import registry
@@ -72,9 +73,13 @@ class Spread:
 
 def family(model: str) -> str:
     """Return what a model is: the first tag of its registration, ``"other"`` if it is not registered here."""
-    name = model.split("[", 1)[0]
-    tags = registry.models.item(name).tags if name in registry.models else ()
+    tags = _tags(model)
     return tags[0] if tags else "other"
+
+
+def _tags(model: str) -> tuple[str, ...]:
+    name = model.split("[", 1)[0]
+    return registry.models.item(name).tags if name in registry.models else ()
 
 
 class View:
@@ -134,6 +139,12 @@ class View:
         """Return whether both bounds of a value's metric are finite."""
         return None not in self.metric(value).bounds
 
+    def inside(self, value: str, number: float) -> float:
+        """Return a number, or the bound of a value's metric that it lies beyond."""
+        low, high = self.metric(value).bounds
+        number = number if low is None else max(number, low)
+        return number if high is None else min(number, high)
+
     def score(self, entry: str, task: str, value: str) -> Score | None:
         """Return a score, or None."""
         return self._scores.get((entry, task, value))
@@ -175,6 +186,23 @@ class View:
             return row.entry.control, not any(row.cells), rank, row.lost - row.won, row.label
 
         return sorted(rows, key=place)
+
+    @cached_property
+    def measures(self) -> dict[str, BoardEntry]:
+        """Measures of capacity: they order networks that others trained, and would be blank rows among models."""
+        return {name: entry for name, entry in self.entries.items() if "measure" in _tags(entry.info.model)}
+
+    @cached_property
+    def measured(self) -> set[str]:
+        """Names of the tasks on which only measures have scores."""
+        tasks = {score.task for score in self.board.scores}
+        return tasks - {score.task for score in self.board.scores if score.entry not in self.measures}
+
+    def overview(self, track: str | None, scopes: Sequence[str]) -> tuple[list[tuple[BoardTask, str]], list[Row]]:
+        """Return the columns and rows of the table of a track, or of all: without measures and the tasks for them."""
+        columns = [(task, task.primary) for task in self.tasks(track) if task.name not in self.measured]
+        rows = self.rows(columns, self.tracks if track is None else [track], scopes)
+        return columns, [row for row in rows if row.entry.info.name not in self.measures]
 
     def columns(self, task: BoardTask) -> list[tuple[BoardTask, str]]:
         """Return the values of a task as columns, the one that ranks first."""
@@ -219,7 +247,9 @@ class View:
             return None
         # Controls far away would squeeze the models together: they may fall off the axis, and the plot shows that.
         shown = [score for row, score in rows if not row.entry.control] or [score for _, score in rows]
-        ends = [end for score in shown for end in (score.lower, score.upper) if end is not None]
+        ends = [
+            self.inside(task.primary, end) for score in shown for end in (score.lower, score.upper) if end is not None
+        ]
         return Dots(axis([value for score in shown for value in score.by_seed.values()], ends), rows)
 
 
@@ -238,7 +268,9 @@ def _cost_figure(view: View, track: str) -> Figure | None:
     return None if drawn is None else Figure(drawn, f"pictures/{drawn.name}.vl.json")
 
 
-def pages(board: Board, gallery: Gallery, history: History | None = None) -> dict[str, str]:
+def pages(
+    board: Board, gallery: Gallery, history: History | None = None, halves: comparison.Halves | None = None
+) -> dict[str, str]:
     """Return the text of every page, and of every picture's specification, by its path.
 
     Parameters
@@ -249,15 +281,25 @@ def pages(board: Board, gallery: Gallery, history: History | None = None) -> dic
         The pictures.
     history : History, optional
         What changed; without it there is no page of changes.
+    halves : mapping of (task, value) to PointHalves, optional
+        What test points add to intervals; without it only seeds are resampled where models are compared.
     """
     view = View(board)
     shown: list[Figure] = []
     primary = [(task, task.primary) for task in view.tasks()]
     every = view.rows(primary, view.tracks, view.scopes)
-    models = [row for row in every if not row.entry.control]
+    columns, rows = view.overview(None, view.scopes)
+    models = [row for row in rows if not row.entry.control]
     texts = {
         "index.md": render(
-            "overview.md", view=view, columns=primary, rows=every, scopes=view.scopes, root="", questions=QUESTIONS
+            "overview.md",
+            view=view,
+            columns=columns,
+            rows=rows,
+            scopes=view.scopes,
+            measured=[task for task in view.tasks() if task.name in view.measured],
+            root="",
+            questions=QUESTIONS,
         ),
         "ranks.md": render(
             "ranks.md", view=view, root="../", percent=f"{100 * board.level:.0f}%", at=_on_ladder, span=ranks
@@ -269,19 +311,26 @@ def pages(board: Board, gallery: Gallery, history: History | None = None) -> dic
         "SUMMARY.md": render("summary.md", view=view, history=history),
     }
     for track in view.tracks:
-        columns = [(task, task.primary) for task in view.tasks(track)]
+        scopes = [track] if track in view.standings else []
+        columns, rows = view.overview(track, scopes)
         texts[f"{track}.md"] = render(
             "track.md",
             view=view,
             track=track,
             columns=columns,
-            rows=view.rows(columns, [track], [track] if track in view.standings else []),
-            scopes=[track] if track in view.standings else [],
+            rows=rows,
+            scopes=scopes,
+            measured=[task for task in view.tasks(track) if task.name in view.measured],
             root="../",
             question=QUESTIONS[track],
         )
     for task in view.tasks():
-        ranked = view.rows_of_task(task)
+        every_row = view.rows_of_task(task)
+        ranked = [row for row in every_row if any(row.cells)]
+        lacking: dict[str, list[Row]] = {}
+        for row in every_row:
+            if not any(row.cells):
+                lacking.setdefault(view.why_missing(row.entry, task.name, task.primary), []).append(row)
         models = [row for row in ranked if not row.entry.control and task.name not in row.entry.missing]
         figures = gallery.of_task(task.name, [(row.entry.info.name, row.label) for row in models])
         shown += figures
@@ -291,6 +340,7 @@ def pages(board: Board, gallery: Gallery, history: History | None = None) -> dic
             task=task,
             columns=view.columns(task),
             rows=ranked,
+            lacking=lacking,
             dots=view.dots(task),
             spread=view.spread(task),
             bounded=view.bounded(task.primary),
@@ -307,7 +357,7 @@ def pages(board: Board, gallery: Gallery, history: History | None = None) -> dic
         texts[f"entries/{name}.md"] = render(
             "entry.md", view=view, row=row, entry=entry, figures=of_tasks, scopes=view.scopes, span=ranks, root="../../"
         )
-    texts |= comparison.pages(view)
+    texts |= comparison.pages(view, halves or {})
     if history is not None:
         texts["changes.md"] = render("changes.md", view=view, history=history, words=_WORDS, root="../")
     costs = {track: _cost_figure(view, track) for track in view.tracks}

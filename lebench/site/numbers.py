@@ -9,7 +9,7 @@ from markupsafe import Markup
 _MINUS = "\N{MINUS SIGN}"
 
 
-def show(value: float, bounded: bool) -> Markup:
+def show(value: float, bounded: bool, half: float = 0.0) -> Markup:
     """Return a value as HTML.
 
     Parameters
@@ -18,6 +18,8 @@ def show(value: float, bounded: bool) -> Markup:
         Finite.
     bounded : bool
         Whether the metric has two finite bounds: three decimals then, otherwise three significant digits.
+    half : float, default 0
+        Half the width of its interval; the digits are those of this if it is larger than the value.
 
     Examples
     --------
@@ -25,8 +27,10 @@ def show(value: float, bounded: bool) -> Markup:
     Markup('0.985')
     >>> show(-0.00031234, False)
     Markup('−3.12×10<sup>−4</sup>')
+    >>> show(0.00956, False, 0.08824)
+    Markup('0.0096')
     """
-    return _fixed(value, *_scale(value, bounded))
+    return _fixed(value, *_scale(value, bounded, half))
 
 
 def signed(value: float) -> Markup:
@@ -51,7 +55,7 @@ def interval(half: float, value: float, bounded: bool) -> Markup:
     >>> interval(0.00009, 0.00031234, False)
     Markup('±\u202f0.90×10<sup>−4</sup>')
     """
-    exponent, decimals = _scale(value, bounded)
+    exponent, decimals = _scale(value, bounded, half)
     unit = 10.0 ** (exponent - decimals)
     less = Markup("&lt;\N{NARROW NO-BREAK SPACE}") if 0 < half < unit / 2 else ""
     return Markup("±\N{NARROW NO-BREAK SPACE}{}{}").format(less, _fixed(unit if less else half, exponent, decimals))
@@ -82,11 +86,12 @@ def order(value: float) -> Markup:
     return Markup(f"{value:.1g}") if -3 <= exponent < 1 else _fixed(value, exponent, 0)
 
 
-def _scale(value: float, bounded: bool) -> tuple[int, int]:
+def _scale(value: float, bounded: bool, half: float) -> tuple[int, int]:
     """Return the power of ten that is split off, and the number of decimals that are left."""
     if bounded:
         return 0, 3
-    exponent = math.floor(math.log10(abs(float(f"{value:.2e}")))) if value else 0
+    size = max(abs(value), half)
+    exponent = math.floor(math.log10(float(f"{size:.2e}"))) if size else 0
     return (0, max(2 - exponent, 0)) if -3 <= exponent < 4 else (exponent, 2)
 
 

@@ -34,7 +34,7 @@ def breakable(name: str) -> Markup:
     >>> breakable("nc1@train")
     Markup('nc1<wbr>@train')
     """
-    return Markup(re.sub(r"(?<=[_/])(?=.)|(?=@)", "<wbr>", str(escape(name))))
+    return Markup(re.sub(r"(?<=[_/,])(?=.)|(?=[@\[])", "<wbr>", str(escape(name))))
 
 
 def _on_one_line(value: Any) -> Any:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from lebench.board import paired_difference
 from lebench.runner.store import Store
 
 
@@ -181,6 +182,15 @@ def test_show_and_compare_print_tables_json_and_csv(finished, lebench):
     (row,) = json.loads(lebench("compare", "knn", "constant", "-o", folder, "--no-baselines", "--json")[1])
     assert row["difference"] == pytest.approx(row["a"] - row["b"])
     assert row["verdict"] == "knn is better"
+    # What was recorded of the first seed says how the difference would move with other test points.
+    assert (row["seeds"], row["points"]) == (2, 450)
+    values = {label: {} for label in ("knn", "constant")}
+    for record in Store(folder).load():
+        values.setdefault(record.label, {})[record.cell.seed] = record.metrics["accuracy"]
+    alone = paired_difference(values["knn"], values["constant"])
+    assert row["difference"] == pytest.approx(alone.mean)
+    assert row["upper"] > alone.upper
+    assert row["lower"] < alone.lower
     assert "every" not in lebench("compare", "knn", "constant", "-o", folder, "--no-baselines")[2]
 
 

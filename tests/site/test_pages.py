@@ -72,6 +72,33 @@ def test_overview_sorts_marks_and_names_what_is_missing(built):
     assert "constant" not in top
 
 
+def test_who_has_no_score_is_named_by_the_reason(built):
+    text = (built / "tasks" / "toy-collapse.md").read_text()
+    table, lacking = text.split("Without a score:")
+    assert 'data-entry="constant"' not in table
+    assert "skipped: needs &lt;features&gt;: <a" in lacking
+    assert ">constant</a>" in lacking
+    assert "Without a score" not in (built / "tasks" / "toy-accuracy.md").read_text()
+
+
+def test_measures_of_capacity_stand_below_the_models(entries, monkeypatch):
+    # As if linear were a measure, and nobody else had a score of collapse.
+    board = make_board(read_entries(entries), draws=5)
+    scores = [each for each in board.scores if each.task != "toy/collapse" or each.entry == "linear"]
+    monkeypatch.setattr(leaderboard, "_tags", lambda model: ("measure",) if model == "linear" else ("network",))
+    texts = leaderboard.pages(board.model_copy(update={"scores": scores}), Gallery())
+    table, below = texts["index.md"].split("## Measures of capacity")
+    assert re.findall(r'data-entry="(\w+)"', table) == ["cnn", "mlp", "constant"]
+    assert "toy-accuracy" in table
+    assert "toy-collapse" not in table
+    assert "1 entries are no models" not in below
+    assert 'href="tasks/toy-collapse/"' in below.split("## Tracks")[0]
+    assert 'href="entries/linear/"' in below.split("## Tracks")[0]
+    assert 'data-entry="linear"' in texts["tasks/toy-collapse.md"]
+    assert "## Measures of capacity" not in texts["generalization.md"]
+    assert "## Measures of capacity" in texts["collapse.md"]
+
+
 def test_best_and_tie_are_marked_and_a_control_never(built):
     text = (built / "tasks" / "toy-accuracy.md").read_text()
     tags = r'(?: <span[^>]*>control</span>)? <a class="le-badge[^>]*>[\w-]+</a>\s*'

@@ -1,0 +1,177 @@
+"""``lebench compare``: two models, with the intervals of the board."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from lebench import board, registry
+from lebench.artifacts import ArtifactError, unpack
+from lebench.board.ranking import by_seed
+from lebench.cli.reading import (
+    add_row,
+    dump,
+    entries_folder,
+    known_label,
+    make_console,
+    make_table,
+    number,
+    sources,
+    tasks_among,
+    titled,
+    together,
+)
+from lebench.errors import LebenchError
+from lebench.records import Record
+from lebench.runner.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: By task and value: what test points add to the intervals.
+Halves = Mapping[tuple[str, str], board.PointHalves]
+
+_NOTE = (
+    "Differences are paired: a seed gives both models the same split. Intervals are Student's t over seeds; where a "
+    "score is a mean over test points that seeds share, those are resampled too, as on the board."
+)
+
+
+def compare(
+    *,
+    a: str,
+    b: str,
+    tasks: Sequence[str],
+    results: Path,
+    baselines: bool,
+    entries: Path | None,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Print paired differences of two models."""
+    import pandas as pd
+
+    records, board_entries = sources(results, entries, baselines)
+    own, table = together(records, board_entries)
+    a, b = known_label(a, table["model"]), known_label(b, table["model"])
+    if a == b:
+        raise LebenchError(f"compare needs two different models, both are {a!r}")
+    chosen = tasks_among(tasks, table["task"]) if tasks else sorted(set(table["task"]))
+    store = Store(results)
+    runs = [_Run(f"results/{label}", [r for r in records if r.label == label], store) for label in own & {a, b}]
+    halves, names = _halves(table, chosen, runs, board_entries, entries_folder(entries))
+    rows = [row for task in chosen for row in _differences(table, task, a, b, halves, names, every_metric=bool(tasks))]
+    if not rows:
+        raise LebenchError(f"{a!r} and {b!r} have no task and seed in common; run both with the same seeds")
+    if as_json or as_csv:
+        dump(pd.DataFrame(rows), as_json)
+        return
+    columns = ("task", "metric", a, b, "difference", "95% interval", "resampled", "verdict")
+    shown = make_table(f"{a} against {b}", columns)
+    for row in rows:
+        interval = "" if row["lower"] is None else f"[{number(row['lower'], True)}, {number(row['upper'], True)}]"
+        add_row(
+            shown,
+            row["task"],
+            titled(row["metric"]),
+            number(row["a"]),
+            number(row["b"]),
+            number(row["difference"], True),
+            interval,
+            f"{row['seeds']} seeds" + (f", {row['points']:,} points" if row["points"] else ""),
+            row["verdict"],
+        )
+    console = make_console()
+    console.print(shown)
+    console.print(_NOTE, style="dim", highlight=False, markup=False)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The records of a model in a results folder, with what was recorded with them."""
+
+    name: str
+    records: Sequence[Record]
+    store: Store
+
+    def recording(self, record: Record) -> dict[str, NDArray[Any]]:
+        try:
+            return unpack(self.store.recording(record), record.recorded)
+        except ArtifactError:
+            # Without it the interval resamples seeds alone, and says so.
+            return {}
+
+
+def _halves(
+    table: pd.DataFrame, tasks: Collection[str], runs: Iterable[_Run], entries: Iterable[board.Entry], folder: Path
+) -> tuple[Halves, dict[str, str]]:
+    """Return what test points add to intervals, and the name of each model's records there.
+
+    Models of the results folder that are not compared are left out: the field is that of the board.
+    """
+    found: dict[str, board.Recorded] = {run.records[0].label: run for run in runs}
+    for entry in entries:
+        found.setdefault(entry.records[0].label, entry)
+    names = {label: each.name for label, each in found.items()}
+    points = board.gather(found.values(), folder.parent / "points", keep=False)
+    scored = {
+        (str(task), str(value)): {names[model] for model in set(group["model"]) & names.keys()}
+        for (task, value), group in table[table["task"].isin(tasks)].dropna(subset="value").groupby(["task", "metric"])
+    }
+    controls = {name for label, name in names.items() if board.is_control(label)}
+    return dict(board.halves_of_values(scored, points, controls)), names
+
+
+def _differences(
+    table: pd.DataFrame,
+    task: str,
+    a: str,
+    b: str,
+    halves: Halves,
+    names: Mapping[str, str],
+    *,
+    every_metric: bool,
+) -> list[dict[str, Any]]:
+    metrics = registry.tasks.get(task).metrics if every_metric else (board.primary_of(task),)
+    rows = []
+    for metric in metrics:
+        values = by_seed(table, task, metric)
+        difference = board.paired_difference(values.get(a, {}), values.get(b, {}))
+        if difference is None:
+            continue
+        added, points = _added(halves.get((task, metric)), names.get(a), names.get(b))
+        difference = difference.widened(added)
+        direction = board.direction_of(metric)
+        common = sorted(values[a].keys() & values[b].keys())
+        verdict = "not distinguishable"
+        if difference.excludes_zero:
+            better = a if (difference.mean > 0) == (direction == "higher") else b
+            verdict = "differs" if direction == "none" else f"{better} is better"
+        elif difference.lower is None:
+            verdict = "one seed: no interval"
+        rows.append(
+            {
+                "task": task,
+                "metric": metric,
+                "a": sum(values[a][seed] for seed in common) / len(common),
+                "b": sum(values[b][seed] for seed in common) / len(common),
+                "difference": difference.mean,
+                "lower": difference.lower,
+                "upper": difference.upper,
+                "seeds": difference.seeds,
+                "points": 0 if difference.lower is None else points,
+                "verdict": verdict,
+            }
+        )
+    return rows
+
+
+def _added(halves: board.PointHalves | None, a: str | None, b: str | None) -> tuple[float, int]:
+    """Return what test points add to the half width of the difference of two models, and their number."""
+    if halves is None or a not in halves.entries or b not in halves.entries:
+        return 0.0, 0
+    return float(halves.of_differences(halves.entries.index(a))[halves.entries.index(b)]), halves.count
