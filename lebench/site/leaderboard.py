@@ -354,8 +354,21 @@ def pages(
         of_tasks = {t.name: gallery.of_entry(name, t.name) for t in view.tasks() if t.name not in entry.missing}
         shown += [figure for figures in of_tasks.values() for figure in figures]
         row = next(row for row in every if row.entry is entry)
+        unscored: dict[str, list[BoardTask]] = {}
+        for task in view.tasks():
+            if task.name in entry.missing and not any(view.score(name, task.name, value) for value in task.values):
+                unscored.setdefault(entry.missing[task.name], []).append(task)
         texts[f"entries/{name}.md"] = render(
-            "entry.md", view=view, row=row, entry=entry, figures=of_tasks, scopes=view.scopes, span=ranks, root="../../"
+            "entry.md",
+            view=view,
+            row=row,
+            entry=entry,
+            figures=of_tasks,
+            unscored=unscored,
+            skipped={task.name for tasks in unscored.values() for task in tasks},
+            scopes=view.scopes,
+            span=ranks,
+            root="../../",
         )
     texts |= comparison.pages(view, halves or {})
     if history is not None:

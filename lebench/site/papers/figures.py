@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from lebench.board import Estimate
 from lebench.pictures.base import Picture, Spec, axis, colour, listed, make, number, panel, rounded
 from lebench.site.papers.base import Evidence, NotMeasured
+from lebench.tasks.base import metric_of
 
 
 def by_model(
@@ -48,7 +49,7 @@ def by_model(
             for v in evidence.by_seed(model, task, value).values()
         ]
         means = [{"model": labels[model], **interval(evidence.mean(model, task, value))} for model in have]
-        drawn.append(dots(name, seeds, means, list(labels.values()), reference))
+        drawn.append(dots(name, value, seeds, means, list(labels.values()), reference))
         said.append(f"{name}: " + listed([f"{number(point['mean'])} for {point['model']}" for point in means]))
     return make("by-model", title, f"{'. '.join(said)}.", drawn)
 
@@ -85,6 +86,7 @@ def along(
     drawn, said, shown = [], [], dict[str, None]()
     for name, (task, values) in panels.items():
         points: list[Spec] = []
+        measured = metric_of(next(iter(values.values())))
         for model in models:
             own = [
                 {"model": evidence.label(model), "x": x, **interval(evidence.mean(model, task, value))}
@@ -97,9 +99,9 @@ def along(
                 said.append(f"{name}, {own[0]['model']}: from {number(own[0]['mean'])} to {number(own[-1]['mean'])}")
         if not points:
             raise NotMeasured(f"the board has no values of {task} yet")
-        drawn.append((name, points))
+        drawn.append((name, measured, points))
     hue = colour("model", list(shown), "model")
-    specs = [_lines(name, points, x_title, hue, log_x=log_x) for name, points in drawn]
+    specs = [_lines(name, points, (x_title, y_title), hue, log_x=log_x) for name, y_title, points in drawn]
     return make("along", title, f"{'; '.join(said)}.", specs, shown)
 
 
@@ -111,7 +113,9 @@ def interval(estimate: Estimate) -> Spec:
     return point
 
 
-def dots(name: str, seeds: list[Spec], means: list[Spec], models: Sequence[str], reference: float | None) -> Spec:
+def dots(
+    name: str, value: str, seeds: list[Spec], means: list[Spec], models: Sequence[str], reference: float | None
+) -> Spec:
     """Return a panel of means with their intervals and the values of single seeds, a row for each model."""
     y = {"field": "model", "type": "nominal", "sort": list(models), "title": None, "axis": {"grid": True}}
     told = [{"field": "model"}, {"field": "mean"}, {"field": "lower"}, {"field": "upper"}]
@@ -119,35 +123,36 @@ def dots(name: str, seeds: list[Spec], means: list[Spec], models: Sequence[str],
         {
             "data": {"values": seeds},
             "mark": {"type": "point", "filled": True, "opacity": 0.35, "size": 24},
-            "encoding": {"x": axis("v", None), "y": y, "tooltip": [{"field": "model"}, {"field": "v"}]},
+            "encoding": {"x": axis("v", value), "y": y, "tooltip": [{"field": "model"}, {"field": "v"}]},
         },
         {
             "mark": {"type": "rule", "strokeWidth": 2},
-            "encoding": {"x": axis("lower", None), "x2": {"field": "upper"}, "y": y},
+            "encoding": {"x": axis("lower", value), "x2": {"field": "upper"}, "y": y},
         },
         {
             "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
-            "encoding": {"x": axis("mean", None), "y": y, "tooltip": told},
+            "encoding": {"x": axis("mean", value), "y": y, "tooltip": told},
         },
     ]
     if reference is not None:
         line = {"type": "rule", "strokeDash": [4, 4], "opacity": 0.6}
-        layers.insert(0, {"data": {"values": [{"v": reference}]}, "mark": line, "encoding": {"x": axis("v", None)}})
+        layers.insert(0, {"data": {"values": [{"v": reference}]}, "mark": line, "encoding": {"x": axis("v", value)}})
     return panel(name, means, layers) | {"height": {"step": 22}}
 
 
-def _lines(name: str, points: list[Spec], x_title: str, hue: Spec, *, log_x: bool) -> Spec:
+def _lines(name: str, points: list[Spec], titles: tuple[str, str], hue: Spec, *, log_x: bool) -> Spec:
+    x_title, y_title = titles
     scale = {"type": "log", "nice": False} if log_x else {}
     x = axis("x", x_title, scale=scale)
     told = [{"field": "model"}, {"field": "x", "title": x_title}, *({"field": f} for f in ("mean", "lower", "upper"))]
     layers: list[Spec] = [
         {
             "mark": {"type": "area", "opacity": 0.15},
-            "encoding": {"x": x, "y": axis("lower", None), "y2": {"field": "upper"}, "color": hue},
+            "encoding": {"x": x, "y": axis("lower", y_title), "y2": {"field": "upper"}, "color": hue},
         },
         {
             "mark": {"type": "line", "point": {"size": 30}, "strokeWidth": 2},
-            "encoding": {"x": x, "y": axis("mean", None), "color": hue, "tooltip": told},
+            "encoding": {"x": x, "y": axis("mean", y_title), "color": hue, "tooltip": told},
         },
     ]
     return panel(name, points, layers)

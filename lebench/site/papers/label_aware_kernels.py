@@ -291,7 +291,7 @@ def _differences(title: str, panels: dict[str, Sequence[tuple[Case, Estimate]]])
     drawn, said = [], []
     for name, rows in panels.items():
         points = [{"model": case.name, **interval(estimate)} for case, estimate in rows]
-        drawn.append(dots(name, [], points, [case.name for case, _ in rows], 0.0))
+        drawn.append(dots(name, name, [], points, [case.name for case, _ in rows], 0.0))
         said.append(f"{name}: " + listed([f"{number(rounded(e.mean))} ({case.name})" for case, e in rows]))
     return make("differences", title, f"{'. '.join(said)}.", drawn)
 
