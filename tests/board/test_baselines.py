@@ -12,6 +12,7 @@ from lebench.verify import FEWEST_SEEDS
 
 ENTRIES = Path(__file__).parents[2] / "leaderboard" / "entries"
 NETWORKS = ("mlp", "lenet", "cnn", "resnet", "resnet-nf", "vgg")
+TASKS = registry.tasks.names()
 CONTROLS = ("constant", "random-features", "permuted-labels")
 
 
@@ -38,6 +39,17 @@ def test_every_baseline_has_the_tasks_of_its_suites_with_the_same_seeds_for_each
         assert set(seeds) >= set(registry.tasks.select(tasks(label)))
         assert all(found == set(range(len(found))) and FEWEST_SEEDS <= len(found) <= SEEDS for found in seeds.values())
         assert {r.status for r in entry.records} <= {"ok", "skipped"}
+
+
+def test_every_task_has_a_baseline_but_the_large_ones_on_photographs():
+    """And those of teachers and concepts more kernels than one, so that the best of six is more than a name."""
+    on = {task: {model for model in models() if task in registry.tasks.select(tasks(model))} for task in TASKS}
+    assert {task for task, found in on.items() if not found} == {
+        "lantk/cifar-multiclass-large",
+        "lantk/cifar-pairs-large",
+    }
+    for task in ("overparam/teacher-8", "overparam/concept-sin", "overparam/concept-tanh"):
+        assert {"mlp", "mlp[depth=1]", "linear", "ntk-mlp", "nngp-mlp", "rbf", "laplace"} <= on[task]
 
 
 def test_values_lie_within_the_bounds_of_their_metrics(entries):
