@@ -178,8 +178,8 @@ def _smooth_moments(
     # Smoothing is an average over noise of its own at each input: it adds to the variances, not to the covariance.
     noisy1, noisy2 = (1 + smoothing**2) * v1, (1 + smoothing**2) * v2
     value, slope = activation_moments(np, Activation("relu"), c, noisy1, noisy2)
-    # The second derivative of a smoothed ReLU is a density: their product is that of both preactivations at zero. With no
-    # biases an input of zeros has no preactivation; it is orthogonal to every other, and the curvature does not count.
+    # The second derivative of a smoothed ReLU is a density: their product is that of both preactivations at zero. An
+    # input of zeros without biases has no preactivation: it is orthogonal to all others, and the curvature does not count.
     determinant = np.asarray(noisy1 * noisy2 - c**2)
     curvature = np.divide(1, 2 * math.pi * np.sqrt(determinant), out=np.zeros_like(determinant), where=determinant > 0)
     return value, slope, curvature
