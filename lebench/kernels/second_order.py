@@ -179,7 +179,7 @@ def _smooth_moments(
     noisy1, noisy2 = (1 + smoothing**2) * v1, (1 + smoothing**2) * v2
     value, slope = activation_moments(np, Activation("relu"), c, noisy1, noisy2)
     # The second derivative of a smoothed ReLU is a density: their product is that of both preactivations at zero. An
-    # input of zeros without biases has no preactivation: it is orthogonal to all others, and the curvature does not count.
+    # input of zeros without biases has no preactivation: it is orthogonal to all others, and the curvature is not used.
     determinant = np.asarray(noisy1 * noisy2 - c**2)
     curvature = np.divide(1, 2 * math.pi * np.sqrt(determinant), out=np.zeros_like(determinant), where=determinant > 0)
     return value, slope, curvature
