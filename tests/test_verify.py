@@ -186,7 +186,7 @@ def _rewrite(name, change):
         ),
         (
             _rewrite("entry.toml", lambda text: text.replace(b'"mine"', b'"../mine"')),
-            "entry.toml: content: name: String",
+            "entry.toml: content: name: is not of the form",
         ),
         (
             _rewrite("records.jsonl", lambda text: b'{"label":"a",' + text[1:]),

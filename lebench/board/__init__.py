@@ -8,12 +8,11 @@ from lebench.board.entries import (
     EntryError,
     EntryInfo,
     artifacts_path,
-    entry_name,
     read_entries,
     read_entry,
     recording_path,
-    write_entry,
 )
+from lebench.board.entry_writing import entry_name, write_entry
 from lebench.board.frame import frame, newest
 from lebench.board.outlook import Beside, Outlook, make_outlook
 from lebench.board.places import Method, Place, Standings

@@ -18,10 +18,8 @@ the document that stands in ``environments.json``. Put back together, every reco
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,8 +34,6 @@ from lebench.errors import LebenchError
 from lebench.records import Artifact, Document, Record
 
 _NAME = r"[a-z0-9][a-z0-9._-]{0,79}"
-#: Bytes that the recordings of an entry may have together; those that are too many can be checked by running again.
-RECORDINGS_LIMIT = 2_000_000
 #: Bytes that each of an entry's documents, and each file of arrays, may have.
 LARGEST = {"entry.toml": 20_000, "environments.json": 1_000_000, "records.jsonl": 10_000_000}
 LARGEST_ARTIFACT = 2_000_000
@@ -46,7 +42,8 @@ LARGEST_ARTIFACT = 2_000_000
 LARGEST_ENVIRONMENT = 5_000
 #: The file of a model's own code, and the bytes that it may have.
 PLUGIN, PLUGIN_LIMIT = "plugin.py", 100_000
-_SHARED = {"environment": "environments", "source": "sources"}
+#: Fields of a record that stand in ``environments.json``, and the tables there.
+SHARED = {"environment": "environments", "source": "sources"}
 
 
 class EntryError(LebenchError):
@@ -161,110 +158,6 @@ def recording_path(folder: Path, record: Record) -> Path:
     return folder / "artifacts" / f"{record.cell.key[:16]}.recording.npz"
 
 
-def entry_name(label: str) -> str:
-    """Return the folder name of a model's label.
-
-    Examples
-    --------
-    >>> entry_name("mlp[width=4096,depth=2]")
-    'mlp-width4096-depth2'
-    """
-    return re.sub(r"[^a-z0-9._-]+", "-", label.lower().replace("=", "")).strip("-._")[:80]
-
-
-def write_entry(
-    folder: Path,
-    name: str,
-    records: Iterable[Record],
-    meta: EntryInfo,
-    arrays: Mapping[str, bytes] | None = None,
-    recordings: Mapping[str, bytes] | None = None,
-) -> Entry:
-    """Write an entry so that writing the same records again changes no byte.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of all entries; the entry becomes its subfolder `name`.
-    name : str
-        The entry's name, the same as ``meta.name``.
-    records : iterable of Record
-        Sealed records, at most one for each cell.
-    meta : EntryInfo
-        Who and how.
-    arrays : mapping of str to bytes, optional
-        Files of arrays for pictures by the key of their cell; those of the first seed are kept.
-    recordings : mapping of str to bytes, optional
-        Files of recordings by the key of their cell; the smallest are kept, as many as have at most
-        :data:`RECORDINGS_LIMIT` bytes together.
-
-    Returns
-    -------
-    Entry
-        As it was written.
-
-    Raises
-    ------
-    EntryError
-        If there is no record, a cell is there twice, a record is not sealed, or the names differ.
-    """
-    if meta.name != name:
-        raise EntryError(f"entry {name!r}: its description is named {meta.name!r}")
-    ordered = tuple(sorted(records, key=_order))
-    if not ordered:
-        raise EntryError(f"entry {name!r}: there is no record to write")
-    _refuse_doubles(ordered, f"entry {name!r}")
-    for record in ordered:
-        if not record.intact:
-            raise EntryError(f"entry {name!r}: the record of {record.cell.task} seed {record.cell.seed} is not sealed")
-
-    shared: dict[str, dict[str, Any]] = {table: {} for table in _SHARED.values()}
-    lines = []
-    for record in ordered:
-        document = record.model_dump(mode="json", by_alias=True)
-        for field, table in _SHARED.items():
-            digest = hashlib.sha256(rfc8785.dumps(document[field])).hexdigest()
-            shared[table][digest] = document[field]
-            document[field] = digest
-        lines.append(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
-
-    target = folder / name
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        _write(target / "entry.toml", _to_toml(meta.model_dump(mode="json", by_alias=True)))
-        _write(target / "environments.json", json.dumps(shared, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-        _write(target / "records.jsonl", "\n".join(lines) + "\n")
-        _write_artifacts(target, ordered, arrays or {}, recordings or {})
-    except OSError as error:
-        raise EntryError(f"cannot write the entry to {target}: {error.strerror}") from error
-    return Entry(meta, ordered, target)
-
-
-def _write_artifacts(
-    target: Path, records: Sequence[Record], arrays: Mapping[str, bytes], recordings: Mapping[str, bytes]
-) -> None:
-    seed = min(record.cell.seed for record in records)
-    files = {
-        artifacts_path(target, record): arrays.get(record.cell.key, b"")
-        for record in records
-        if record.cell.seed == seed
-    }
-    recorded = {recording_path(target, record): recordings.get(record.cell.key, b"") for record in records}
-    room = RECORDINGS_LIMIT
-    for path, content in sorted(recorded.items(), key=lambda item: (len(item[1]), item[0])):
-        room -= len(content)
-        if room >= 0:
-            files[path] = content
-    files = {path: content for path, content in files.items() if content}
-    folder = target / "artifacts"
-    for old in folder.glob("*.npz"):
-        if old not in files:
-            old.unlink()
-    for path, content in files.items():
-        folder.mkdir(exist_ok=True)
-        path.write_bytes(content)
-
-
 def read_entry(folder: Path) -> Entry:
     """Read the entry in a folder and check every record against its checksum.
 
@@ -310,10 +203,10 @@ def examine_entry(folder: Path) -> tuple[Entry | None, list[EntryError]]:
             problems.append(error)
     if not problems:
         try:
-            _refuse_doubles(records, str(path))
+            refuse_doubles(records, str(path))
         except EntryError as error:
             problems.append(error)
-        if records != sorted(records, key=_order):
+        if records != sorted(records, key=order_of):
             problems.append(
                 _wrong(path, "", "the lines are not sorted by task, seed and cell; write the entry with lebench")
             )
@@ -335,11 +228,13 @@ def read_entries(root: Path) -> list[Entry]:
     return [read_entry(folder) for folder in sorted(root.iterdir()) if folder.is_dir() and folder.name[0] != "."]
 
 
-def _order(record: Record) -> tuple[str, int, str]:
+def order_of(record: Record) -> tuple[str, int, str]:
+    """Return the key by which the records of an entry are sorted."""
     return record.cell.task, record.cell.seed, record.cell.key
 
 
-def _refuse_doubles(records: Iterable[Record], where: str) -> None:
+def refuse_doubles(records: Iterable[Record], where: str) -> None:
+    """Raise if two records are of the same cell; `where` begins the message."""
     seen: set[str] = set()
     for record in records:
         if record.cell.key in seen:
@@ -367,7 +262,7 @@ def _read_shared(path: Path) -> dict[str, dict[str, Any]]:
     text = _read(path)
     try:
         tables = parse_json(text)
-        shared = {field: dict(tables[table]) for field, table in _SHARED.items()}
+        shared = {field: dict(tables[table]) for field, table in SHARED.items()}
         for documents in shared.values():
             for digest, document in documents.items():
                 canonical = rfc8785.dumps(document)
@@ -400,17 +295,3 @@ def _read(path: Path) -> str:
         return read_text(path, LARGEST[path.name])
     except DocumentError as error:
         raise EntryError(f"{path} {error}", path.name, "", str(error)) from error
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
-
-
-def _to_toml(document: dict[str, Any]) -> str:
-    # A JSON string, number or array of strings is TOML as well, once DEL is escaped.
-    return "".join(
-        f"{key} = {json.dumps(value, ensure_ascii=False)}\n".replace("\x7f", "\\u007f")
-        for key, value in document.items()
-    )

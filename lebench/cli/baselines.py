@@ -72,7 +72,7 @@ SUITES = (
     Suite(("lantk-hr-cnn[permuted=true]",), ("lantk/cifar-pairs",)),
     Suite((_ADAM,), ("lantk/mnist-pairs", "lantk/cifar-pairs", "lantk/cifar-multiclass", "lantk/cifar-curve")),
     Suite(("neurashed", "mlp", "linear", "deep-linear", "permuted-labels"), ("neurashed/*",)),
-    Suite(("mlp", "linear", "deep-linear", "lenet", "permuted-labels"), ("geomnist/*",)),
+    Suite(("mlp", "linear", "deep-linear", "lenet"), ("geomnist/*",)),
     Suite(("linear",), ("cifar-10/*",)),
     Suite(("mlp[depth=1]", "ntk-mlp", "rbf"), ("overparam/teacher-*", "overparam/concept-*")),
     # In 16 dimensions the six kernels that each is compared with cost ten times as much.

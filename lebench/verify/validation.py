@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 
 from lebench import registry
-from lebench.board.entries import LARGEST, Entry, EntryError, artifacts_path, examine_entry, recording_path, write_entry
+from lebench.board.entries import LARGEST, Entry, EntryError, artifacts_path, examine_entry, recording_path
+from lebench.board.entry_writing import write_entry
 from lebench.data.base import Dataset
 from lebench.errors import LebenchError, UnavailableDataError
 from lebench.models.spec import build_model, parse_spec

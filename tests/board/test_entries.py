@@ -94,7 +94,7 @@ def test_the_smallest_recordings_are_kept_of_all_seeds(tmp_path, info, make_reco
     for record in entry.records:
         assert list(entry.artifacts(record)) == ["x"] * (record.cell.seed == 0)
         assert list(entry.recording(record)) == ["recorded_answers"]
-    monkeypatch.setattr("lebench.board.entries.RECORDINGS_LIMIT", len(made["toy/collapse"][0]))
+    monkeypatch.setattr("lebench.board.entry_writing.RECORDINGS_LIMIT", len(made["toy/collapse"][0]))
     entry = write_entry(tmp_path, "mlp", records, info, arrays, recordings)
     kept = [(record.cell.task, record.cell.seed) for record in entry.records if entry.recording(record)]
     assert kept == [("toy/accuracy", 0), ("toy/accuracy", 1)]

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lebench.artifacts import ArtifactError, pack, unpack
+from lebench.board import EntryInfo, read_entry, write_entry
 from lebench.board.documents import DocumentError, parse_json, parse_toml
-from lebench.board.entries import EntryInfo, read_entry, write_entry
 from lebench.verify import validate
 
 BOUNDED = settings(
