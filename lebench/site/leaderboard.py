@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -199,8 +200,14 @@ class View:
         return tasks - {score.task for score in self.board.scores if score.entry not in self.measures}
 
     def overview(self, track: str | None, scopes: Sequence[str]) -> tuple[list[tuple[BoardTask, str]], list[Row]]:
-        """Return the columns and rows of the table of a track, or of all: without measures and the tasks for them."""
-        columns = [(task, task.primary) for task in self.tasks(track) if task.name not in self.measured]
+        """Return the columns and rows of the table of a track, or of all: without measures and the tasks for them.
+
+        Tasks that many models have a score on stand first in their track, so that one need not scroll past gaps.
+        """
+        tasks = [task for task in self.tasks(track) if task.name not in self.measured]
+        scored = Counter((score.task, score.value) for score in self.board.scores)
+        tasks.sort(key=lambda task: (TRACKS.index(task.track), -scored[task.name, task.primary]))
+        columns = [(task, task.primary) for task in tasks]
         rows = self.rows(columns, self.tracks if track is None else [track], scopes)
         return columns, [row for row in rows if row.entry.info.name not in self.measures]
 

@@ -72,6 +72,17 @@ def test_overview_sorts_marks_and_names_what_is_missing(built):
     assert "constant" not in top
 
 
+def test_tasks_with_most_scores_stand_first_in_their_track(entries):
+    board = make_board(read_entries(entries), draws=5)
+    scores = [each for each in board.scores if each.task != "toy/accuracy" or each.entry == "linear"]
+    tasks = [task.model_copy(update={"track": "generalization"}) for task in board.tasks]
+    for kept, order in ((board.scores, ["accuracy", "collapse"]), (scores, ["collapse", "accuracy"])):
+        texts = leaderboard.pages(board.model_copy(update={"scores": kept, "tasks": tasks}), Gallery())
+        for page in ("index.md", "generalization.md"):
+            head = texts[page].split("<tbody>")[0]
+            assert list(dict.fromkeys(re.findall(r"tasks/toy-(\w+)/", head))) == order
+
+
 def test_who_has_no_score_is_named_by_the_reason(built):
     text = (built / "tasks" / "toy-collapse.md").read_text()
     table, lacking = text.split("Without a score:")
