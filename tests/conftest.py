@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,12 +72,21 @@ def script():
 
 @pytest.fixture
 def own_registries(monkeypatch, everything_imported):
-    """Copies of the registries, so that what a test registers stays in it."""
+    """Copies of the registries, so that what a test registers stays in it, as do the plug-ins that it loads."""
+
+    def plugins():
+        return [name for name in sys.modules if name.startswith("lebench_plugin_")]
+
+    before = {name: sys.modules.pop(name) for name in plugins()}
     for kind in ("models", "metrics", "tasks"):
         known = getattr(registry, kind)
         copy = Registry(known.kind, index={})
         copy._items, copy._objects = dict(known._items), dict(known._objects)
         monkeypatch.setattr(registry, kind, copy)
+    yield
+    for name in plugins():
+        del sys.modules[name]
+    sys.modules.update(before)
 
 
 @pytest.fixture
