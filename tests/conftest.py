@@ -77,16 +77,15 @@ def own_registries(monkeypatch, everything_imported):
     def plugins():
         return [name for name in sys.modules if name.startswith("lebench_plugin_")]
 
-    before = {name: sys.modules.pop(name) for name in plugins()}
-    for kind in ("models", "metrics", "tasks"):
+    before = plugins()
+    for kind in ("models", "metrics", "tasks", "datasets"):
         known = getattr(registry, kind)
         copy = Registry(known.kind, index={})
         copy._items, copy._objects = dict(known._items), dict(known._objects)
         monkeypatch.setattr(registry, kind, copy)
     yield
-    for name in plugins():
+    for name in set(plugins()) - set(before):
         del sys.modules[name]
-    sys.modules.update(before)
 
 
 @pytest.fixture
