@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import lebench.api
 from lebench import registry
 from lebench.metrics.base import Metric
 from lebench.records import Cell, Cost, Environment, Record, RunInfo, Source
@@ -83,6 +84,9 @@ def own_registries(monkeypatch, everything_imported):
         copy = Registry(known.kind, index={})
         copy._items, copy._objects = dict(known._items), dict(known._objects)
         monkeypatch.setattr(registry, kind, copy)
+        # It is the registry's own method, bound when the module was imported.
+        if hasattr(lebench.api, decorator := f"register_{known.kind}"):
+            monkeypatch.setattr(lebench.api, decorator, copy.register)
     yield
     for name in set(plugins()) - set(before):
         del sys.modules[name]
