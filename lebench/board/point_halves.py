@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -80,8 +80,8 @@ def halves_of_values(
     points: Mapping[str, TaskPoints],
     controls: Collection[str],
     level: float = LEVEL,
-) -> Iterator[tuple[tuple[str, str], PointHalves]]:
-    """Yield what test points add to the intervals of every value for which they are resampled.
+) -> dict[tuple[str, str], PointHalves]:
+    """Return what test points add to intervals, by task and value, for every value for which they are resampled.
 
     Parameters
     ----------
@@ -94,10 +94,12 @@ def halves_of_values(
     level : float, default 0.95
         Confidence level.
     """
+    found = {}
     for (task, value), entries in scored.items():
         if task not in points:
             continue
         effects = points[task].effects(value, [variant.name for variant in registry.tasks.get(task).variants])
         halves = PointHalves(effects, sorted(entries), controls, level)
         if halves.count:
-            yield (task, value), halves
+            found[task, value] = halves
+    return found

@@ -123,7 +123,7 @@ def _halves(
         for (task, value), group in table[table["task"].isin(tasks)].dropna(subset="value").groupby(["task", "metric"])
     }
     controls = {name for label, name in names.items() if board.is_control(label)}
-    return dict(board.halves_of_values(scored, points, controls)), names
+    return board.halves_of_values(scored, points, controls), names
 
 
 def _differences(

@@ -22,7 +22,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from lebench.errors import LebenchError
 from lebench.models.spec import NUMPY, Configured
 from lebench.tasks.base import Task, metric_of
 
-R = TypeVar("R")
+_R = TypeVar("_R")
 
 _CONTRACTS = frozenset(
     {
@@ -204,22 +204,23 @@ def _lazy(*candidates: str) -> Iterator[tuple[str, types.ModuleType]]:
             return
 
 
-def _cached(function: Callable[[str], R]) -> Callable[[str], R]:
-    """Cache by the name of a module and the file that it comes from: plug-ins of one name may come from several."""
+class _OncePerFile(Generic[_R]):
+    """A function of a module's name, computed once for each file that it comes from: plug-ins may share a name."""
 
-    @functools.cache
-    def of(module: str, file: str | None) -> R:
-        return function(module)
+    def __init__(self, function: Callable[[str], _R]) -> None:
+        self._of = functools.cache(lambda module, file: function(module))
+        functools.update_wrapper(self, function)
 
-    @functools.wraps(function)
-    def lookup(module: str) -> R:
-        return of(module, getattr(sys.modules.get(module), "__file__", None))
+    def __call__(self, module: str) -> _R:
+        found: _R = self._of(module, getattr(sys.modules.get(module), "__file__", None))
+        return found
 
-    lookup.cache_clear = of.cache_clear  # type: ignore[attr-defined]
-    return lookup
+    def cache_clear(self) -> None:
+        """Forget what was computed."""
+        self._of.cache_clear()
 
 
-@_cached
+@_OncePerFile
 def _module_code(name: str) -> dict[str, str]:
     """Return the code of a module and of those of its own package that it imports, without executing them."""
     found: dict[str, str] = {}
@@ -240,7 +241,7 @@ def _module_code(name: str) -> dict[str, str]:
     return found
 
 
-@_cached
+@_OncePerFile
 def _source_file(module: str) -> Path | None:
     """Return the file of a module without importing it or its parents."""
     origin = getattr(sys.modules.get(module), "__file__", None)
@@ -257,7 +258,7 @@ def _source_file(module: str) -> Path | None:
     return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()), None)
 
 
-@_cached
+@_OncePerFile
 def _tree(module: str) -> ast.Module | None:
     file = _source_file(module)
     if file is None:
@@ -266,7 +267,7 @@ def _tree(module: str) -> ast.Module | None:
     return tree
 
 
-@_cached
+@_OncePerFile
 def _definitions(module: str) -> dict[tuple[str, int], ast.AST]:
     """Return the definitions of a module by name and first line; a class also under line 0, which it does not know."""
     found: dict[tuple[str, int], ast.AST] = {}

@@ -270,7 +270,7 @@ class _Tape:
         if name == "head":
             return self._array(key, 0), self._array(key, 1)
         if name == "diagnostics":
-            names = bytes(self._array(key, 1).astype(np.uint8)).decode("ascii").split("\n")
+            names = bytes(self._array(key, 1).astype(np.uint8)).decode("ascii").splitlines()
             return dict(zip(names, self._array(key, 0).tolist(), strict=True))
         if name == "trajectory":
             parts = {field.name: self._array(key, place) for place, field in enumerate(fields(Trajectory))}
@@ -328,7 +328,9 @@ def _parts_of(answer: Any) -> list[NDArray[Any]] | None:
     Of values by name, these are the values and the characters of the names, a line each.
     """
     if isinstance(answer, Mapping):
-        answer = np.array(list(answer.values())), np.frombuffer("\n".join(answer).encode("ascii"), np.uint8)
+        if not all(isinstance(name, str) and name.isascii() and name.isprintable() for name in answer):
+            return None
+        answer = np.array(list(answer.values())), np.array(list("\n".join(answer).encode()), np.uint8)
     if is_dataclass(answer) and not isinstance(answer, type):
         answer = tuple(getattr(answer, field.name) for field in fields(answer))
     parts = answer if isinstance(answer, tuple) else (answer,)

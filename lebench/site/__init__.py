@@ -71,4 +71,4 @@ def _halves(board: Board, points: Mapping[str, TaskPoints]) -> dict[tuple[str, s
     for score in board.scores:
         scored.setdefault((score.task, score.value), []).append(score.entry)
     controls = [entry.info.name for entry in board.entries if entry.control]
-    return dict(halves_of_values(scored, points, controls, board.level))
+    return halves_of_values(scored, points, controls, board.level)

@@ -41,7 +41,7 @@ def halves(right, scored, overlap=1.0, controls=()):
         of_entries={name: {("default", "accuracy"): values} for name, values in right.items()},
         sums={name: frozenset({VALUE}) for name in right},
     )
-    return dict(halves_of_values({(TASK, VALUE): scored}, {TASK: points}, controls)).get((TASK, VALUE))
+    return halves_of_values({(TASK, VALUE): scored}, {TASK: points}, controls).get((TASK, VALUE))
 
 
 def test_they_are_the_standard_errors_over_the_points(right):
@@ -95,7 +95,7 @@ def test_the_scores_and_marks_of_the_board_follow_from_them(leaderboard):
     board = make_board(entries, draws=50, points=points)
     controls = [entry.info.name for entry in board.entries if entry.control]
     of = {score.entry: score for score in board.scores if (score.task, score.value) == (TASK, VALUE)}
-    ((_, found),) = halves_of_values({(TASK, VALUE): of}, points, controls)
+    found = halves_of_values({(TASK, VALUE): of}, points, controls)[TASK, VALUE]
     best = next(score for score in of.values() if score.best)
     row = found.of_differences(found.entries.index(best.entry))
     for score in of.values():
@@ -116,7 +116,7 @@ def test_the_command_line_has_the_intervals_of_the_board(leaderboard, tmp_path):
     }
     scored = [name for name, values in by_seed.items() if values]
     controls = [entry.name for entry in entries if is_control(entry.info.model)]
-    ((_, found),) = halves_of_values({(TASK, VALUE): scored}, points, controls)
+    found = halves_of_values({(TASK, VALUE): scored}, points, controls)[TASK, VALUE]
     half = found.of_differences(found.entries.index("resnet"))[found.entries.index("mlp")]
     alone = paired_difference(by_seed["resnet"], by_seed["mlp"])
     command = [sys.executable, "-c", "from lebench.cli import main; main()", "compare", "resnet", "mlp", "-t", TASK]

@@ -29,7 +29,7 @@ def halves(site, board):
     for score in board["scores"]:
         scored.setdefault((score["task"], score["value"]), []).append(score["entry"])
     controls = [entry["info"]["name"] for entry in board["entries"] if entry["control"]]
-    return dict(halves_of_values(scored, points, controls))
+    return halves_of_values(scored, points, controls)
 
 
 def text(markup):
