@@ -72,13 +72,21 @@ def script():
 
 
 @pytest.fixture
-def own_registries(monkeypatch, everything_imported):
-    """Copies of the registries, so that what a test registers stays in it, as do the plug-ins that it loads."""
+def plugins_forgotten():
+    """Forget the plug-ins that a test loads: what they registered does not outlive it, and another may load them."""
 
     def plugins():
-        return [name for name in sys.modules if name.startswith("lebench_plugin_")]
+        return {name for name in sys.modules if name.startswith("lebench_plugin_")}
 
     before = plugins()
+    yield
+    for name in plugins() - before:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def own_registries(monkeypatch, everything_imported, plugins_forgotten):
+    """Copies of the registries, so that what a test registers stays in it."""
     for kind in ("models", "metrics", "tasks", "datasets"):
         known = getattr(registry, kind)
         copy = Registry(known.kind, index={})
@@ -87,9 +95,6 @@ def own_registries(monkeypatch, everything_imported):
         # It is the registry's own method, bound when the module was imported.
         if hasattr(lebench.api, decorator := f"register_{known.kind}"):
             monkeypatch.setattr(lebench.api, decorator, copy.register)
-    yield
-    for name in set(plugins()) - set(before):
-        del sys.modules[name]
 
 
 @pytest.fixture
