@@ -62,6 +62,12 @@ def test_bad_input_says_what_is_wrong(values, level, message):
         mean_interval(values, level)
 
 
+def test_half_widths_add_by_their_squares():
+    assert Estimate(1.0, -2.0, 4.0, 5).widened(4.0) == Estimate(1.0, -4.0, 6.0, 5)
+    alone = Estimate(1.0, None, None, 1)
+    assert alone.widened(4.0) == alone
+
+
 def test_paired_difference_is_the_one_of_scipys_paired_t_test_over_common_seeds():
     a = {0: 0.95, 1: 0.91, 2: 0.97, 3: 0.96, 9: 0.1}
     b = {3: 0.93, 2: 0.95, 1: 0.90, 0: 0.92, 7: 0.9}

@@ -124,7 +124,8 @@ def test_what_the_pull_request_would_be_refused_for_is_said_before(submit, entri
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_who_interrupts_finds_the_old_entry_or_none(submit, entries, monkeypatch, there):
+@pytest.mark.parametrize("where", ["while it is written", "while it is put in place"])
+def test_who_interrupts_finds_the_old_entry_or_none(submit, entries, monkeypatch, there, where):
     if there:
         submit("-m", "knn", *ME, "--entries", entries)
     before = {path: path.read_bytes() for path in entries.rglob("*") if path.is_file()}
@@ -134,7 +135,17 @@ def test_who_interrupts_finds_the_old_entry_or_none(submit, entries, monkeypatch
         (Path(target) / "entry.toml").write_text("half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(shutil, "copytree", half)
+    rename = Path.rename
+
+    def put(made, target):
+        if made.suffix == ".part":
+            raise KeyboardInterrupt
+        return rename(made, target)
+
+    if where == "while it is written":
+        monkeypatch.setattr(shutil, "copytree", half)
+    else:
+        monkeypatch.setattr(Path, "rename", put)
     assert submit("-m", "knn", *ME, "--summary", "New", "--entries", entries)[0] == 130
     assert {path: path.read_bytes() for path in entries.rglob("*") if path.is_file()} == before
 

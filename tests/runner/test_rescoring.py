@@ -86,6 +86,19 @@ def test_a_hostile_recording_ends_at_a_limit_and_the_next_is_scored(greedy, reco
         assert rescorer.score(greedy, 0, honest) == {"accuracy": 0.5}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory")
+def test_the_limit_is_on_memory_not_on_what_the_machine_has(greedy, recording):
+    # The products of 8,000 numbers take 512 MB, which the machine has.
+    large = recording(np.ones((8_000, 1)))
+    with Rescorer(Limits(memory_bytes=2**30)) as rescorer:
+        assert rescorer.score(greedy, 0, large) == {"accuracy": 1.0}
+    with (
+        Rescorer(Limits(memory_bytes=2**29)) as rescorer,
+        pytest.raises(RescoringError, match=r"more than 0\.5 GiB of memory, the limit"),
+    ):
+        rescorer.score(greedy, 0, large)
+
+
 def test_what_all_scores_of_an_entry_may_take_is_limited_too(greedy, recording, honest):
     slow = recording(np.ones(MANY))
     with Rescorer(Limits(record_s=3, entry_s=4)) as rescorer:

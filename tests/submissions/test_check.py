@@ -1,5 +1,7 @@
 """The check of a pull request: what is given to lebench, what is refused before, and what GitHub makes of its words."""
 
+import os
+
 import pytest
 from submission_scripts import ENTRIES, executable, script, write
 
@@ -117,3 +119,28 @@ def test_github_takes_nothing_that_is_printed_for_a_command(check, repository, m
     write(repository, path)
     write(repository, f"{ENTRIES}/mine/entry.toml")
     assert all(line == line.strip("\r\n") for line in check()[1]["lines"])
+
+
+def test_what_a_re_run_left_is_read_only_if_it_is_a_file(tmp_path, monkeypatch):
+    verify_entry = script("verify-entry")
+    path = tmp_path / "verification.json"
+    path.write_bytes(b"{}")
+    assert verify_entry.left(path) == b"{}"
+    monkeypatch.setattr(verify_entry, "LARGEST_FILE", 1)
+    with pytest.raises(verify_entry.FailedError, match="too large"):
+        verify_entry.left(path)
+    (tmp_path / "secret").write_text("s")
+    for put in (
+        lambda: path.symlink_to(tmp_path / "secret"),
+        # Nobody writes into it: reading it must not wait.
+        lambda: os.mkfifo(path),
+        lambda: path.mkdir(),
+        lambda: None,
+    ):
+        path.unlink()
+        put()
+        with pytest.raises(verify_entry.FailedError, match="the re-run has left"):
+            verify_entry.left(path)
+        if path.is_dir():
+            path.rmdir()
+            path.touch()
