@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from lebench.board import Entry, EntryInfo, Outlook
     from lebench.board.scores import Score
 
+_INTERVALS = (
+    "Intervals are those of the board: over seeds and, where it resamples test points, over those too. So they are wider "
+    "than those at the end of a run."
+)
+
 #: What a model runs on if nobody asks for another backend.
 _OWN_BACKENDS = ("numpy", "torch")
 
@@ -259,6 +264,7 @@ def _outlook(root: Path, entry: Entry) -> Outlook | None:
     for standing in outlook.standings:
         if standing.place is None:
             console.print(f"– {standing.scope}: {standing.reason}", style="dim", highlight=False, markup=False)
+    console.print()
     shown = reading.make_table("Scores", ("task", "metric", "score", "95% interval", "next better", "next worse"))
     for each in outlook.scores:
         own = each.score
@@ -271,6 +277,7 @@ def _outlook(root: Path, entry: Entry) -> Outlook | None:
             *(_neighbour(score) for score in (each.better, each.worse)),
         )
     console.print(shown)
+    console.print(_INTERVALS, style="dim", highlight=False, markup=False)
     return outlook
 
 
