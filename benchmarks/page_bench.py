@@ -113,8 +113,11 @@ def measure(site, rounds=3):
             page.locator("th[data-key='digits-small-n'] button").evaluate(
                 "b => new Promise(d => { b.click(); requestAnimationFrame(() => requestAnimationFrame(d)) })"
             )
-            found.append({"wall": time.perf_counter() - started, **_spent(thread), "loaded": loaded["Task"]})
-            assert page.locator("#models tbody tr").count() == ENTRIES
+            spent = {"wall": time.perf_counter() - started, **_spent(thread), "loaded": loaded["Task"]}
+            # The rows after the first come in pauses of the reader, in pieces.
+            page.wait_for_function("!document.querySelector('#models .le-held')")
+            found.append({**spent, "rest": _spent(thread)["Task"] - spent["Task"]})
+            assert page.locator("#models tbody tr:visible").count() == ENTRIES
             page.wait_for_load_state("networkidle")
             page.close()
         browser.close()
@@ -145,6 +148,7 @@ def main():
         f"  {median['loaded']:.2f} before the click; scripts {median['Script']:.2f}, style {median['RecalcStyle']:.2f},"
         f" layout {median['Layout']:.2f}; by the clock {median['wall']:.2f} s"
     )
+    print(f"  and then {median['rest']:.2f} in pieces, for the rows that are not on the screen")
     if size > BYTES or median["Task"] > SECONDS:
         sys.exit("a promise is not kept")
 

@@ -13,8 +13,10 @@
 //   td[data-v="0.98"]                   the number to sort by; a cell without one is blank and stays last
 //   td[data-csv="1-3"]                  what is saved, where that is something else
 (() => {
-  const AT_FIRST = 100;
+  const AT_FIRST = 50;
   const phone = matchMedia("(max-width: 44.9375em)");
+  const later = window.requestIdleCallback ?? ((work) => setTimeout(work, 50));
+  const noLonger = window.cancelIdleCallback ?? clearTimeout;
   const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
   const make = (tag, properties = {}, ...children) => {
@@ -67,6 +69,9 @@
       this.view = "";
       this.picked = new Set();
       this.frame = table.closest(".le-scroll");
+      // Kept from events: to ask for it would lay the table out.
+      this.scrolled = false;
+      this.frame.addEventListener("scroll", () => (this.scrolled = this.frame.scrollTop > 0), { passive: true });
       this.style = document.head.appendChild(make("style"));
       this.read();
       this.addHeads();
@@ -74,20 +79,24 @@
       if (table.dataset.compare) this.addPicks();
       phone.addEventListener("change", () => this.update());
       this.update();
-      if (this.frame.classList.contains("le-tall")) this.showRest(AT_FIRST);
     }
 
-    // A long table can be used before all of it is laid out: the style sheet holds back the rows after the first
-    // hundred where there are scripts, and here they come, some at a time.
-    showRest(count) {
-      const next = count + AT_FIRST;
-      const rest = this.rows.length > next ? `#${this.table.id} > tbody > tr:nth-child(n + ${next + 1}) { display: none }` : "";
-      const later = window.requestIdleCallback ?? ((work) => setTimeout(work, 50));
-      later(() => {
-        this.rest ??= document.head.appendChild(make("style"));
-        this.rest.textContent = rest;
-        this.frame.classList.add("le-filling");
-        if (rest) this.showRest(next);
+    // A long table answers before all of it is laid out: with its first rows, and the others come in the pauses
+    // after. Until this script runs the style sheet holds them back. Who has scrolled down keeps what is there.
+    showFirst() {
+      const shown = this.rows.filter((row) => !row.hidden);
+      const first = this.scrolled ? shown.length : AT_FIRST;
+      shown.forEach((row, k) => row.classList.toggle("le-held", k >= first));
+      this.frame.classList.add("le-filling");
+      this.showRest(shown.slice(first));
+    }
+
+    showRest(rows) {
+      noLonger(this.pause);
+      if (!rows.length) return;
+      this.pause = later(() => {
+        for (const row of rows.slice(0, AT_FIRST)) row.classList.remove("le-held");
+        this.showRest(rows.slice(AT_FIRST));
       });
     }
 
@@ -350,6 +359,7 @@
         .map(({ index }) => `#${this.table.id} > tbody > tr > :nth-child(${index + 1})`)
         .join(",")
         .concat(hidden.length ? "{display:none !important}" : "");
+      if (this.frame.classList.contains("le-tall")) this.showFirst();
       this.showCards();
       this.write();
       this.status.textContent = `${shown === order.length ? shown : `${shown} of ${order.length}`} ${this.noun}${this.inWords()}`;

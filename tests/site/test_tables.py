@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -209,3 +210,40 @@ def test_without_scripts_all_rows_are_there_and_no_tools(open_page, board):
         assert all(row.is_visible() for row in rows.all())
         assert page.locator(".le-tools").count() == 0
         assert page.locator("#models thead").is_visible()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_long_table_answers_with_its_first_rows_and_the_others_come(open_page, site, scripts):
+    before, rows, after = re.split(
+        r"(?<=<tbody>)|(?=</tbody>)", (site / "leaderboard" / "index.html").read_text(encoding="utf-8"), maxsplit=2
+    )
+    page = open_page("leaderboard/", scripts=scripts)
+    page.route("**/leaderboard/", lambda route: route.fulfill(body=before + 4 * rows + after, content_type="text/html"))
+    page.goto(page.url)
+    count = 4 * rows.count('scope="row"')
+    seen = page.locator("#models tbody tr:visible")
+    if not scripts:
+        assert seen.count() == count
+        return
+    all_there = f"document.querySelectorAll('#models tbody tr:not(.le-held)').length === {count}"
+    page.wait_for_function(all_there)
+    assert seen.count() == count
+
+    click = """button => {
+        button.click();
+        return [...document.querySelectorAll("#models tbody tr")].filter(row => row.offsetHeight).length;
+    }"""
+    button = head(page, "digits-small-n").locator("button")
+    assert button.evaluate(click) == 50
+    page.wait_for_function(all_there)
+    assert seen.count() == count
+    # Who has scrolled down stays there.
+    page.locator(".le-tall").evaluate("frame => { frame.scrollTop = frame.scrollHeight }")
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert button.evaluate(click) == count
+    # What is found stands among the first rows, wherever it stood.
+    page.locator(".le-tall").evaluate("frame => { frame.scrollTop = 0 }")
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.get_by_label("Find").fill("vgg")
+    assert seen.count() == 4
+    assert open_page.problems == []
