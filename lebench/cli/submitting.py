@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from lebench.board.scores import Score
 
 _INTERVALS = (
-    "Intervals are those of the board: over seeds and, where it resamples test points, over those too. So they are wider "
-    "than those at the end of a run."
+    "Intervals are the board's: over seeds and, where it resamples them, over test points; so they are wider than those "
+    "that a run ends with."
 )
 
 #: What a model runs on if nobody asks for another backend.
