@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lebench.board.scores import Score
 
 _INTERVALS = (
-    "Intervals are the board's: over seeds and, where it resamples them, over test points; so they are wider than those "
+    "Intervals are the board's: over seeds and, where it resamples them, over test points; so wider than those "
     "that a run ends with."
 )
 
