@@ -87,10 +87,12 @@ def _variant(variant: Any) -> str:
 
 def _model(name: str) -> dict[str, Any]:
     from lebench.models.spec import build_model, parameters
+    from lebench.models.wording import values_in_words
 
     declared = parameters(name)
     shown = {
-        p.name: f"{p.type_name}, " + ("required" if p.required else f"default {p.default!r}") for p in declared.values()
+        p.name: f"{values_in_words(p)}, " + ("required" if p.required else f"default {p.default!r}")
+        for p in declared.values()
     }
     details: dict[str, Any] = {"description": _docstring(registry.models.get(name)), "parameters": shown or "none"}
     if not any(p.required for p in declared.values()):

@@ -85,10 +85,10 @@ class Day:
     changes: tuple[Change, ...]
 
     def together(self) -> list[list[Change]]:
-        """Return the changes, those of one kind without a difference together."""
-        found: dict[tuple[str, str], list[Change]] = {}
+        """Return the changes, those of one kind together."""
+        found: dict[str, list[Change]] = {}
         for change in self.changes:
-            found.setdefault((change.kind, change.entry if change.differences else ""), []).append(change)
+            found.setdefault(change.kind, []).append(change)
         return list(found.values())
 
 

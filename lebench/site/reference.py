@@ -9,6 +9,7 @@ from lebench import registry
 from lebench.agree import measured
 from lebench.metrics.base import Metric
 from lebench.models.spec import parameters
+from lebench.models.wording import values_in_words
 from lebench.site import agreement, calibration
 from lebench.site.pages import render
 from lebench.tasks.base import TRACKS, metric_of
@@ -19,7 +20,10 @@ def pages() -> dict[str, str]:
     tasks = [registry.tasks.get(name) for name in registry.tasks.names()]
     metrics = [registry.metrics.get(name) for name in registry.metrics.names()]
     used = {metric.name: [t for t in tasks if metric.name in map(metric_of, t.metrics)] for metric in metrics}
-    models = [(item, parameters(item.name).values()) for item in registry.models.items()]
+    models = [
+        (item, [(each, values_in_words(each)) for each in parameters(item.name).values()])
+        for item in registry.models.items()
+    ]
     texts = {
         "tasks.md": render("tasks.md", tracks=TRACKS, tasks=tasks),
         "metrics.md": render("metrics.md", metrics=metrics, used=used, bounds=_bounds, call=_call),

@@ -4,6 +4,7 @@ The page on submitting is run as a whole, by ``test_walkthrough.py``, and the co
 ``test_project.py``.
 """
 
+import os
 import re
 import shlex
 import shutil
@@ -98,6 +99,8 @@ def test_a_command_does_what_it_says(files, lebench, command):
     if words[0] == "run" and "--dry-run" not in words:
         words.append("--dry-run")
     code, out, err = lebench(*words)
+    if code == 2 and "nothing is left to run: dataset" in err and not os.environ.get("LEBENCH_DATA"):
+        pytest.skip(f"{err.strip()}: it is planned where LEBENCH_DATA has the files")
     assert code == 0, err
     assert out.strip()
     if "--picture" in words:

@@ -1,6 +1,7 @@
 """The page of changes: from a real git history, from a shallow one, and from none."""
 
 import json
+import re
 import shutil
 import subprocess
 
@@ -8,7 +9,7 @@ import pytest
 
 from lebench.board import EntryInfo, make_board, read_entries, write_entry
 from lebench.site import leaderboard
-from lebench.site.history import Difference, read_history
+from lebench.site.history import Change, Day, Difference, History, read_history
 from lebench.site.pictures import Gallery
 
 
@@ -89,11 +90,35 @@ def test_the_page_is_a_table_that_needs_no_script(repository):
     # The entry that is gone is named and has no page; what a message says is text.
     assert '<td data-csv="two">two</td>' in page
     # The two entries of the first commit are one line, and their records are counted together.
-    assert page.count("<tr><th") == 5
+    assert page.count('"><th scope="row">') == 5
     assert "added with 4 records" in page
     assert "entries/two/" not in page
     assert "&lt;b&gt;entries&lt;/b&gt;" in page
     assert "[Changes](changes.md)" in pages["SUMMARY.md"]
+
+
+def test_what_one_commit_changed_is_one_row_with_all_differences(repository):
+    root = repository / "leaderboard" / "entries"
+    entries = read_entries(root)
+    better = Difference("toy/accuracy", "accuracy", 0.5, 0.75)
+    new = Difference("toy/collapse", "spread", None, 2.0)
+    day = Day(
+        "2026-11-28",
+        "0123abcd",
+        "Run anew",
+        (
+            Change("one", "changed", 4, 2, (better, new)),
+            Change("gone", "changed", 2, 1),
+            Change("three", "changed", 2, 0, (better,)),
+        ),
+    )
+    page = leaderboard.pages(make_board(entries, draws=5), Gallery(), History((day,), ""))["changes.md"]
+    (row,) = re.findall(r"<tr [^>]*>\s*<th scope=.row.>.*?</tr>", page, re.DOTALL)
+    assert 'data-entries="one gone three"' in row
+    assert '<td data-v="3"><details><summary>3 of 6</summary>' in row
+    # An entry without a difference has no part in their list.
+    assert re.findall(r"<p>(?:<a [^>]*>)?(\w+)", row) == ["one", "three"]
+    assert "new, 2.00" in row
 
 
 def test_a_shallow_checkout_says_that_it_is_one(repository, tmp_path):
