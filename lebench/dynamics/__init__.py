@@ -11,30 +11,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lebench.dynamics.estimators import Impacts, differentiate, estimate_difference, estimate_impacts, window_rates
     from lebench.dynamics.label_noise import noise_transition, noisy_loss
-    from lebench.dynamics.le_sde import (
+    from lebench.dynamics.le_ode import (
         class_coordinates,
         class_directions,
         log_gains,
         power_law_impact,
-        sample_le_sde,
         separation_rate,
         solve_le_ode,
     )
+    from lebench.dynamics.le_sde import sample_le_sde
     from lebench.dynamics.neurashed import Course, Graph, Rule, draw_batches, train
     from lebench.dynamics.neurashed_measures import contributions, pattern_information, response
 
 _MODULES = {
     "estimators": ("Impacts", "differentiate", "estimate_difference", "estimate_impacts", "window_rates"),
     "label_noise": ("noise_transition", "noisy_loss"),
-    "le_sde": (
+    "le_ode": (
         "class_coordinates",
         "class_directions",
         "log_gains",
         "power_law_impact",
-        "sample_le_sde",
         "separation_rate",
         "solve_le_ode",
     ),
+    "le_sde": ("sample_le_sde",),
     "neurashed": ("Course", "Graph", "Rule", "draw_batches", "train"),
     "neurashed_measures": ("contributions", "pattern_information", "response"),
 }

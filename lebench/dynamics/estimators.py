@@ -12,7 +12,7 @@ import numpy as np
 from scipy.signal import savgol_filter
 
 from lebench.arrays import FloatArray
-from lebench.dynamics.le_sde import Model, checked_classes, class_coordinates
+from lebench.dynamics.le_ode import Model, checked_classes, class_coordinates
 from lebench.errors import DataError, ParameterError
 from lebench.metrics.arrays import as_floats
 
@@ -94,7 +94,12 @@ def estimate_impacts(
         centre, deviations = _parts(course)
     size = float(np.abs(course[0]).max())
     log_gain = _LOG_GAINS[method]
-    of_mean = log_gain("the mean over classes", centre, size)
+    if model == "I" and method == "projection" and _vanishes(centre[0], size):
+        raise DataError(
+            "the mean over classes vanishes at the first moment, so that A and B cannot be told apart: begin later, or "
+            "use estimate_difference, which needs the deviations only"
+        )
+    of_mean = log_gain("the mean over classes" if model == "I" else "the mean coordinate of the classes", centre, size)
     of_deviations = log_gain("the deviation of the class means from their mean", deviations, size)
     if model == "I":
         return Impacts(of_mean + (classes - 1) * of_deviations, of_mean - of_deviations)
@@ -212,13 +217,17 @@ def _parts(course: FloatArray) -> tuple[FloatArray, FloatArray]:
     return centre, course - centre
 
 
+def _vanishes(part: FloatArray, size: float) -> bool:
+    return bool(np.abs(part).max() <= _VANISHES * size)
+
+
 def _log_gain(what: str, part: FloatArray, size: float) -> FloatArray:
     flat = part.reshape(len(part), -1)
     first = flat[0]
-    if np.abs(first).max() <= _VANISHES * size:
+    if _vanishes(first, size):
         raise DataError(
-            f"{what} vanishes at the first moment, so that A and B cannot be told apart: "
-            "begin later, or use estimate_difference, which needs the deviations only"
+            f"{what} vanishes at the first moment, so that its gain has no logarithm: begin later or average over more "
+            "runs"
         )
     gain = flat @ first / (first @ first)
     if (gain <= 0).any():

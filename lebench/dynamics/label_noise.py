@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lebench.dynamics.le_sde import checked_classes
+from lebench.dynamics.le_ode import checked_classes
 from lebench.errors import ParameterError
 
 

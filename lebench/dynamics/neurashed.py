@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from lebench.arrays import FloatArray, IntArray
-from lebench.dynamics.le_sde import checked_classes
+from lebench.dynamics.le_ode import checked_classes
 from lebench.errors import DataError, ParameterError
 from lebench.metrics.arrays import as_labels
+from lebench.metrics.feature_nodes import survival_threshold
 
 BoolArray = NDArray[np.bool_]
 
@@ -76,8 +77,7 @@ class Rule:
         """
         if self.kind == "additive":
             return self.inhibition / (self.facilitation + self.inhibition)
-        loss = -math.log(self.inhibition)
-        return loss / (math.log(self.facilitation) + loss)
+        return survival_threshold(self.facilitation, self.inhibition)
 
 
 @dataclass(frozen=True, eq=False)

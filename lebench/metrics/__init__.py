@@ -85,7 +85,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "separation",
         "tail_index",
     ),
-    "feature_nodes": ("sparsity_gain", "survival_agreement", "survival_rank", "surviving_share"),
+    "feature_nodes": ("sparsity_gain", "survival_agreement", "survival_rank", "survival_threshold", "surviving_share"),
     "information": ("excess_information", "state_information"),
     "neural_collapse": (
         "class_means",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,45 @@ def survival_agreement(before: Any, after: Any, frequency: Any, threshold: float
     if not len(first) == len(last) == len(fires):
         raise DataError(f"{len(first)} effects before, {len(last)} after and {len(fires)} frequencies do not fit")
     return float(((last > first) == (fires > threshold)).mean())
+
+
+@metric(
+    symbol="p^*",
+    equation=r"p^* = \frac{\ln(1/c_-)}{\ln c_+ + \ln(1/c_-)}",
+    source=f"{_SOURCE}: above it the logarithm of an amplification drifts upwards",
+    direction="none",
+    bounds=(0.0, 1.0),
+    known_answers=(
+        KnownAnswer("inverse factors", lambda: {"facilitation": 2.0, "inhibition": 0.5}, 0.5, "ln 2 / (2 ln 2)"),
+        KnownAnswer(
+            "a loss is two gains",
+            lambda: {"facilitation": 2.0, "inhibition": 0.25},
+            2 / 3,
+            "2 ln 2 / (3 ln 2)",
+            rtol=1e-14,
+        ),
+    ),
+    tags=("dynamics",),
+)
+def survival_threshold(facilitation: float, inhibition: float) -> float:
+    """Share of the steps in which a node must fire so that it grows in the long run.
+
+    Parameters
+    ----------
+    facilitation : float
+        The factor c+ of a node that fires, above 1.
+    inhibition : float
+        The factor c- of one that does not, between 0 and 1.
+
+    Raises
+    ------
+    DataError
+        If a factor is out of its range.
+    """
+    if not (1 < facilitation < math.inf and 0 < inhibition < 1):
+        raise DataError(f"factors {facilitation} and {inhibition}: one above 1 and one between 0 and 1 are needed")
+    loss = -math.log(inhibition)
+    return loss / (math.log(facilitation) + loss)
 
 
 @metric(

@@ -58,7 +58,9 @@ class Neurashed:
     epochs: Annotated[int, Ge(0), Le(100_000)] = 5
     min_steps: Annotated[int, Ge(0)] = 500
 
-    capabilities: ClassVar[frozenset[str]] = frozenset({"predict", "features", "similarity", "checkpoints"})
+    capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"predict", "features", "similarity", "checkpoints", "diagnostics"}
+    )
 
     def fit(self, split: Split, seed: int) -> object:
         """Make the graph of the training points, and train it on batches drawn with replacement.
@@ -85,15 +87,17 @@ class Neurashed:
         per_epoch = -(-n // self.batch_size)
         steps = max(self.epochs * per_epoch, self.min_steps) if self.epochs else 0
         logs = np.zeros((1, sum(graph.sizes)))
+        rule = Rule(self.facilitation, self.inhibition, scope=self.scope)
         if steps:
             batches = draw_batches(n, steps, size, generator(seed, "batches"))
-            rule = Rule(self.facilitation, self.inhibition, scope=self.scope)
             logs = train(graph, patterns, split.y_train, batches, rule).log_amplification
         if logs.max() > _LARGEST:
-            raise TrainingError(f"amplifications grow beyond e^{_LARGEST:.0f} in {steps} steps; choose fewer epochs")
+            raise TrainingError(
+                f"amplifications grow beyond e^{_LARGEST:.0f} in {steps} steps: choose fewer epochs or smaller factors"
+            )
         moments = sorted({0, steps, *np.rint(np.expm1(np.linspace(0, np.log1p(steps), _MOMENTS))).astype(int).tolist()})
         course = tuple((step / per_epoch, logs[step].copy()) for step in moments)
-        return _Trained(graph, threshold, course)
+        return _Trained(graph, threshold, course, rule)
 
     def with_recipe(self, changes: Iterable[tuple[str, str | int | float]]) -> Neurashed:
         """Return the same model on other batches or trained for longer; what is said of gradients is left out."""
@@ -159,9 +163,16 @@ class _Amplified:
 class _Trained(_Amplified):
     """The graph after training, with its course."""
 
-    def __init__(self, graph: Graph, threshold: FloatArray, course: tuple[tuple[float, FloatArray], ...]) -> None:
+    def __init__(
+        self, graph: Graph, threshold: FloatArray, course: tuple[tuple[float, FloatArray], ...], rule: Rule
+    ) -> None:
         super().__init__(graph, threshold, course[-1][1])
         self._course = course
+        self._rule = rule
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return the share of steps in which a node must fire to grow, as the factors have it."""
+        return {"survival_threshold": self._rule.survival_threshold}
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """Return the graph at the moments that were kept, in epochs."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from lebench import metrics, registry
 from lebench.arrays import FloatArray
+from lebench.capabilities import offers
 from lebench.data.base import Split, Variant
 from lebench.data.feature_graph import GROUPS
 from lebench.dynamics import Rule
@@ -90,7 +91,6 @@ def node_effects(fitted: Any, split: Split) -> FloatArray:
 
 def score_regularization(fits: Mapping[str, Fit]) -> Scored:
     """Measure which nodes gain influence on the features, at each batch size."""
-    threshold = Rule().survival_threshold
     values: Values = {}
     arrays: dict[str, FloatArray] = {}
     shares: dict[str, float] = {}
@@ -100,12 +100,20 @@ def score_regularization(fits: Mapping[str, Fit]) -> Scored:
         shares[name] = metrics.surviving_share(before, after)
         values[f"surviving_share@{name}"] = shares[name]
         values[f"survival_rank@{name}"] = _rank(before, after, frequency)
-        values[f"survival_agreement@{name}"] = metrics.survival_agreement(before, after, frequency, threshold)
+        values[f"survival_agreement@{name}"] = metrics.survival_agreement(
+            before, after, frequency, _survival_threshold(fit.fitted)
+        )
         values[f"accuracy@{name}"] = metrics.accuracy(fit.fitted.predict(fit.split.x_test), fit.split.y_test)
         label = name.removeprefix("B=")
         arrays |= {f"effect_before_{label}": before, f"effect_{label}": after, f"frequency_{label}": frequency}
     values["sparsity_gain"] = metrics.sparsity_gain(shares["B=1"], shares["B=full"])
     return Scored(values, arrays)
+
+
+def _survival_threshold(fitted: Any) -> float:
+    """Return the threshold of the model's own factors, and for one that has none that of the paper's."""
+    found = fitted.diagnostics() if offers(fitted, "diagnostics") else {}
+    return float(found.get("survival_threshold", Rule().survival_threshold))
 
 
 def _rank(before: FloatArray, after: FloatArray, frequency: FloatArray) -> float | Missing:

@@ -119,16 +119,29 @@ def _measured(fit: Fit) -> dict[str, float | Missing] | Missing:
     kept = fit.fitted.checkpoints()
     network = kept[int(reached[0])].fitted
     try:
-        final, initial = (metrics.folded_layers(fitted.weights())[0] for fitted in (network, kept[0].fitted))
+        (final, biases), (initial, _) = (
+            metrics.folded_layers(fitted.weights()) for fitted in (network, kept[0].fitted)
+        )
     except LebenchError as error:
         return Missing(str(error))
     if len(final) != 2:
         return Missing(f"defined for two layers, the network has {len(final)}")
+    if not _rectifies(network, fit.split.x_test[:50], final, biases):
+        return Missing("defined for ReLU networks: the hidden units are no ReLUs")
     measures: _Values = dict(metrics.two_layer_measures(final[0], initial[0], final[1], initial[1]))
     return measures | {
         _BOUND: _bound(network, fit.split, final, initial),
         "error": metrics.error(network.predict(fit.split.x_test), fit.split.y_test),
     }
+
+
+def _rectifies(network: Any, x: FloatArray, weights: list[FloatArray], biases: list[FloatArray]) -> bool:
+    """Return whether a two-layer network predicts as one of ReLUs with these weights does."""
+    rows = x.reshape(len(x), -1)
+    scores = np.maximum(rows @ weights[0].T + biases[0], 0) @ weights[1].T + biases[1]
+    predicted = network.predict(x)
+    # Far above the rounding of float32, and far below what another nonlinearity changes.
+    return bool(np.abs(scores - predicted).max() <= 1e-3 * np.abs(predicted).max())
 
 
 def _bound(network: Any, split: Split, final: list[FloatArray], initial: list[FloatArray]) -> float | Missing:

@@ -267,6 +267,10 @@ def test_bad_inputs_are_named():
         solve_le_ode(np.ones((3, 2)), flat, flat, "M")
     with pytest.raises(ParameterError, match="model 'M' is unknown"):
         log_gains(flat, flat, 3, "M")
+    with pytest.raises(DataError, match="3 values of A do not fit 2 of B"):
+        log_gains(flat, flat[:2], 3)
+    with pytest.raises(DataError, match=r"shape \(3, 2\): the L-model needs one dimension per class"):
+        class_coordinates(np.ones((3, 2)))
     with pytest.raises(DataError, match="step 1 is not positive"):
         sample_le_sde(start, np.array([0.0, 1.0, 1.0]), flat, flat, rng)
     with pytest.raises(DataError, match="2 times do not fit 3"):
@@ -279,6 +283,12 @@ def test_bad_inputs_are_named():
         sample_le_sde(start, flat, 100 * flat, flat, rng, model="L")
     with pytest.raises(DataError, match="2 values of alpha do not fit 3"):
         separation_rate(flat[:2], flat, 3)
+
+
+@pytest.mark.parametrize(("model", "start"), [("I", np.ones((3, 2))), ("L", np.eye(3))])
+def test_class_means_that_no_number_holds_are_refused_in_words(model, start):
+    with pytest.raises(DataError, match=r"class means grow beyond what a number holds \(moment 1\)"):
+        solve_le_ode(start, np.array([0.0, 1e4]), np.zeros(2), model)
 
 
 @pytest.mark.parametrize("method", ["exact", "euler"])

@@ -6,7 +6,6 @@ import pytest
 from lebench import registry
 from lebench.data.base import Variant
 from lebench.data.feature_graph import BACKGROUND, GROUPS, NODES, RARE, load
-from lebench.dynamics import Rule
 from lebench.models.neurashed import Neurashed
 from lebench.models.spec import build_model
 from lebench.tasks import neurashed as tasks
@@ -53,14 +52,17 @@ def test_the_frequency_of_firing_is_that_of_drawn_batches(batch):
     np.testing.assert_allclose(found, expected, atol=4 * 0.5 / np.sqrt(drawn / 5))
 
 
-def test_neurashed_keeps_exactly_the_nodes_above_its_threshold():
-    values, fits = score("implicit-regularization", Neurashed())
+@pytest.mark.parametrize(("facilitation", "threshold"), [(1.05, 0.598), (1.02, 0.786)])
+def test_neurashed_keeps_exactly_the_nodes_above_its_threshold(facilitation, threshold):
+    values, fits = score("implicit-regularization", Neurashed(facilitation=facilitation))
     assert values["sparsity_gain"] > 0.8
+    own = fits["B=8"].fitted.diagnostics()["survival_threshold"]
+    assert own == pytest.approx(threshold, abs=5e-4)
     for batch in (1, 8):
         assert values[f"survival_agreement@B={batch}"] == 1
         fit = fits[f"B={batch}"]
         frequency = tasks.firing_frequency(fit.split, batch)
-        assert values[f"surviving_share@B={batch}"] == (frequency > Rule().survival_threshold).mean()
+        assert values[f"surviving_share@B={batch}"] == (frequency > own).mean()
     assert values["survival_rank@B=1"] > 0.8
 
 

@@ -12,9 +12,9 @@ from lebench.tasks import width
 from lebench.tasks.base import Fit, NotFitted
 
 
-def _fit(units, epochs, depth=1, noise=0.0, n=200):
+def _fit(units, epochs, noise=0.0, n=200, **parameters):
     split = Variant(n_train=n, label_noise=noise).apply(registry.datasets.get("digits").split(0), 0)
-    model = registry.models.get("mlp")(depth=depth).with_width(units)
+    model = registry.models.get("mlp")(**{"depth": 1} | parameters).with_width(units)
     recipe = (*width._RECIPE, ("epochs", epochs))
     return Fit(split, model.with_recipe(recipe).fit(split, 0), 0)
 
@@ -43,6 +43,7 @@ def test_what_cannot_be_measured_is_missing_with_the_reason(trained):
     assert "come down" in width._measured(_fit(4, 1)).reason
     assert "two layers, the network has 3" in width._measured(_fit(32, 60, depth=2)).reason
     assert width._measured(Fit(trained.split, NotFitted("diverged"), 0)).reason == "diverged"
+    assert "no ReLUs" in width._measured(_fit(32, 400, activation="tanh")).reason
     start = trained.fitted.checkpoints()[0].fitted
     arrays = [layer.weight for layer in start.weights()]
     assert "not positive" in width._bound(start, trained.split, arrays, arrays).reason
