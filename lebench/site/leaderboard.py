@@ -13,7 +13,7 @@ from lebench.board.board import Board, BoardEntry, BoardMetric, BoardTask
 from lebench.board.places import Place
 from lebench.board.scores import Score
 from lebench.board.standings import OVERALL
-from lebench.site import comparison, cost
+from lebench.site import comparison, cost, rank_plots
 from lebench.site.history import History
 from lebench.site.known_answers import answered, answers
 from lebench.site.pages import render, slug
@@ -265,11 +265,6 @@ def ranks(lower: int, upper: int) -> str:
     return str(lower) if lower == upper else f"{lower}\N{EN DASH}{upper}"
 
 
-def _on_ladder(place: int, most: int) -> float:
-    """Return where a place from 0 stands on a ladder of ranks, in percent."""
-    return round(2 + 96 * place / max(most - 1, 1), 2)
-
-
 def _cost_figure(view: View, track: str) -> Figure | None:
     drawn = cost.picture(view, track)
     return None if drawn is None else Figure(drawn, f"pictures/{drawn.name}.vl.json")
@@ -309,7 +304,14 @@ def pages(
             questions=QUESTIONS,
         ),
         "ranks.md": render(
-            "ranks.md", view=view, root="../", percent=f"{100 * board.level:.0f}%", at=_on_ladder, span=ranks
+            "ranks.md",
+            view=view,
+            root="../",
+            percent=f"{100 * board.level:.0f}%",
+            at=rank_plots.on_ladder,
+            mean_rank_at=rank_plots.on_mean_ranks,
+            clique_at=rank_plots.beside_mean_ranks,
+            span=ranks,
         ),
         "downloads.md": render("downloads.md", view=view, root="../"),
         "_top.html": render(
