@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,8 +37,13 @@ def run_example(capsys):
 
 
 def _assert_shown(name, printed):
-    shown = re.search(rf"examples/measure_{name}\.py\"\n```\n+```text\n(.*?)```", PAGE.read_text(), re.DOTALL)[1]
-    _assert_same(printed, shown)
+    _assert_same(printed, _output(PAGE, f"measure_{name}.py"))
+
+
+def _output(page, example):
+    """Return what a page shows below an example."""
+    _, after = page.read_text().split(f"{(EXAMPLES / example).read_text()}```\n", 1)
+    return re.match(r"\n+```text\n(.*?)```", after, re.DOTALL)[1]
 
 
 def _assert_same(printed, shown):
@@ -157,6 +163,17 @@ def test_a_torch_module_of_ones_own_is_scored(tmp_path):
     assert 0 < values["collapse"]["nc1_pinv_over_C@train"] < np.inf
 
 
+def test_a_network_is_looked_at_before_a_long_run(own_registries, tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs/getting-started.md").read_text(encoding="utf-8")
+    (block,) = [body for body in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "check_model" in body]
+    shutil.copy(EXAMPLES / "torch_module.py", tmp_path / "my_net.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_net", raising=False)
+    exec(block, {})
+    assert capsys.readouterr().out == "[]\n"
+    sys.modules.pop("my_net")
+
+
 def _narrow():
     """The same module without such a method has no other width."""
     gated = registry.models.get("gated")()
@@ -183,7 +200,7 @@ def test_a_theory_of_ones_own_imitates_runs_that_it_has_not_seen(capsys):
     pytest.importorskip("torch")
     example = runpy.run_path(str(EXAMPLES / "imitate.py"))
     printed = capsys.readouterr().out
-    _assert_same(printed, re.search(r"imitate\.py\"\n```\n+```text\n(.*?)```", PAGE.read_text(), re.DOTALL)[1])
+    _assert_same(printed, _output(PAGE, "imitate.py"))
     # By hand, for the run that is held out last: a law that reaches the end of the others from another start.
     first, second, held = example["runs"]
     others = (first + second) / 2
@@ -198,9 +215,7 @@ def test_a_theory_of_ones_own_imitates_runs_that_it_has_not_seen(capsys):
 def test_ranks_by_hand(capsys):
     """The page says that the first three cannot be told apart on other tasks, and can be on these."""
     example = runpy.run_path(str(EXAMPLES / "rank_models.py"))
-    shown = re.search(
-        r"rank_models\.py\"\n```\n+```text\n(.*?)```", (ROOT / "docs/statistics.md").read_text(), re.DOTALL
-    )[1]
+    shown = _output(ROOT / "docs/statistics.md", "rank_models.py")
     assert capsys.readouterr().out == shown
     places = example["standings"].places
     assert [(place.lower, place.upper) for place in places] == [(1, 3)] * 3 + [(4, 4)]

@@ -127,6 +127,22 @@ def test_the_model_of_the_readme_is_the_one_of_the_docs_and_equals_scikit_learns
     np.testing.assert_array_equal(predicted, NearestCentroid().fit(x_train, split.y_train).predict(x_test))
 
 
+def test_examples_stand_in_the_pages_as_they_are_run():
+    """In full, since a page is also read where nothing includes a file into it."""
+    examples = {path.read_text(encoding="utf-8"): path.name for path in (ROOT / "docs/assets/examples").glob("*.py")}
+    pages = {path: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
+    shown = {body for text in pages.values() for body in re.findall(r"```python[^\n]*\n(.*?)```", text, re.DOTALL)}
+    assert [name for text, name in examples.items() if text not in shown] == []
+    titled = [
+        (path.name, title)
+        for path, text in pages.items()
+        for title, body in re.findall(r'```python title="(.+?)"\n(.*?)```', text, re.DOTALL)
+        if body not in examples
+    ]
+    assert titled == [("submit.md", "check_mine.py")]
+    assert [path.name for path, text in pages.items() if "assets/examples" in text] == []
+
+
 def test_vendored_files_are_the_listed_ones():
     (listing,) = _blocks("docs/assets/README.md", "")
     listed = {name: digest for digest, name in (line.split() for line in listing.splitlines())}

@@ -6,9 +6,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+import lebench
 from lebench import registry
 from lebench.capabilities import Checkpoint
 from lebench.data.base import Split, Variant
+from lebench.errors import DataError, LebenchError
 from lebench.metrics.base import KnownAnswer, Metric
 from lebench.tasks.base import Task
 from lebench.testing import check_metric, check_model, check_task
@@ -190,6 +192,45 @@ def test_what_is_no_model(split):
 @pytest.mark.parametrize("name", ["constant", "knn", "rbf"])
 def test_registered_models_conform_on_digits(name):
     assert check_model(registry.models.get(name)()) == []
+
+
+def _network(*last):
+    nn = pytest.importorskip("torch").nn
+
+    def build(input_shape, outputs):
+        size = int(np.prod(input_shape))
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(size, 16), nn.LayerNorm(16), nn.ReLU(), nn.Linear(16, outputs), *last
+        )
+
+    return lebench.Network(build, lebench.Recipe(epochs=2, lr=0.05, min_steps=0))
+
+
+def test_a_layer_without_a_capacity_is_no_fault():
+    model = _network()
+    with pytest.raises(LebenchError, match="capacities are defined for such layers only"):
+        model.fit(Variant(n_train=50).apply(registry.datasets.get("digits").split(0), 0), 0).weights()
+    assert check_model(model) == []
+
+
+def test_a_network_that_does_not_end_in_its_last_layer_is_noticed():
+    relu = pytest.importorskip("torch").nn.ReLU()
+    assert "features: head applied to features is not what predict returns" in check_model(_network(relu))
+
+
+def test_what_a_capability_refuses_is_said_and_not_raised(split):
+    class Undefined:
+        def similarity(self, sources, labels, targets, kind="relative", step=None):
+            raise DataError("similarity is undefined for source 0")
+
+    @dataclass(frozen=True)
+    class Odd:
+        capabilities = frozenset({"similarity"})
+
+        def fit(self, split, seed):
+            return Undefined()
+
+    assert check_model(Odd(), split) == ["similarity: similarity is undefined for source 0"]
 
 
 TASK = Task(

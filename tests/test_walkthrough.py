@@ -25,8 +25,7 @@ def steps():
     """Yield the files of the page as (name, text) and its commands as (command, output), in order."""
     for kind, title, body in re.findall(r'```(\w+)(?: title="(.+?)")?\n(.*?)```', PAGE.read_text("utf-8"), re.DOTALL):
         if kind == "python":
-            included = re.fullmatch(r'--8<-- "(.+)"\n', body)
-            yield "file", title, (ROOT / "docs" / included[1]).read_text("utf-8") if included else body
+            yield "file", title, body
         elif kind == "console":
             for command, output in re.findall(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", body, re.MULTILINE):
                 yield "command", command, output

@@ -304,3 +304,9 @@ def test_the_critical_difference_is_drawn(entries):
     left, right = (str(rank_plots.beside_mean_ranks(k, 2)) for k in range(2))
     assert bars == [(left, "50%", "100%"), (left, "0", "50%"), (right, "50%", "100%"), (right, "0", "50%")]
     assert "Not apart: mlp, cnn. Not apart: cnn, linear." in text
+    assert "too few such tasks" not in text
+
+    wide = diagram.model_copy(update={"difference": 2.5, "cliques": [list(ranks)]})
+    drawn = made.model_copy(update={"critical_difference": wide})
+    text = leaderboard.pages(board.model_copy(update={"standings": [drawn]}), Gallery())["ranks.md"]
+    assert "No two of 3 mean ranks can be that far apart: there are too few such tasks for this test." in text
