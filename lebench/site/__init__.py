@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lebench.board import (
     Board,
+    Entry,
     PointHalves,
     TaskPoints,
     check_controls,
@@ -17,6 +18,7 @@ from lebench.board import (
     write_board,
     write_tables,
 )
+from lebench.board.entries import PLUGIN, PLUGIN_LIMIT
 
 __all__ = ["build"]
 
@@ -57,12 +59,23 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
     arrays = gallery(entries)
     history = read_history(entries_root, entries)
     tables = {path.name, "board.csv", "board.parquet"}
-    written = write_pages(leaderboard.pages(board, arrays, history, _halves(board, points)), path.parent, keep=tables)
+    pages = leaderboard.pages(board, arrays, history, _halves(board, points), _code(entries_root, entries))
+    written = write_pages(pages, path.parent, keep=tables)
     write_board(board, path)
     written += write_tables(board, path.parent)
     written += write_pages(papers.pages(board, arrays), docs / "gallery")
     written += write_pages(reference.pages(), docs / "reference")
     return sorted([*written, path])
+
+
+def _code(entries_root: Path, entries: Sequence[Entry]) -> dict[str, str]:
+    """Return the text of the models' own code, by entry."""
+    files = {entry.name: entries_root / entry.name / PLUGIN for entry in entries}
+    return {
+        name: file.read_bytes()[:PLUGIN_LIMIT].decode("utf-8", "replace")
+        for name, file in files.items()
+        if file.is_file()
+    }
 
 
 def _halves(board: Board, points: Mapping[str, TaskPoints]) -> dict[tuple[str, str], PointHalves]:

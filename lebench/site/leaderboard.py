@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import quantiles
@@ -271,7 +271,11 @@ def _cost_figure(view: View, track: str) -> Figure | None:
 
 
 def pages(
-    board: Board, gallery: Gallery, history: History | None = None, halves: comparison.Halves | None = None
+    board: Board,
+    gallery: Gallery,
+    history: History | None = None,
+    halves: comparison.Halves | None = None,
+    code: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the text of every page, and of every picture's specification, by its path.
 
@@ -285,6 +289,8 @@ def pages(
         What changed; without it there is no page of changes.
     halves : mapping of (task, value) to PointHalves, optional
         What test points add to intervals; without it only seeds are resampled where models are compared.
+    code : mapping of str to str, optional
+        By entry: the model's own code, which is shown and never run.
     """
     view = View(board)
     shown: list[Figure] = []
@@ -375,6 +381,7 @@ def pages(
             figures=of_tasks,
             unscored=unscored,
             skipped={task.name for tasks in unscored.values() for task in tasks},
+            code=(code or {}).get(name),
             scopes=view.scopes,
             span=ranks,
             root="../../",

@@ -37,6 +37,17 @@ def breakable(name: str) -> Markup:
     return Markup(re.sub(r"(?<=[_/,])(?=.)|(?=[@\[])", "<wbr>", str(escape(name))))
 
 
+def verbatim(text: str) -> Markup:
+    r"""Return a text of several lines as HTML on one, since an empty line would end the HTML.
+
+    Examples
+    --------
+    >>> verbatim("a < b\n\nc")
+    Markup('a &lt; b&#10;&#10;c')
+    """
+    return Markup(str(escape(text)).replace("\r", "").replace("\n", "&#10;"))
+
+
 def _on_one_line(value: Any) -> Any:
     # Text of an entry stands inside HTML, where Markdown is not read; only a line break could end that.
     return " ".join(value.split()) if isinstance(value, str) and not isinstance(value, Markup) else value
@@ -52,7 +63,9 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         finalize=_on_one_line,
     )
-    environment.filters.update(slug=slug, breakable=breakable, seconds=numbers.seconds, megabytes=numbers.megabytes)
+    environment.filters.update(
+        slug=slug, breakable=breakable, verbatim=verbatim, seconds=numbers.seconds, megabytes=numbers.megabytes
+    )
     environment.globals.update(
         show=numbers.show, interval=numbers.interval, exact=numbers.exact, order=numbers.order, signed=numbers.signed
     )

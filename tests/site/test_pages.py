@@ -1,3 +1,4 @@
+import html
 import json
 import re
 
@@ -310,3 +311,15 @@ def test_the_critical_difference_is_drawn(entries):
     drawn = made.model_copy(update={"critical_difference": wide})
     text = leaderboard.pages(board.model_copy(update={"standings": [drawn]}), Gallery())["ranks.md"]
     assert "No two of 3 mean ranks can be that far apart: there are too few such tasks for this test." in text
+
+
+def test_the_code_of_a_model_is_shown_as_text(entries, tmp_path, monkeypatch):
+    monkeypatch.setattr("lebench.site.reference.pages", dict)
+    hostile = '"""</code><script>alert(1)</script>"""\n\n# Heading\n--8<-- "/etc/passwd"\nif 1 < 2:\n    x = "é"\n'
+    (entries / "mlp" / "plugin.py").write_text(hostile, encoding="utf-8")
+    build(entries, tmp_path / "docs")
+    pages = tmp_path / "docs" / "leaderboard" / "entries"
+    (shown,) = re.findall(r"<pre><code>(&#34;.*)</code></pre></div></details>", (pages / "mlp.md").read_text("utf-8"))
+    assert html.unescape(shown) == hostile
+    assert "<" not in shown
+    assert "plugin.py" not in (pages / "cnn.md").read_text("utf-8")
