@@ -38,7 +38,7 @@
       background: "transparent",
       font: style.fontFamily,
       view: { stroke: null },
-      axis: { ...text, domainColor: rule, tickColor: rule, gridColor: rule },
+      axis: { ...text, labelSeparation: 4, domainColor: rule, tickColor: rule, gridColor: rule },
       legend: text,
       title: { color: ink, fontSize: 12, anchor: "start", fontWeight: 600 },
       mark: { color: palette[0] },

@@ -362,7 +362,12 @@
       if (this.frame.classList.contains("le-tall")) this.showFirst();
       this.showCards();
       this.write();
-      this.status.textContent = `${shown === order.length ? shown : `${shown} of ${order.length}`} ${this.noun}${this.inWords()}`;
+      this.status.textContent = `${this.counted(shown, order.length)}${this.inWords()}`;
+    }
+
+    counted(shown, all) {
+      if (shown < all) return `${shown} of ${all} ${this.noun}`;
+      return `${all} ${all === 1 ? this.noun.replace(/s$/, "") : this.noun}`;
     }
 
     plainly(cell, column) {

@@ -247,3 +247,11 @@ def test_a_long_table_answers_with_its_first_rows_and_the_others_come(open_page,
     page.get_by_label("Find").fill("vgg")
     assert seen.count() == 4
     assert open_page.problems == []
+
+
+def test_one_row_is_counted_as_one(open_page, board):
+    assert len(means(board, "overparam/width")) == 1
+    page = open_page("leaderboard/tasks/overparam-width/")
+    assert page.locator(".le-status").inner_text() == "1 model"
+    page.get_by_label("Find").fill("nothing has this name")
+    assert page.locator(".le-status").inner_text() == "0 of 1 models"
