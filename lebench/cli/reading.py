@@ -29,6 +29,10 @@ _MODELS_WIDE = 5
 _TEXT_COLUMNS = frozenset(
     {"metric", "model", "verdict", "task", "best other", "known answer", "state", "file", "folder", "network"}
 )
+_RANKS = (
+    ' A rank is the interval that paired differences allow among the entries of the leaderboard: "of" counts those '
+    "with a score on the task, and the model itself. Controls do not count."
+)
 _ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
 
 
@@ -84,47 +88,54 @@ def show(
 
 
 def report(labels: Sequence[str], results: Path, entries: Path | None, console: Console) -> None:
-    """Print, at the end of a run, the scores of its models and where they stand among the baselines."""
-    _, table = collect(results, entries, True)
-    labels = [label for label in labels if label in set(table["model"])]
-    rivals = table[~table["model"].map(board.is_control) | table["model"].isin(labels)]
-    others = sorted(set(rivals["model"]) - set(labels))
+    """Print, at the end of a run, the scores of its models and where each stands among the entries.
+
+    What else lies in the results folder is no rival, and neither are the other models of the run: the same records have
+    the same ranks whatever was run beside them.
+    """
+    records = [record for record in board.newest(Store(results).load()) if record.label in labels]
+    folder = entries_folder(entries)
+    found = board.read_entries(folder) if entries is not None or folder.is_dir() else []
+    tasks = {record.cell.task for record in records}
+    field = board.frame(record for entry in found for record in entry.records if record.cell.task in tasks)
+    field = field[~field["model"].map(board.is_control).astype(bool)]
+    rows = []
+    for label in labels:
+        own = board.frame(record for record in records if record.label == label)
+        rivals = field[~field["model"].map(lambda name, label=label: _is_of(name, label)).astype(bool)]
+        for model in sorted(set(own["model"])):
+            rows += [(model, place, rivals) for place in board.standing(_joined(own, model, rivals), model)]
     for track in TRACKS:
-        rows = []
-        for label in labels:
-            compared = rivals[rivals["model"].isin([label, *others])]
-            for place in board.standing(compared, label):
-                if place.track == track:
-                    rows.append((label, place))
-        if not rows:
+        of_track = [row for row in rows if row[1].track == track]
+        if not of_track:
             continue
-        columns = ("task", "metric", "model", "score", "95% interval", "rank", "best other")
-        shown = make_table(track.capitalize(), columns)
-        for label, place in sorted(rows, key=lambda row: (row[1].task, row[0])):
-            best, value = _best(rivals[rivals["model"].isin(others)], place.task, place.metric)
+        beside = ("rank", "best other") if len(field) else ()
+        shown = make_table(track.capitalize(), ("task", "metric", "model", "score", "95% interval", *beside))
+        for model, place, rivals in sorted(of_track, key=lambda row: (row[1].task, row[0])):
+            best, value = _best(rivals, place.task, place.metric)
             count = 1 + len(place.ahead) + len(place.tied) + len(place.behind)
-            add_row(
-                shown,
-                place.task,
-                titled(place.metric),
-                label,
-                number(place.estimate.mean),
-                _interval(place.estimate),
-                _rank(place.ranks, count),
-                f"{best} {number(value)}" if best else "",
-            )
+            other = f"{best} {number(value)}" if best else ""
+            cells = (number(place.estimate.mean), _interval(place.estimate))
+            rank = (_rank(place.ranks, count), other) if beside else ()
+            add_row(shown, place.task, titled(place.metric), model, *cells, *rank)
         console.print(shown)
-    seeds = table[table["model"].isin(labels)]["seed"].nunique()
-    rank = f" A rank is the interval that paired differences to {len(others)} entries allow." if others else ""
+    seeds = len({record.cell.seed for record in records})
     over = f"Intervals are Student's t over {seeds} seeds (split, initialization, batches)."
     if seeds == 1:
         over = "One seed has no interval."
-    console.print(
-        f"{over}{rank} Controls do not count.",
-        style="dim",
-        highlight=False,
-        markup=False,
-    )
+    console.print(f"{over}{_RANKS if len(field) else ''}", style="dim", highlight=False, markup=False)
+
+
+def _is_of(name: str, label: str) -> bool:
+    # Where entries have one label on several backends, their names in the table say which.
+    return name == label or name.startswith(f"{label} (")
+
+
+def _joined(own: pd.DataFrame, model: str, rivals: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    mine = own[own["model"] == model]
+    return pd.concat([mine, rivals]) if len(rivals) else mine
 
 
 def make_console(*, stderr: bool = False) -> Console:

@@ -55,6 +55,34 @@ def test_the_outlook_is_the_board_with_the_entry_replaced(submit, entries):
     assert make_outlook(before, before[-1]) == make_outlook(before[:-1], before[-1])
 
 
+def ranks(lebench, folder, entries, *models):
+    """Return a model's row of every task at the end of a run that computes nothing new, by model."""
+    named = [argument for model in models for argument in ("-m", model)]
+    asked = ("-t", "digits/accuracy", "-t", "digits/small-n", "--seeds", "2", "-o", folder, "--entries", entries)
+    code, out, _ = lebench("run", *named, *asked)
+    assert code == 0
+    rows = [line.split() for line in out.splitlines() if " ↑ " in line]
+    return {model: [row for row in rows if row[3] == model] for model in models}, out
+
+
+def test_the_ranks_of_a_run_are_among_the_entries_whatever_else_was_run(lebench, results, entries):
+    alone, out = ranks(lebench, results, entries, "knn")
+    # The folder has a third model's records, which is no entry; a control is an entry and no rival.
+    assert [" of 2 logistic-regression" in " ".join(row) for row in alone["knn"]] == [True, True]
+    assert '"of" counts those with a score on the task, and the model itself' in " ".join(out.split())
+    together = ranks(lebench, results, entries, "logistic-regression", "random-features", "knn")[0]
+    assert together["knn"] == alone["knn"]
+    # An entry of the model itself is no rival of it.
+    assert all(" 1 of 1" in " ".join(row) for row in together["logistic-regression"])
+
+
+def test_without_entries_a_run_ends_without_ranks(lebench, results, tmp_path):
+    (tmp_path / "none").mkdir()
+    rows, out = ranks(lebench, results, tmp_path / "none", "knn", "logistic-regression")
+    assert len(rows["knn"]) == len(rows["logistic-regression"]) == 2
+    assert "rank" not in out
+
+
 def test_a_control_takes_no_rank(submit, entries):
     assert "overall: controls take no rank" in submit("-m", "random-features", *ME, "--entries", entries)[1]
 
