@@ -14,7 +14,7 @@ from lebench.board.entries import (
 )
 from lebench.board.entry_writing import entry_name, write_entry
 from lebench.board.frame import frame, newest
-from lebench.board.outlook import Beside, Outlook, make_outlook
+from lebench.board.outlook import Beside, Outlook, Prospect, make_outlook
 from lebench.board.places import Method, Place, Standings
 from lebench.board.point_effects import Effects
 from lebench.board.point_halves import PointHalves, halves_of_values
@@ -42,6 +42,7 @@ __all__ = [
     "Place",
     "PointHalves",
     "Position",
+    "Prospect",
     "Recorded",
     "Resampled",
     "Resolution",

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 from lebench.board.board import Board, BoardTask, make_board
 from lebench.board.bootstrap import DRAWS
 from lebench.board.entries import Entry
-from lebench.board.places import Place
+from lebench.board.places import MINIMUM_SEEDS, MINIMUM_SHARE, Place
 from lebench.board.point_store import gather
 from lebench.board.ranking import direction_of
 from lebench.board.scores import Score
 from lebench.board.standings import OVERALL
+from lebench.records import Record
 
-#: How many of the tasks that are lacking for a rank are named.
-_NAMED = 3
+
+@dataclass(frozen=True)
+class Lack:
+    """What an entry lacks of a track for a rank.
+
+    Attributes
+    ----------
+    needed : int
+        How many more of the common tasks it must have, at least 1.
+    left : tuple of str
+        Common tasks that it was not run on, with so many seeds that they count.
+    """
+
+    needed: int
+    left: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -33,12 +49,27 @@ class Prospect:
         Number of entries with a rank.
     reason : str
         Why it takes no rank.
+    lacking : tuple of Lack
+        What it lacks for a rank, by track.
     """
 
     scope: str
     place: Place | None
     ranked: int
     reason: str
+    lacking: tuple[Lack, ...] = ()
+
+    def ranked_by(self, able: Collection[str]) -> list[str]:
+        """Return tasks that would give it the rank: all it could still run, none if these are too few.
+
+        Parameters
+        ----------
+        able : collection of str
+            Tasks that the model can be run on.
+        """
+        more = [[task for task in lack.left if task in able] for lack in self.lacking]
+        enough = all(len(tasks) >= lack.needed for tasks, lack in zip(more, self.lacking, strict=True))
+        return [task for tasks in more for task in tasks] if enough else []
 
 
 @dataclass(frozen=True)
@@ -117,15 +148,34 @@ def make_outlook(entries: Iterable[Entry], new: Entry, draws: int = DRAWS, point
 
 
 def _standings(board: Board, new: Entry, control: bool) -> Iterator[Prospect]:
-    name, run = new.name, {record.cell.task for record in new.records}
+    tasks = {task.name: task for task in board.tasks}
+    run = _counting(record for record in new.records)
+    scored = _counting(
+        record
+        for record in new.records
+        if record.cell.task in tasks and tasks[record.cell.task].primary in record.metrics
+    )
     for standings in board.standings:
-        place = next((place for place in standings.places if place.entry == name), None)
-        reason = next((each.reason for each in standings.unranked if each.entry == name), "")
-        left = [task for task in standings.tasks if task not in run]
-        if reason and left:
-            more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
-            reason += f"; not run: {', '.join(left[:_NAMED])}{more}"
-        yield Prospect(standings.scope, place, len(standings.places), "controls take no rank" if control else reason)
+        place = next((place for place in standings.places if place.entry == new.name), None)
+        reason = next((each.reason for each in standings.unranked if each.entry == new.name), "")
+        if control:
+            yield Prospect(standings.scope, None, len(standings.places), "controls take no rank")
+            continue
+        lacking = []
+        for track in sorted({tasks[name].track for name in standings.tasks} if reason else ()):
+            common = [name for name in standings.tasks if tasks[name].track == track]
+            needed = ceil(MINIMUM_SHARE * len(common)) - sum(name in scored for name in common)
+            if needed > 0:
+                lacking.append(Lack(needed, tuple(name for name in common if name not in run)))
+        yield Prospect(standings.scope, place, len(standings.places), reason, tuple(lacking))
+
+
+def _counting(records: Iterable[Record]) -> set[str]:
+    """Return the tasks of which there are records of so many seeds that they count for ranks."""
+    seeds = defaultdict[str, set[int]](set)
+    for record in records:
+        seeds[record.cell.task].add(record.cell.seed)
+    return {task for task, of in seeds.items() if len(of) >= MINIMUM_SEEDS}
 
 
 def _scores(board: Board, name: str) -> Iterator[Beside]:

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from lebench import board, registry
 from lebench.board.entries import PLUGIN, PLUGIN_LIMIT
+from lebench.board.places import MINIMUM_SEEDS
 from lebench.board.verification import NAME as VERIFICATION
-from lebench.cli import reading
+from lebench.cli import foreseeing, reading
 from lebench.cli.pull_request import propose, refuse_other_changes
 from lebench.cli.verifying import verify
 from lebench.errors import LebenchError
@@ -23,16 +24,11 @@ from lebench.models.spec import build_model
 from lebench.records import Record
 from lebench.registry import load_plugin
 from lebench.runner.fingerprint import model_fingerprint
+from lebench.runner.plan import make_plan
 from lebench.runner.store import Store
 
 if TYPE_CHECKING:
     from lebench.board import Entry, EntryInfo, Outlook
-    from lebench.board.scores import Score
-
-_INTERVALS = (
-    "Intervals are the board's: over seeds and, where it resamples them, over test points; so wider than those "
-    "that a run ends with."
-)
 
 #: What a model runs on if nobody asks for another backend.
 _OWN_BACKENDS = ("numpy", "torch")
@@ -82,7 +78,12 @@ def submit(
             click.echo(f"{info.name} is not ready to be submitted; nothing was written to {root}")
             return invalid
         _advise(records, plugin)
-        outlook = _outlook(root, entry)
+        outlook = foreseeing.show(
+            root,
+            entry,
+            able=lambda tasks: _able(records, tasks),
+            command=lambda tasks: _missing_ranks(records, plugin, results, tasks),
+        )
         _put(entry.folder, folder)
     click.echo(f"\n{folder} is ready.")
     return propose(folder, _body(info, len(records), outlook), yes=yes)
@@ -193,12 +194,38 @@ _RULES = {
 
 def _command(label: str, name: str, records: Sequence[Record], code: bytes) -> str:
     """Return the command that makes the records again."""
-    asked = [f"--plugin leaderboard/entries/{name}/{PLUGIN}"] if code else []
-    asked += [f"--model {shlex.quote(label)}"]
-    asked += [f"--task {shlex.quote(task)}" for task in sorted({record.cell.task for record in records})]
+    plugin = f"leaderboard/entries/{name}/{PLUGIN}" if code else None
+    seeds = 1 + max(record.cell.seed for record in records)
+    return _run_command(records, plugin, sorted({record.cell.task for record in records}), seeds)
+
+
+def _run_command(records: Sequence[Record], plugin: Path | str | None, tasks: Sequence[str], seeds: int) -> str:
+    """Return the command that runs the model of some records on tasks, on the backend that made them."""
+    asked = [] if plugin is None else ["--plugin", str(plugin)]
+    asked += ["--model", records[0].label]
+    asked += [word for task in tasks for word in ("--task", task)]
     if records[0].cell.backend not in _OWN_BACKENDS:
-        asked.append(f"--backend {records[0].cell.backend}")
-    return f"lebench run {' '.join(asked)} --seeds {1 + max(record.cell.seed for record in records)}"
+        asked += ["--backend", records[0].cell.backend]
+    return shlex.join(["lebench", "run", *asked, "--seeds", str(seeds)])
+
+
+def _missing_ranks(records: Sequence[Record], plugin: Path | None, results: Path, tasks: Sequence[str]) -> str:
+    """Return the command that adds tasks to the records of a model."""
+    seeds = max(MINIMUM_SEEDS, 1 + max(record.cell.seed for record in records))
+    where = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
+    return _run_command(records, plugin, tasks, seeds) + where
+
+
+def _able(records: Sequence[Record], tasks: Sequence[str]) -> set[str] | None:
+    """Return those of some tasks that the model of some records can be run on here, None if that cannot be told."""
+    label = records[0].label
+    if label.split("[", 1)[0] not in registry.models:
+        return None
+    try:
+        plan = make_plan(tasks, [label], [0], records[0].cell.backend)
+    except LebenchError:
+        return None
+    return {cell.cell.task for job in plan.jobs for cell in job.cells}
 
 
 def _write(root: Path, info: EntryInfo, records: Sequence[Record], store: Store, code: bytes) -> Entry:
@@ -244,63 +271,6 @@ def _advise(records: Sequence[Record], plugin: Path | None) -> None:
         click.echo(f"note: not all seeds were scored of {', '.join(failed)}; the board will show the reasons")
 
 
-def _outlook(root: Path, entry: Entry) -> Outlook | None:
-    """Print what the board will say of an entry; None if that cannot be computed here."""
-    try:
-        outlook = board.make_outlook(
-            board.read_entries(root) if root.is_dir() else [], entry, points=root.parent / "points"
-        )
-    except LebenchError as error:
-        click.echo(f"note: what the board will say cannot be shown: {error}")
-        return None
-    console = reading.make_console()
-    shown = reading.make_table(
-        f"The board with {entry.name}, {outlook.entries} entries", ("ranks", "interval", "on exactly these tasks", "of")
-    )
-    for scope, interval, here, of in _ranks(outlook):
-        reading.add_row(shown, scope, interval, here, of)
-    console.print()
-    console.print(shown)
-    for standing in outlook.standings:
-        if standing.place is None:
-            console.print(f"– {standing.scope}: {standing.reason}", style="dim", highlight=False, markup=False)
-    console.print()
-    shown = reading.make_table("Scores", ("task", "metric", "score", "95% interval", "next better", "next worse"))
-    for each in outlook.scores:
-        own = each.score
-        reading.add_row(
-            shown,
-            each.task.name,
-            reading.titled(each.task.primary),
-            reading.number(own.mean),
-            "one seed" if own.lower is None else f"[{reading.number(own.lower)}, {reading.number(own.upper or 0)}]",
-            *(_neighbour(score) for score in (each.better, each.worse)),
-        )
-    console.print(shown)
-    console.print(_INTERVALS, style="dim", highlight=False, markup=False)
-    return outlook
-
-
-def _ranks(outlook: Outlook) -> list[tuple[str, str, str, str]]:
-    return [
-        (
-            each.scope,
-            _span(each.place.lower, each.place.upper) if each.place else "–",
-            _span(each.place.seed_lower, each.place.seed_upper) if each.place else "–",
-            str(each.ranked),
-        )
-        for each in outlook.standings
-    ]
-
-
-def _span(lower: int, upper: int) -> str:
-    return str(lower) if lower == upper else f"{lower} to {upper}"
-
-
-def _neighbour(score: Score | None) -> str:
-    return "–" if score is None else f"{score.entry} {reading.number(score.mean)}"
-
-
 def _body(info: EntryInfo, records: int, outlook: Outlook | None) -> str:
     """Return the text of the pull request."""
     lines = [
@@ -312,5 +282,5 @@ def _body(info: EntryInfo, records: int, outlook: Outlook | None) -> str:
     ]
     if outlook is not None:
         lines += ["", "| ranks | interval | on exactly these tasks | of |", "|---|---|---|---|"]
-        lines += [f"| {' | '.join(row)} |" for row in _ranks(outlook)]
+        lines += [f"| {' | '.join(row)} |" for row in foreseeing.ranks(outlook)]
     return "\n".join(lines)

@@ -1,5 +1,6 @@
 """``lebench submit``: from records to an entry that is verified, and what the board would say of it."""
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from lebench.board import make_outlook, read_entries, read_entry
+from lebench.board.outlook import Lack, Prospect
+from lebench.cli.foreseeing import _lacking
 from lebench.runner.store import Store
 from lebench.verify import validate
 
@@ -123,6 +126,35 @@ def test_a_folder_without_records_is_one_line(lebench, tmp_path):
         code, _, err = lebench("submit", folder, *ME, "--entries", tmp_path / "entries")
         assert (code, err.count("\n")) == (2, 1)
         assert message in err
+
+
+def test_what_is_missing_for_ranks_is_one_command_to_copy(submit, lebench, entries, tmp_path):
+    submit("-m", "knn", *ME, "--entries", entries)
+    mine = tmp_path / "my results"
+    assert lebench("run", "-m", "knn[k=5]", "-t", "digits/accuracy", "--seeds", "1", "-o", mine, "-j1")[0] == 0
+    code, out, _ = lebench("submit", mine, *ME, "--entries", entries)
+    assert code == 0
+    assert "– overall: it has 0 of 2 common tasks of generalization, a rank needs 1; not run: digits/accuracy" in out
+    # One seed does not count: the command brings the second.
+    command = shlex.split(next(line for line in out.splitlines() if line.startswith("  lebench run ")))
+    asked = ["--model", "knn[k=5]", "--task", "digits/accuracy", "--task", "digits/small-n", "--seeds", "2"]
+    assert command == ["lebench", "run", *asked, "--results", str(mine)]
+    assert out.index("would give it the missing ranks:\n") < out.index(shlex.join(command)) < out.index("\nScores")
+    assert lebench(*command[1:], "-j1")[0] == 0
+    out = lebench("submit", mine, *ME, "--entries", entries)[1]
+    assert "a rank needs" not in out
+    assert "missing ranks" not in out
+
+
+def test_tasks_give_a_rank_only_if_the_model_can_do_enough_of_them():
+    lacking = (Lack(2, ("a", "b", "c")), Lack(1, ("d",)))
+    overall = Prospect("overall", None, 9, "it has too few", lacking)
+    assert overall.ranked_by({"a", "c", "d", "e"}) == ["a", "c", "d"]
+    assert overall.ranked_by({"a", "d"}) == []
+    assert overall.ranked_by({"a", "b", "c"}) == []
+    assert _lacking(overall, {"a", "b", "d"}) == ["not run: a, b, d", "it cannot be run here on 1 other"]
+    assert _lacking(overall, ()) == ["it cannot be run here on 4"]
+    assert _lacking(overall, None) == ["not run: a, b, c and 1 more"]
 
 
 def test_an_entry_that_does_not_hold_is_not_written(lebench, results, tmp_path):
