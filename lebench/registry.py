@@ -29,6 +29,8 @@ T = TypeVar("T")
 F = TypeVar("F")
 
 _INDEX_FILE = Path(__file__).with_name("index.json")
+#: How the modules of plug-in files are called.
+_PLUGIN = "lebench_plugin_"
 _BUILTIN_PACKAGES = ("lebench.data", "lebench.metrics", "lebench.backends", "lebench.models", "lebench.tasks")
 
 
@@ -81,10 +83,10 @@ class Registry(Generic[T]):
     ... class Circle: ...
     >>> shapes.get("circle") is Circle
     True
-    >>> shapes.get("cirle")
+    >>> shapes.get("cirle")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    lebench.errors.UnknownNameError: unknown shape 'cirle'; did you mean 'circle'?
+    lebench.errors.UnknownNameError: unknown shape 'cirle'; did you mean 'circle'?...
     """
 
     def __init__(self, kind: str, index: dict[str, dict[str, Any]] | None = None) -> None:
@@ -215,12 +217,8 @@ class Registry(Generic[T]):
 
     def _unknown(self, name: str) -> str:
         words = set(self._items) | {tag for item in self._items.values() for tag in item.tags}
-        near = difflib.get_close_matches(name, sorted(words), n=3, cutoff=0.5)
-        if near:
-            hint = "did you mean " + " or ".join(repr(n) for n in near) + "?"
-        else:
-            hint = f"see 'lebench list {self.kind}s', or give the file that registers it with --plugin"
-        return f"unknown {self.kind} {name!r}; {hint}"
+        hint = did_you_mean(name, words) or f"see 'lebench list {self.kind}s'"
+        return f"unknown {self.kind} {name!r}; {with_plugin(hint, f'a {self.kind}')}"
 
     def _load(self, item: Item) -> None:
         if item.name in self._broken:
@@ -289,6 +287,33 @@ def _calling_module() -> str:
     return str(frame.f_globals.get("__name__", ""))
 
 
+def with_plugin(hint: str, what: str) -> str:
+    """Return a hint, with the option ``--plugin`` where none was given: who forgot it has a name that nobody knows."""
+    if any(name.startswith(_PLUGIN) for name in sys.modules):
+        return hint
+    rest = f"{what} of your own needs its file: --plugin FILE"
+    return f"{hint} {rest[0].upper()}{rest[1:]}" if hint.endswith("?") else f"{hint}; {rest}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question that names what is like an unknown name, nothing if nothing is.
+
+    Examples
+    --------
+    >>> did_you_mean("resnett", ["mlp", "resnet"])
+    "did you mean 'resnet'?"
+    >>> did_you_mean("logistic", ["linear", "logistic-regression"])
+    "did you mean 'logistic-regression'?"
+    >>> did_you_mean("fourier-res", ["measure-frobenius"])
+    ''
+    """
+    known = sorted(set(known))
+    # Lower, and names that have only letters in common are like each other; but two of three letters are enough.
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.65)
+    near = near or [one for one in known if len(name) > 2 and one.startswith(name)][:3]
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
 def load_plugin(path: str | Path) -> None:
     """Run a Python file that registers tasks, models, metrics, datasets or backends.
 
@@ -305,7 +330,7 @@ def load_plugin(path: str | Path) -> None:
     file = Path(path).resolve()
     if not file.is_file():
         raise LebenchError(f"plug-in {str(path)!r} is not a file")
-    name = f"lebench_plugin_{file.stem}"
+    name = f"{_PLUGIN}{file.stem}"
     if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(file):
         return
     spec = importlib.util.spec_from_file_location(name, file)

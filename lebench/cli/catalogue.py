@@ -54,12 +54,9 @@ def description(name: str, *, as_json: bool = False) -> str:
 
 
 def _unknown(name: str) -> str:
-    import difflib
-
     known = [item.name for kind in registry.REGISTRIES.values() for item in kind.items()]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = "did you mean " + " or ".join(map(repr, near)) + "?" if near else "see 'lebench list --help'"
-    return f"nothing is registered under {name!r}; {hint}"
+    hint = registry.did_you_mean(name, known) or "see 'lebench list --help'"
+    return f"nothing is registered under {name!r}; {registry.with_plugin(hint, 'a name')}"
 
 
 def _task(name: str) -> dict[str, Any]:

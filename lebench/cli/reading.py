@@ -177,13 +177,10 @@ def known_label(model: str, labels: Iterable[str]) -> str:
     UnknownNameError
         If there are none; the message names similar labels.
     """
-    import difflib
-
     labels = sorted(set(labels))
     if model in labels:
         return model
-    near = difflib.get_close_matches(model, labels, n=3, cutoff=0.5)
-    hint = "did you mean " + " or ".join(map(repr, near)) + "?" if near else f"there are {', '.join(labels)}"
+    hint = registry.did_you_mean(model, labels) or f"there are {', '.join(labels)}"
     raise UnknownNameError(f"there are no results of model {model!r}; {hint}")
 
 

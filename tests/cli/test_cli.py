@@ -61,8 +61,19 @@ def test_info_of_a_model_shows_its_parameters_with_defaults(lebench):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["run", "--model", "resnett"], ["unknown model 'resnett'", "did you mean 'resnet'"]),
+        (
+            ["run", "--model", "resnett"],
+            [
+                "unknown model 'resnett'; did you mean 'resnet' or",
+                "? A model of your own needs its file: --plugin",
+            ],
+        ),
         (["run", "--model", "knn", "--task", "digits/acuracy"], ["unknown task", "did you mean 'digits/accuracy'"]),
+        (
+            ["run", "--model", "fourier-res"],
+            ["'fourier-res'; see 'lebench list models'; a model of your own needs its file: --plugin FILE"],
+        ),
+        (["info", "fourier-res"], ["see 'lebench list --help'; a name of your own needs its file: --plugin FILE"]),
         (["run", "--model", "knn[q=3]"], ["no parameter 'q'", "k"]),
         (["run", "--model", "knn[k=many]"], ["k=many", "integer"]),
         (["run", "--model", "knn[k=0]"], ["k=0", "greater than or equal to 1"]),
@@ -268,6 +279,16 @@ def test_a_model_from_a_plugin_file_runs(lebench, tmp_path):
     )
     assert code == 0, err
     assert "1 cell computed" in out
+
+
+def test_who_gave_a_file_is_not_told_to_give_one(lebench, tmp_path):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(PLUGIN)
+    for asked in (("run", "-m", "centriod"), ("info", "centriod")):
+        code, _, err = lebench(*asked, "--plugin", plugin)
+        assert code == 2
+        assert "did you mean 'centroid'" in err
+        assert err.endswith("?\n")
 
 
 def test_calibrate_passes_and_an_altered_metric_does_not(lebench, tmp_path):
