@@ -13,6 +13,7 @@ import click
 from pydantic import ValidationError
 
 from lebench import board, registry
+from lebench.board.documents import printable
 from lebench.board.entries import PLUGIN, PLUGIN_LIMIT
 from lebench.board.places import MINIMUM_SEEDS
 from lebench.board.verification import NAME as VERIFICATION
@@ -64,7 +65,7 @@ def submit(
     if entries is None and not root.is_dir():
         raise LebenchError("there is no folder leaderboard/entries here: run it in a clone of lebench's repository")
     store = Store(results)
-    records = _records(store, results, model, backend)
+    records = _records(store, results, model, backend, authors)
     label = records[0].label
     code = _code(records, plugin)
     info = _describe(label, name or board.entry_name(label), records, authors, links, summary, licence, code)
@@ -98,17 +99,24 @@ def _refuse_others(folder: Path, info: EntryInfo) -> None:
     except board.EntryError as error:
         raise LebenchError(f"{error}: remove {folder}, or give yours another name with --name") from error
     if authors != info.authors:
-        raise LebenchError(f"{folder} is an entry of others; give yours another name with --name")
+        whose = printable(", ".join(authors))
+        raise LebenchError(
+            f"{folder} is an entry of {whose}: if that is you, give the same --author, else another name with --name"
+        )
 
 
-def _records(store: Store, results: Path, model: str | None, backend: str | None) -> list[Record]:
+def _records(
+    store: Store, results: Path, model: str | None, backend: str | None, authors: Sequence[str]
+) -> list[Record]:
     """Return the records of a model on tasks of lebench, by one backend."""
     present = board.newest(store.load())
     labels = sorted({record.label for record in present})
     if not labels:
         raise LebenchError(f"there are no records in {results}; 'lebench run --model ... -o {results}' makes some")
     if model is None and len(labels) > 1:
-        raise LebenchError(f"{results} has records of {', '.join(labels)}: name one with --model")
+        # Both at once: whoever leaves out the one has often left out the other.
+        also = "" if _named(authors) else f"; and {_AUTHORS}"
+        raise LebenchError(f"{results} has records of {', '.join(labels)}: name one with --model{also}")
     label = labels[0] if model is None else reading.known_label(model, labels)
     own = [record for record in present if record.label == label]
     backends = sorted({record.cell.backend for record in own})
@@ -163,8 +171,8 @@ def _describe(
     licence: str,
     code: bytes,
 ) -> EntryInfo:
-    if not any(author.strip() for author in authors):
-        raise LebenchError("an entry has authors: add --author 'A. Author'")
+    if not _named(authors):
+        raise LebenchError(_AUTHORS)
     model = label.split("[", 1)[0]
     if summary is None:
         summary = registry.models.item(model).summary if model in registry.models else ""
@@ -174,7 +182,7 @@ def _describe(
             name=name,
             model=label,
             summary=" ".join(summary.split()),
-            authors=[author.strip() for author in authors if author.strip()],
+            authors=_named(authors),
             links=list(links),
             licence=licence,
             lebench=records[0].environment.lebench,
@@ -186,6 +194,11 @@ def _describe(
         raise LebenchError(f"--{field.removesuffix('s')} {value!r}: {_RULES.get(field, first['msg'])}") from error
 
 
+def _named(authors: Sequence[str]) -> list[str]:
+    return [author.strip() for author in authors if author.strip()]
+
+
+_AUTHORS = "an entry has authors: add --author 'A. Author'"
 _RULES = {
     "name": "a name has at most 80 lower-case letters, digits, '.', '_' and '-', and begins with a letter or digit",
     "links": "a link is an address that begins with http:// or https://, without spaces and quotes",

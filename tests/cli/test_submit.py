@@ -102,14 +102,15 @@ def test_the_first_entry_of_all(submit, tmp_path):
         (("-m", "knn"), "an entry has authors: add --author"),
         (("-m", "knn", "--author", " "), "an entry has authors: add --author"),
         (("-m", "knm", *ME), "did you mean 'knn'?"),
-        (ME, "has records of knn, logistic-regression, random-features: name one with --model"),
+        (ME, "has records of knn, logistic-regression, random-features: name one with --model\n"),
+        ((), "random-features: name one with --model; and an entry has authors: add --author 'A. Author'"),
         (("-m", "knn", *ME, "--backend", "jax"), "knn was run on numpy, not on jax"),
         (("-m", "knn", *ME, "--link", "javascript:alert(1)"), "--link 'javascript:alert(1)': a link is an address"),
         (("-m", "knn", *ME, "--name", "../up"), "--name '../up': a name has at most 80 lower-case letters"),
         (("-m", "knn", *ME, "--plugin", EXAMPLE), "knn is a model of lebench: leave out --plugin"),
         (
             ("-m", "random-features", "--author", "B. Other"),
-            "is an entry of others; give yours another name with --name",
+            "is an entry of A. Author: if that is you, give the same --author, else another name with --name",
         ),
     ],
 )
