@@ -109,6 +109,13 @@ def propose(folder: Path, body: str, *, yes: bool) -> int:
             request = _by_gh(checkout, body)
         except LebenchError as error:
             click.echo(f"note: gh cannot open the pull request: {error}")
+    pushed = _pushed(checkout)
+    if pushed and request is None:
+        click.echo("It is committed and pushed as it is: only the pull request is left to open, if it is not open yet.")
+        return 0
+    if pushed and request is not None and request.open:
+        click.echo(f"It is as its pull request has it: there is nothing left to do: {request.open}")
+        return 0
     if request is None:
         click.echo("These commands submit it; the last one prints the page on which to open the pull request:\n")
         _show([*_commit(checkout), _push(checkout, checkout.remote)])
@@ -169,9 +176,22 @@ def _commit(checkout: Checkout) -> list[Sequence[str]]:
     )
     if own and _committed(checkout):
         return switch
-    title = f"Entry: {Path(checkout.path).name}"
+    title = _title(checkout, "HEAD", _since(checkout)) if own else _title(checkout)
     # With its path, so that a commit takes nothing else that was added before.
     return [*switch, ("git", "add", "--", checkout.path), ("git", "commit", "-m", title, "--", checkout.path)]
+
+
+def _title(checkout: Checkout, *known: str) -> str:
+    """Return how a commit is called; that of another version of an entry says so, for the page of changes."""
+    again = any(_git(checkout.root, "ls-tree", revision, "--", checkout.path) for revision in known)
+    return f"Entry: {Path(checkout.path).name}{', run anew' if again else ''}"
+
+
+def _pushed(checkout: Checkout) -> bool:
+    """Return whether the branch of the entry is checked out, and somewhere else with all that it has here."""
+    where = f"refs/remotes/*/{checkout.branch}"
+    there = _git(checkout.root, "for-each-ref", "--contains", "HEAD", "--format=%(refname)", where)
+    return _here(checkout) == checkout.branch and _committed(checkout) and bool(there)
 
 
 def _push(checkout: Checkout, remote: str) -> Sequence[str]:
@@ -211,7 +231,7 @@ def _by_gh(checkout: Checkout, body: str) -> _Request:
     if urls:
         return _Request(push, urls[0])
     where = ("--repo", repository, "--base", _MAIN, "--head", head)
-    title = f"Entry: {Path(checkout.path).name}"
+    title = _title(checkout, _since(checkout))
     return _Request([*push, ("gh", "pr", "create", *where, "--title", title, "--body", body)], "")
 
 

@@ -186,6 +186,35 @@ def test_a_submission_that_broke_off_goes_on(submit, checkout, gh, tmp_path):
     assert "Votes of neighbours" in pushed
 
 
+def test_what_is_pushed_as_it_is_leaves_nothing_to_do(submit, checkout, gh, monkeypatch):
+    notes = gh(viewerPermission="WRITE")
+    assert submit("-m", "knn", *ME, "--yes")[0] == 0
+    code, out, _ = submit("-m", "knn", *ME, "--yes")
+    assert code == 0
+    assert "there is nothing left to do: https://example.org/pull/1" in out
+    assert "git push" not in out
+    assert sum(note[:2] == ["pr", "create"] for note in notes()) == 1
+    # Another version of it is told apart.
+    out = submit("-m", "knn", *ME, "--summary", "Votes of neighbours")[1]
+    assert "git commit -m 'Entry: knn, run anew' -- " in out
+    monkeypatch.setattr("lebench.cli.pull_request.shutil.which", lambda name: name if name == "git" else None)
+    for command in ("add", "commit"):
+        checkout(command, *(["-qm", "by hand"] if command == "commit" else ["--", "leaderboard"]))
+    assert "  git push" in submit("-m", "knn", *ME, "--summary", "Votes of neighbours")[1]
+    checkout("push", "-q")
+    out = submit("-m", "knn", *ME, "--summary", "Votes of neighbours")[1]
+    assert "only the pull request is left to open" in out
+    assert "  git " not in out
+
+
+def test_a_new_version_of_an_entry_on_main_is_called_so(submit, checkout, gh):
+    notes = gh(viewerPermission="WRITE")
+    assert submit("-m", "random-features", *ME, "--summary", "Random", "--yes")[0] == 0
+    assert checkout("log", "-1", "--format=%s") == "Entry: random-features, run anew\n"
+    create = notes()[-1]
+    assert create[create.index("--title") + 1] == "Entry: random-features, run anew"
+
+
 def test_an_entry_as_it_stands_on_main_is_not_submitted(submit, checkout, tmp_path):
     code, out, _ = submit("-m", "random-features", *ME)
     assert code == 0
