@@ -19,6 +19,7 @@ from lebench.cli.reading import (
     known_label,
     make_console,
     make_table,
+    narrow,
     number,
     sources,
     tasks_among,
@@ -31,6 +32,7 @@ from lebench.runner.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.table import Table
 
 #: By task and value: what test points add to the intervals.
 Halves = Mapping[tuple[str, str], board.PointHalves]
@@ -70,24 +72,29 @@ def compare(
     if as_json or as_csv:
         dump(pd.DataFrame(rows), as_json)
         return
-    columns = ("task", "metric", a, b, "difference", "95% interval", "resampled", "verdict")
-    shown = make_table(f"{a} against {b}", columns)
+    console = make_console()
+    shown = _table(a, b, rows, whole=True)
+    # What is not to be broken would be cut off, numbers too, where there is no room for it.
+    fits = console.measure(shown, options=console.options.update(max_width=1000)).maximum <= console.width
+    console.print(shown if fits else _table(a, b, rows, whole=False))
+    console.print(_NOTE, style="dim", highlight=False, markup=False)
+
+
+def _table(a: str, b: str, rows: Iterable[Mapping[str, Any]], *, whole: bool) -> Table:
+    columns = ("task, value", narrow(a, 12), narrow(b, 12), "difference,\n95% interval", "resampled", "verdict")
+    shown = make_table(f"{a} against {b}", columns, whole=whole)
     for row in rows:
-        interval = "" if row["lower"] is None else f"[{number(row['lower'], True)}, {number(row['upper'], True)}]"
+        interval = "" if row["lower"] is None else f"\n[{number(row['lower'], True)}, {number(row['upper'], True)}]"
         add_row(
             shown,
-            row["task"],
-            titled(row["metric"]),
+            "\n  ".join([row["task"], *narrow(titled(row["metric"]), 26).split("\n")]),
             number(row["a"]),
             number(row["b"]),
-            number(row["difference"], True),
-            interval,
-            f"{row['seeds']} seeds" + (f", {row['points']:,} points" if row["points"] else ""),
-            row["verdict"],
+            f"{number(row['difference'], True)}{interval}",
+            f"{row['seeds']} seeds" + (f",\n{row['points']:,} points" if row["points"] else ""),
+            narrow(row["verdict"], 12),
         )
-    console = make_console()
-    console.print(shown)
-    console.print(_NOTE, style="dim", highlight=False, markup=False)
+    return shown
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -255,8 +256,25 @@ def _best(table: pd.DataFrame, task: str, metric: str) -> tuple[str | None, floa
     return best, board.mean_interval(values[best].values()).mean if best else 0.0
 
 
-def make_table(title: str, columns: Sequence[str]) -> Table:
-    """Return an empty table in the style of all tables of the command line."""
+def narrow(text: str, width: int = 16) -> str:
+    r"""Return a name in lines of about a width that end where it has parts, never inside a word.
+
+    Examples
+    --------
+    >>> narrow("fourier-res[width=16] is better")
+    'fourier-res[\nwidth=16] is\nbetter'
+    """
+    lines = [""]
+    # An arrow stays with the last word.
+    for part in re.findall(r"[^\s_,@\[-]*(?: [↑↓]|[\s_,@\[-])?", text):
+        if lines[-1] and len(lines[-1] + part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def make_table(title: str, columns: Sequence[str], *, whole: bool = False) -> Table:
+    """Return an empty table in the style of all tables of the command line; if `whole`, no line of a cell is broken."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -267,7 +285,7 @@ def make_table(title: str, columns: Sequence[str]) -> Table:
         table.add_column(
             Text(name),
             justify="left" if text else "right",
-            no_wrap=place == 0 or name == "95% interval",
+            no_wrap=whole or place == 0 or name == "95% interval",
             overflow="fold",
         )
     return table

@@ -1,6 +1,7 @@
 """The command line as a user meets it: what it prints, and one line with exit code 2 for bad input."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -249,6 +250,14 @@ def test_show_names_what_it_cannot_draw(with_arrays, finished, lebench, tmp_path
     assert str(arrays) in err
     assert "--force" in err
     assert not out.exists()
+
+
+def test_compare_breaks_names_between_their_parts(finished, lebench, monkeypatch):
+    monkeypatch.setattr("lebench.cli.reading._PLAIN_WIDTH", 110)
+    out = lebench("compare", "knn[k=5]", "constant", "-t", "digits/accuracy", "-o", finished[0], "--no-baselines")[1]
+    for whole in ("accuracy ↑", "expected_calibration_ ", "  error ↓", "450 points", "knn[k=5] is "):
+        assert whole in out
+    assert re.search(r"\[[+-][\d.]+, [+-][\d.]+\]", out)
 
 
 def test_compare_names_a_model_without_results(finished, lebench):
