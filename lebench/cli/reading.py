@@ -14,7 +14,8 @@ import click
 from lebench import board, registry
 from lebench.board.ranking import by_seed
 from lebench.cli.reasons import without_score, without_value
-from lebench.errors import LebenchError, UnknownNameError
+from lebench.errors import LebenchError, ParameterError, UnknownNameError
+from lebench.models.spec import parse_spec
 from lebench.records import Record
 from lebench.runner.store import Store
 from lebench.tasks.base import TRACKS
@@ -181,8 +182,19 @@ def known_label(model: str, labels: Iterable[str]) -> str:
     labels = sorted(set(labels))
     if model in labels:
         return model
+    # Parameters may be named in any order, as in a run.
+    same = [label for label in labels if _parsed(label) == _parsed(model) is not None]
+    if same:
+        return same[0]
     hint = registry.did_you_mean(model, labels) or f"there are {', '.join(labels)}"
     raise UnknownNameError(f"there are no results of model {model!r}; {hint}")
+
+
+def _parsed(label: str) -> tuple[str, dict[str, str]] | None:
+    try:
+        return parse_spec(label)
+    except ParameterError:
+        return None
 
 
 def tasks_among(patterns: Iterable[str], present: Iterable[str]) -> list[str]:

@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from lebench.board import paired_difference
+from lebench.cli import reading
+from lebench.errors import UnknownNameError
 from lebench.runner.store import Store
 
 
@@ -258,6 +260,14 @@ def test_compare_breaks_names_between_their_parts(finished, lebench, monkeypatch
     for whole in ("accuracy ↑", "expected_calibration_ ", "  error ↓", "450 points", "knn[k=5] is "):
         assert whole in out
     assert re.search(r"\[[+-][\d.]+, [+-][\d.]+\]", out)
+
+
+@pytest.mark.parametrize("asked", ["mlp[width=8,depth=1]", " mlp[ depth=1, width=8 ]", "mlp[depth=1,width=8]"])
+def test_a_model_is_known_by_its_parameters_in_any_order(asked):
+    labels = ["mlp", "mlp[depth=1,width=16]", "mlp[depth=1,width=8]", "mlp (jax)", "knn"]
+    assert reading.known_label(asked, labels) == "mlp[depth=1,width=8]"
+    with pytest.raises(UnknownNameError, match="there are no results of model"):
+        reading.known_label("mlp[", labels)
 
 
 def test_compare_names_a_model_without_results(finished, lebench):
