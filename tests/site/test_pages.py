@@ -8,7 +8,7 @@ from markupsafe import Markup
 from lebench.board import EntryError, make_board, read_entries, read_entry, write_verification
 from lebench.board.places import CriticalDifference
 from lebench.errors import LebenchError
-from lebench.site import build, cost, leaderboard, rank_plots
+from lebench.site import build, cost, leaderboard
 from lebench.site.numbers import interval, megabytes, seconds, show
 from lebench.site.pages import write_pages
 from lebench.site.pictures import Gallery
@@ -295,15 +295,13 @@ def test_the_critical_difference_is_drawn(entries):
     drawn = made.model_copy(update={"critical_difference": diagram})
     text = leaderboard.pages(board.model_copy(update={"standings": [drawn]}), Gallery())["ranks.md"]
     assert "Critical difference of mean ranks: 1.50" in text
-    # The difference as long as from rank 1 to 2.5 of three; each model at its mean rank.
-    first, last = (rank_plots.on_mean_ranks(rank, 3) for rank in (1, 2.5))
-    assert f'<line class="le-bar" x1="{first}%" x2="{last}%"' in text
+    # From rank 1 to 2.5 of three; ranks take the width from 2 to 82, and beside them stand the bars.
+    assert '<line class="le-bar" x1="2.0%" x2="62.0%"' in text
     dots = re.findall(r'<circle class="le-dot" cx="([\d.]+)%" cy="50%"', text)
-    assert [float(x) for x in dots] == [rank_plots.on_mean_ranks(rank, 3) for rank in ranks.values()]
-    # Two bars, side by side: one from the first model to the second, the other from the second to the third.
+    assert [float(x) for x in dots] == [2, 42, 82]
+    # One from the first model to the second, the other from the second to the third.
     bars = re.findall(r'le-clique" x1="([\d.]+)%" x2="\1%" y1="(\w+%?)" y2="(\w+%?)"', text)
-    left, right = (str(rank_plots.beside_mean_ranks(k, 2)) for k in range(2))
-    assert bars == [(left, "50%", "100%"), (left, "0", "50%"), (right, "50%", "100%"), (right, "0", "50%")]
+    assert bars == [("88.0", "50%", "100%"), ("88.0", "0", "50%"), ("96.0", "50%", "100%"), ("96.0", "0", "50%")]
     assert "Not apart: mlp, cnn. Not apart: cnn, linear." in text
     assert "too few such tasks" not in text
 
