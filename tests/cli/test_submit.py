@@ -79,6 +79,21 @@ def test_the_ranks_of_a_run_are_among_the_entries_whatever_else_was_run(lebench,
     assert all(" 1 of 1" in " ".join(row) for row in together["logistic-regression"])
 
 
+def test_the_scores_of_a_run_are_of_its_own_records(lebench, results, entries, tmp_path):
+    """Neither of the seeds that the model's entry has beside, nor counted with those of others in the folder."""
+    folder = tmp_path / "own"
+    shutil.copytree(results, folder)
+    for path in folder.glob("*/*/logistic-regression*/seed-1-*"):
+        path.unlink()
+    tasks = ("-t", "digits/accuracy", "-t", "digits/small-n")
+    code, out, _ = lebench(
+        "run", "-m", "logistic-regression", *tasks, "--seeds", "1", "-o", folder, "--entries", entries
+    )
+    assert code == 0
+    assert [("one seed" in line) for line in out.splitlines() if " ↑ " in line] == [True, True]
+    assert "One seed has no interval." in out
+
+
 def test_without_entries_a_run_ends_without_ranks(lebench, results, tmp_path):
     (tmp_path / "none").mkdir()
     rows, out = ranks(lebench, results, tmp_path / "none", "knn", "logistic-regression")
