@@ -18,7 +18,8 @@ import inspect
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
@@ -54,6 +55,8 @@ class Item:
         ``"module"`` (importing it registers the name), ``"module:attribute"``, or ``""`` if loaded.
     source : str
         Who provides it: ``"lebench"``, a package's name or a plug-in's path.
+    version : int
+        Of a model or backend: part of the identity of its records, raised when its numbers change.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Item:
     tags: tuple[str, ...] = ()
     target: str = ""
     source: str = "lebench"
+    version: int = 1
 
 
 def first_line(text: str | None) -> str:
@@ -94,9 +98,12 @@ class Registry(Generic[T]):
         self._objects: dict[str, T] = {}
         self._items: dict[str, Item] = {}
         self._broken: dict[str, str] = {}
+        self._asked: set[str] = set()
         self._entry_points_read = index is not None
         for name, entry in (_read_index().get(kind, {}) if index is None else index).items():
-            self._items[name] = Item(name, entry["summary"], tuple(entry["tags"]), entry["target"])
+            self._items[name] = Item(
+                name, entry["summary"], tuple(entry["tags"]), entry["target"], version=entry.get("version", 1)
+            )
 
     @property
     def group(self) -> str:
@@ -105,11 +112,13 @@ class Registry(Generic[T]):
 
     @overload
     def register(
-        self, name: str, obj: None = None, *, summary: str = "", tags: Iterable[str] = ()
+        self, name: str, obj: None = None, *, summary: str = "", tags: Iterable[str] = (), version: int = 1
     ) -> Callable[[F], F]: ...
     @overload
-    def register(self, name: str, obj: F, *, summary: str = "", tags: Iterable[str] = ()) -> F: ...
-    def register(self, name: str, obj: Any = None, *, summary: str = "", tags: Iterable[str] = ()) -> Any:
+    def register(self, name: str, obj: F, *, summary: str = "", tags: Iterable[str] = (), version: int = 1) -> F: ...
+    def register(
+        self, name: str, obj: Any = None, *, summary: str = "", tags: Iterable[str] = (), version: int = 1
+    ) -> Any:
         """Record an object under a name, as a call or as a decorator; the object is returned unchanged.
 
         Parameters
@@ -122,14 +131,18 @@ class Registry(Generic[T]):
             One line; by default the first line of the object's docstring.
         tags : iterable of str, optional
             Words to select by.
+        version : int, default 1
+            Of a model or backend: raised when its numbers change, so that records of the old ones are told apart.
 
         Raises
         ------
         LebenchError
-            If the name is taken by another object.
+            If the name is taken by another object, or the version is no whole number from 1.
         """
         if obj is None:
-            return lambda decorated: self.register(name, decorated, summary=summary, tags=tags)
+            return lambda decorated: self.register(name, decorated, summary=summary, tags=tags, version=version)
+        if type(version) is not int or version < 1:
+            raise LebenchError(f"{self.kind} {name!r}: its version must be a whole number from 1, not {version!r}")
         caller = _calling_module()
         known = self._items.get(name)
         if self._objects.get(name) is obj:
@@ -146,6 +159,7 @@ class Registry(Generic[T]):
             tuple(tags),
             target,
             "lebench" if target.split(":")[0].startswith("lebench.") else target.split(":")[0],
+            version,
         )
         return obj
 
@@ -186,9 +200,19 @@ class Registry(Generic[T]):
             If the name is known but its module fails to import.
         """
         item = self.item(name)
+        self._asked.add(name)
         if name not in self._objects:
             self._load(item)
         return self._objects[name]
+
+    @contextmanager
+    def watched(self) -> Iterator[set[str]]:
+        """Collect the names whose objects are asked for while it is entered."""
+        before, self._asked = self._asked, set()
+        try:
+            yield self._asked
+        finally:
+            self._asked = before
 
     def select(self, patterns: Iterable[str]) -> list[str]:
         """Return the names that match any of the patterns, in sorted order without repetition.
@@ -372,6 +396,7 @@ def build_index() -> dict[str, dict[str, Any]]:
     return {
         kind: {
             item.name: {"summary": item.summary, "tags": list(item.tags), "target": item.target}
+            | ({"version": item.version} if item.version != 1 else {})
             for item in registry.items()
             if item.source == "lebench" and item.name in registry._objects
         }

@@ -57,6 +57,29 @@ def test_a_decorator_returns_its_object_unchanged(shapes):
     assert shapes.item("triangle").summary == "Three corners"
 
 
+def test_a_version_is_kept_and_checked(shapes):
+    shapes.register("hexagon", object(), version=3)
+    assert (shapes.item("hexagon").version, shapes.item("square").version) == (3, 1)
+    for version in (0, 1.5, "2", True):
+        with pytest.raises(LebenchError, match="'heptagon': its version must be a whole number from 1"):
+            shapes.register("heptagon", object(), version=version)
+
+
+def test_an_index_has_versions_too():
+    entry = {"summary": "", "tags": [], "target": "nowhere"}
+    known = Registry("shape", index={"a": entry | {"version": 4}, "b": entry})
+    assert [item.version for item in known.items()] == [4, 1]
+
+
+def test_what_is_asked_for_is_collected(shapes):
+    shapes.get("square")
+    with shapes.watched() as asked:
+        shapes.get("round/circle")
+        shapes.item("square")
+    shapes.get("round/ellipse")
+    assert asked == {"round/circle"}
+
+
 def test_a_lazy_name_is_imported_on_first_use():
     lazy = Registry("thing", index={"ordered": {"summary": "", "tags": [], "target": "collections:OrderedDict"}})
     from collections import OrderedDict

@@ -31,7 +31,7 @@ from lebench.kernels.label_aware import (
 )
 from lebench.metrics.arrays import as_labels
 from lebench.models.kernel_machine import FittedKernelMachine, Kernel, KernelMachine, flat
-from lebench.models.spec import build_model
+from lebench.models.spec import build_model, parse_spec
 from lebench.seeds import generator
 
 #: As for the course of every kernel machine.
@@ -55,6 +55,8 @@ class LabelAwareMachine:
         What computes the kernel.
     backends : tuple of str
         What can.
+    references : tuple of str
+        Registered name of the model that `base` is: its version is part of the identity of a record.
     """
 
     base: KernelMachine
@@ -62,6 +64,7 @@ class LabelAwareMachine:
     permuted: bool
     backend: str
     backends: tuple[str, ...]
+    references: tuple[str, ...] = ()
 
     capabilities: ClassVar[frozenset[str]] = KernelMachine.capabilities
 
@@ -155,13 +158,11 @@ def _check_classes(split: Split) -> None:
 
 
 def _on(base: str, variant: Variant, permuted: bool) -> LabelAwareMachine:
-    # Imported here, so that the code of every kernel it may start from is part of the model's fingerprint.
-    from lebench.models import kernel_machine, tangent_kernels  # noqa: F401
-
     machine = build_model(base).model
     if not isinstance(machine, KernelMachine):
         raise ParameterError(f"base={base} is no kernel machine; ntk-mlp, nngp-cnn, entk-mlp-trained, rbf, ... are")
-    return LabelAwareMachine(machine, variant, permuted, machine.backend, machine.backends)
+    name, _ = parse_spec(base)
+    return LabelAwareMachine(machine, variant, permuted, machine.backend, machine.backends, (name,))
 
 
 @registry.models.register("lantk-hr-mlp", tags=("kernel", "lantk"))

@@ -227,7 +227,13 @@ def _score(index: int, planned: PlannedCell, fits: _Fits) -> CellScored:
     distinct = {variant.key: made[variant.name] for variant in task.variants}.values()
     wall, cpu = time.perf_counter(), time.process_time()
     recorder = Recorder()
-    scored = task.score(recorder.fits({name: fit for name, (fit, _, _) in made.items()}))
+    with registry.models.watched() as asked:
+        scored = task.score(recorder.fits({name: fit for name, (fit, _, _) in made.items()}))
+    if unnamed := asked - set(task.references):
+        raise LebenchError(
+            f"the score of {task.name} fits the model {', '.join(sorted(unnamed))}, which the task does not name: "
+            "add it to its references, so that its version is part of what a record is"
+        )
     if not isinstance(scored, Scored):
         scored = Scored(scored, {})
     metrics, missing = values(task, scored.values)

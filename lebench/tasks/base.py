@@ -97,6 +97,9 @@ class Task:
         ``{variant name: Fit}`` to ``{name: value}``, or to :class:`Scored`.
     variants : tuple of Variant
         Each is one fit.
+    references : tuple of str
+        Registered names of the models that `score` itself fits, to compare with. Their versions, and those of the
+        backends they run on, are part of the identity of the task's records.
     """
 
     name: str
@@ -110,6 +113,7 @@ class Task:
     metrics: tuple[str, ...]
     score: Callable[[Mapping[str, Fit]], Scores | Scored]
     variants: tuple[Variant, ...] = (Variant(),)
+    references: tuple[str, ...] = ()
 
     def unmet(self, capabilities: frozenset[str]) -> str | None:
         """Return why a model with these capabilities cannot do this task, or None if it can."""

@@ -177,18 +177,17 @@ registry.tasks.register(
 )
 
 
+#: What spans the gap.
+_ENDS = {"ntk": "ntk-mlp", "network": "mlp"}
+
+
 @lru_cache(maxsize=4)
 def _ends(variant: Variant, seed: int) -> dict[str, tuple[float, float]]:
     """Return accuracy and elasticity ratio of the infinite-width kernel and of the network that span the gap."""
-    # Imported here, so that their code is part of the task's fingerprint.
-    from lebench.models import network, tangent_kernels  # noqa: F401
-
-    kernel = registry.models.get("ntk-mlp")()
-    trained = registry.models.get("mlp")()
     split = variant.apply(registry.datasets.get("digits").split(seed), seed)
     return {
-        name: _accuracy_and_ratio(Fit(split, model.fit(split, seed), seed))
-        for name, model in (("ntk", kernel), ("network", trained))
+        name: _accuracy_and_ratio(Fit(split, registry.models.get(model)().fit(split, seed), seed))
+        for name, model in _ENDS.items()
     }
 
 
@@ -253,6 +252,7 @@ registry.tasks.register(
         ),
         score=score_gap,
         variants=(_GAP,),
+        references=tuple(_ENDS.values()),
     ),
     tags=("kernel",),
 )

@@ -181,6 +181,14 @@ def test_metric_that_the_task_does_not_declare(workshop):
     assert results["toy/undeclared"] == ("failed", "the score returned error, which the task does not declare")
 
 
+def test_task_names_the_models_that_it_fits_itself(workshop):
+    results = outcome(execute(workshop.plan("toy/referring", "toy/secretive"), workshop.store))
+    assert results["toy/referring"] == ("ok", "")
+    status, reason = results["toy/secretive"]
+    assert status == "failed"
+    assert reason.startswith("the score of toy/secretive fits the model constant, which the task does not name")
+
+
 def test_model_that_does_not_keep_its_promise(workshop):
     results = outcome(execute(workshop.plan(model="liar"), workshop.store))
     assert results["toy/accuracy"] == (

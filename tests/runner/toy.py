@@ -55,6 +55,12 @@ def _breaks(fits):
     raise ZeroDivisionError("the score divides by zero")
 
 
+def _beside_a_constant(fits):
+    (fit,) = fits.values()
+    constant = registry.models.get("constant")().fit(fit.split, fit.seed)
+    return {"accuracy": metrics.accuracy(constant.predict(fit.split.x_test), fit.split.y_test)}
+
+
 def _with_arrays(fits):
     (fit,) = fits.values()
     return Scored({"accuracy": 1.0}, {"points": fit.split.x_train, "labels": fit.split.y_train})
@@ -69,8 +75,8 @@ def _of_what_was_fitted(fits):
 _WHOLE = (Variant(),)
 
 
-def _task(name, score, metrics, variants=_WHOLE, needs=("predict",)):
-    task = Task(name, "generalization", name, "none", 1, "toy", needs, metrics[0], metrics, score, variants)
+def _task(name, score, metrics, variants=_WHOLE, needs=("predict",), references=()):
+    task = Task(name, "generalization", name, "none", 1, "toy", needs, metrics[0], metrics, score, variants, references)
     registry.tasks.register(name, task, tags=("generalization",))
 
 
@@ -94,6 +100,8 @@ _task(
 _task("toy/missing", _one_is_missing, ("accuracy", "error"))
 _task("toy/breaks", _breaks, ("accuracy",))
 _task("toy/gram", _accuracies, ("accuracy",), needs=("gram",))
+_task("toy/referring", _beside_a_constant, ("accuracy",), references=("constant",))
+_task("toy/secretive", _beside_a_constant, ("accuracy",))
 _task("toy/undeclared", lambda fits: {"accuracy": 1.0, "error": 0.0}, ("accuracy",))
 
 
