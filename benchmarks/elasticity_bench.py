@@ -1,14 +1,13 @@
-"""Local elasticity: first-order and real-step changes against loops over sources.
+"""Local elasticity: first-order changes against loops over sources.
 
 Ratios of CPU seconds, one thread, interleaved in one run, median [min, max] of the rounds; errors relative to the
 largest change of a loop in float64.
 
-    python benchmarks/elasticity_bench.py [--rounds 5] [--only first|real|deep|conv]
+    python benchmarks/elasticity_bench.py [--rounds 5] [--only first|conv]
 """
 
 import argparse
 import copy
-from functools import partial
 from itertools import pairwise
 
 import timing
@@ -22,7 +21,6 @@ from sklearn.datasets import load_digits  # noqa: E402
 from torch import nn  # noqa: E402
 
 from lebench.backends.torch_backend import FittedClassifier  # noqa: E402
-from lebench.backends.torch_steps import step_changes  # noqa: E402
 from lebench.backends.torch_tangents import tangent_products  # noqa: E402
 
 
@@ -141,79 +139,6 @@ def first_order(rounds):
         )
 
 
-def real_step(rounds):
-    for width, n, step, updates in ((4096, 500, 1e-6, 25), (4096, 500, 1e-3, 25), (1024, 100, 1e-6, 100)):
-        torch.manual_seed(0)
-        net = dense(784, width, 1)
-        x, y = torch.randn(n, 784), torch.randn(n, 1).sign()
-        kept = {}
-
-        def released(net=net, x=x, y=y, step=step, updates=updates, kept=kept):
-            kept["released"] = released_loop(net, updates, x, y, step)
-
-        def ours(dtype, net=net, x=x, y=y, step=step, kept=kept):
-            kept[dtype] = step_changes(net, x, y, "mse", x, step, dtype=dtype)[0]
-
-        seconds = timing.interleaved(
-            {
-                "released loop": released,
-                "float32": partial(ours, torch.float32),
-                "float64": partial(ours, torch.float64),
-            },
-            rounds,
-        )
-        # The first pass over all points is made once, however many updates follow.
-        seconds["released loop"] = [s * (n + 1) / (updates + 1) for s in seconds["released loop"]]
-        rows = slice(0, min(10, updates))
-        wide = copy.deepcopy(net).double()
-        exact = clean_loop(wide, x[rows].double(), y[rows].double(), half_squared_error, x.double(), step)
-        for name in ("float32", "float64"):
-            report(
-                f"real step {step:g}, 784-{width}-1, n={n} (loop: {updates} of {n} updates, scaled)",
-                seconds,
-                "released loop",
-                name,
-                error=f"{error(kept[getattr(torch, name)][rows], exact):.1e}",
-                of_released=f"{error(kept['released'][rows], exact):.1e}",
-            )
-
-
-def deep(rounds):
-    """Time sums over all units, certified to 1e-6 of the own change, and exact propagation, against the clean loop.
-
-    The sums cost C + 2 passes of H^2 multiply-adds for each point beside a forward pass, and the loop n of them: with
-    n = 200 the arithmetic alone allows a ratio of about 60 for C = 1 and of 20 for C = 10.
-    """
-    cases = ((1, 100, 1e-6), (1, 200, 1e-6), (1, 400, 1e-6), (1, 200, 1e-5), (10, 200, 1e-6), (10, 100, 1e-2))
-    for outputs, n, step in cases:
-        torch.manual_seed(0)
-        net = dense(784, 1024, 1024, outputs).double()
-        x, y = torch.randn(n, 784).double(), torch.randn(n, outputs).double()
-        kept = {}
-
-        def ours(name, tolerance, net=net, x=x, y=y, step=step, kept=kept):
-            kept[name] = step_changes(net, x, y, "mse", x, step, tolerance=tolerance)
-
-        def loop(net=net, x=x, y=y, step=step, kept=kept):
-            kept["loop"] = clean_loop(net, x, y, half_squared_error, x, step)
-
-        contestants = {"clean loop": loop, "propagated": partial(ours, "propagated", 0)}
-        if step < 1e-3:
-            contestants["certified"] = partial(ours, "certified", 1e-6)
-        seconds = timing.interleaved(contestants, rounds)
-        for name in list(contestants)[1:]:
-            changes, own = kept[name]
-            off = (changes - kept["loop"]).norm(dim=2) / own.norm(dim=1)[:, None]
-            report(
-                f"real step {step:g}, 784-1024-1024-{outputs}, n={n}, float64",
-                seconds,
-                "clean loop",
-                name,
-                error=f"{error(changes, kept['loop']):.1e}",
-                largest_error_of_the_similarity=f"{off.max():.1e}",
-            )
-
-
 def convolutional(rounds):
     n, updates, step = 200, 20, 1e-6
     torch.manual_seed(0)
@@ -244,7 +169,7 @@ def convolutional(rounds):
     )
 
 
-PARTS = {"first": first_order, "real": real_step, "deep": deep, "conv": convolutional}
+PARTS = {"first": first_order, "conv": convolutional}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

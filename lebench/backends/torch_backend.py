@@ -20,7 +20,6 @@ from lebench.architectures import Architecture
 from lebench.arrays import FloatArray, IntArray
 from lebench.backends.base import Builder, Loss, Recipe
 from lebench.backends.torch_build import Centred, Linearized, build, tangent
-from lebench.backends.torch_steps import step_changes
 from lebench.backends.torch_tangents import empirical_ntk, first_order_changes
 from lebench.backends.torch_weights import layer_weights
 from lebench.capabilities import Checkpoint, LayerWeights, Predicts, SimilarityKind, Trajectory
@@ -299,8 +298,7 @@ class FittedFunction:
         x, x_to, y = _as_input(sources), _as_input(targets), torch.from_numpy(labels)
         direction, length = self._loss_gradient(x, y)
         if step is not None and tangent(self.module) is self.module:
-            wanted = y if self._loss_name == "cross_entropy" else _targets(y, self._classes, torch.float64)
-            at_targets, at_source = step_changes(self.module, x, wanted, self._loss_name, x_to, step)
+            at_targets, at_source = _step_changes(self.module, x, length[:, None] * direction, x_to, step)
             return _Moved(at_targets, at_source, direction, step * length)
         # First order, per unit step along the unit gradient: every kind is a ratio, so the length drops out. For a
         # network that is linear in its weights that is what any step does.
@@ -400,6 +398,31 @@ def _last_linear(module: nn.Module, example: Tensor) -> nn.Linear | None:
         for handle in handles:
             handle.remove()
     return called[-1] if called else None
+
+
+def _step_changes(
+    module: nn.Module, sources: Tensor, gradients: Tensor, targets: Tensor, step: float
+) -> tuple[Tensor, Tensor]:
+    """Return the changes of the scores at targets (n, m, C) and sources (n, C) by a step on each source.
+
+    `gradients` (n, C) are those of the loss in the scores of the sources.
+    """
+    before = _evaluate(module, targets)
+    network = copy.deepcopy(module)
+    start = copy.deepcopy(network.state_dict())
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    at_targets, at_sources = before.new_empty((len(sources), *before.shape)), torch.empty_like(gradients)
+    for i, gradient in enumerate(gradients):
+        network.load_state_dict(start)
+        source = sources[i : i + 1]
+        own = network(source)
+        slopes = torch.autograd.grad(own, parameters, gradient[None], allow_unused=True, materialize_grads=True)
+        with torch.no_grad():
+            for p, slope in zip(parameters, slopes, strict=True):
+                p -= step * slope
+        at_targets[i] = _evaluate(network, targets) - before
+        at_sources[i] = (_evaluate(network, source) - own.detach())[0]
+    return at_targets, at_sources
 
 
 def _refuse_zero(values: Tensor, what: str) -> None:
