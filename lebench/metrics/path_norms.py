@@ -166,14 +166,11 @@ def _convolve(layer: Conv, weight: FloatArray, x: FloatArray, index: int) -> Flo
         raise DataError(f"weights of layer {index} have shape {weight.shape}: no convolution of shape {x.shape}")
     kernel = weight.shape[2:]
     if layer.padding == "same":
-        x = np.pad(x, [*(_same(*size, layer.stride) for size in zip(x.shape, kernel, strict=False)), (0, 0)])
+        if kernel[0] % 2 == 0 or kernel[1] % 2 == 0:
+            raise DataError(f"the kernel {kernel} of layer {index} is even: 'same' padding needs an odd one")
+        # As many zeros before as after whatever the stride, as the networks and their kernels have.
+        x = np.pad(x, [*((size // 2, size // 2) for size in kernel), (0, 0)])
     if x.shape[0] < kernel[0] or x.shape[1] < kernel[1]:
         raise DataError(f"the kernel {kernel} of layer {index} is larger than its input {x.shape[:2]}")
     windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(0, 1))[:: layer.stride, :: layer.stride]
     return np.tensordot(windows, weight, axes=((2, 3, 4), (1, 2, 3)))
-
-
-def _same(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Return the zeros before and after, for an output of ceil(size / stride)."""
-    total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2

@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
+from sklearn import gaussian_process
+from sklearn.metrics import pairwise as sklearn_kernels
 
 from lebench import registry
 from lebench.architectures import mlp
 from lebench.data.base import Variant
 from lebench.errors import LebenchError
 from lebench.kernels import RIDGES, infinite_width_kernel
+from lebench.models import kernel_machine
+from lebench.models.kernel_machine import Radial
 from lebench.models.spec import build_model
 from lebench.runner.plan import make_plan
 
@@ -20,6 +24,47 @@ def digits():
 
 def fit(spec, split, seed=0):
     return build_model(spec).model.fit(split, seed)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
+def test_radial_kernels_are_those_of_scikit_learn(scale):
+    """The length scale is in units of the root of the input dimension, so gamma is 1 / (2 d s^2) and so on."""
+    rng = np.random.default_rng(0)
+    x, z = rng.standard_normal((5, 3, 4, 2)), rng.standard_normal((7, 3, 4, 2))
+    rows, columns = x.reshape(5, 24), z.reshape(7, 24)
+    gaussian = sklearn_kernels.rbf_kernel(rows, columns, gamma=1 / (2 * 24 * scale**2))
+    np.testing.assert_allclose(Radial("gaussian", scale).gram(x, z), gaussian, rtol=1e-12)
+    # The Laplace kernel of scikit-learn takes the sum of absolute differences, that of a distance is Matern's of 1/2.
+    matern = gaussian_process.kernels.Matern(length_scale=scale * np.sqrt(24), nu=0.5)(rows, columns)
+    np.testing.assert_allclose(Radial("laplace", scale).gram(x, z), matern, rtol=1e-12)
+    for shape in ("gaussian", "laplace"):
+        kernel = Radial(shape, scale)
+        np.testing.assert_array_equal(kernel.diagonal(x), np.diag(kernel.gram(x, x)))
+
+
+def test_radial_kernels_in_closed_form():
+    x, z = np.zeros((1, 4)), np.array([[0.0, 0, 0, 0], [2, 2, 2, 2], [0, 0, 0, 1]])
+    np.testing.assert_allclose(Radial("gaussian", 1.0).gram(x, z), np.exp([[0, -2, -1 / 8]]), rtol=1e-14)
+    np.testing.assert_allclose(Radial("laplace", 2.0).gram(x, z), np.exp([[0, -1, -1 / 4]]), rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("made", "shape", "default"),
+    [(kernel_machine.rbf, "gaussian", 0.5), (kernel_machine.laplace, "laplace", 1.0)],
+)
+def test_registered_radial_machines(made, shape, default, digits):
+    assert made().family == Radial(shape, default)
+    assert made(2.5).family == Radial(shape, 2.5)
+    fitted = made(2.0).fit(digits, 0)
+    np.testing.assert_allclose(
+        fitted.gram(digits.x_test[:4], digits.x_train), Radial(shape, 2.0).gram(digits.x_test[:4], digits.x_train)
+    )
+
+
+def test_the_linear_kernel_in_closed_form():
+    x = np.array([[1.0, 2, 3, 4], [0, 0, 0, 2]])
+    np.testing.assert_allclose(kernel_machine.Linear().gram(x, x), [[8.5, 3], [3, 2]], rtol=1e-15)
+    np.testing.assert_allclose(kernel_machine.Linear().diagonal(x), [8.5, 2], rtol=1e-15)
 
 
 def test_predictions_are_those_of_ridge_regression(digits):
