@@ -23,9 +23,9 @@ from lebench.board.ranking import Standing, direction_of, is_control, leaders, p
 from lebench.board.resolution import Resolution, make_resolution
 from lebench.board.scores import Score
 from lebench.board.standings import make_standings
-from lebench.board.statistics import Estimate, mean_interval, paired_difference, smallest_difference
 from lebench.board.tables import score_table, write_tables
 from lebench.board.verification import Check, Verification, Verified, read_verification, verified, write_verification
+from lebench.stats import Estimate, mean_interval, paired_difference, smallest_difference
 
 __all__ = [
     "Beside",

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lebench.board.ranking import by_seed, direction_of
-from lebench.board.statistics import LEVEL, Estimate, mean_interval
-from lebench.errors import DataError
+from lebench.stats import LEVEL, Estimate, Ratio, mean_interval, ratio_of_means
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,23 +36,6 @@ TRIPLES = (
 
 
 @dataclass(frozen=True)
-class Share:
-    """The share of a gap that is closed, with Fieller's interval.
-
-    Attributes
-    ----------
-    value : float
-        Ratio of the mean gain to the mean gap: 0 at the kernel, 1 at the network.
-    lower, upper : float
-        Ends of the interval.
-    """
-
-    value: float
-    lower: float
-    upper: float
-
-
-@dataclass(frozen=True)
 class Position:
     """Where a model lies on one value of one task.
 
@@ -67,7 +49,7 @@ class Position:
         Network minus model, with the same sign.
     gap : Estimate
         Network minus kernel, with the same sign.
-    closed : Share or None
+    closed : Ratio or None
         None if the gap cannot be told from zero, or the kernel is ahead: then there is none to close.
     """
 
@@ -77,7 +59,7 @@ class Position:
     gain: Estimate
     rest: Estimate
     gap: Estimate
-    closed: Share | None
+    closed: Ratio | None
 
     @property
     def verdict(self) -> str:
@@ -123,7 +105,7 @@ def position(
 
     Raises
     ------
-    DataError
+    ValueError
         If a value is not finite.
     """
     seeds = sorted(model.keys() & kernel.keys() & network.keys())
@@ -136,55 +118,7 @@ def position(
     )
     means = [math.fsum(values[seed] for seed in seeds) / len(seeds) for values in (kernel, model, network)]
     of_gain, of_rest, of_gap = (mean_interval(values, level) for values in (gain, rest, gap))
-    return Position(means[0], means[1], means[2], of_gain, of_rest, of_gap, share_of_gap(gain, gap, level))
-
-
-def share_of_gap(gain: Iterable[float], gap: Iterable[float], level: float = LEVEL) -> Share | None:
-    """Return the ratio of two paired means with Fieller's interval.
-
-    The interval holds the ratios r for which the paired t-test does not reject mean(gain - r gap) = 0. It is bounded
-    exactly if the gap itself can be told from zero.
-
-    Parameters
-    ----------
-    gain, gap : iterable of float, length n
-        In pairs.
-    level : float
-        Confidence level.
-
-    Returns
-    -------
-    Share or None
-        None with fewer than two pairs, or if the gap is not above zero by its interval.
-
-    References
-    ----------
-    .. [1] E. C. Fieller. Some problems in interval estimation. Journal of the Royal Statistical Society B 16, 1954.
-
-    Examples
-    --------
-    >>> share = share_of_gap([1.0, 2.0, 3.0], [2.0, 4.0, 6.0])
-    >>> print(f"{share.value:.2f} [{share.lower:.2f}, {share.upper:.2f}]")
-    0.50 [0.50, 0.50]
-    """
-    from scipy.special import stdtrit
-
-    a, g = list(gain), list(gap)
-    n = len(a)
-    if n != len(g):
-        raise DataError(f"{n} gains do not come in pairs with {len(g)} gaps")
-    if n < 2:
-        return None
-    of_gain, of_gap = mean_interval(a, level), mean_interval(g, level)
-    if not (of_gap.excludes_zero and of_gap.mean > 0):
-        return None
-    t = float(stdtrit(n - 1, 0.5 + level / 2)) ** 2 / (n * (n - 1))
-    centred = [(x - of_gain.mean, y - of_gap.mean) for x, y in zip(a, g, strict=True)]
-    aa, ag, gg = (t * math.fsum(p[i] * p[j] for p in centred) for i, j in ((0, 0), (0, 1), (1, 1)))
-    square, half, constant = of_gap.mean**2 - gg, of_gain.mean * of_gap.mean - ag, of_gain.mean**2 - aa
-    # Not negative while the gap can be told from zero; rounding may take it below where gain and gap are proportional.
-    spread = math.sqrt(max(0.0, half**2 - square * constant))
-    return Share(of_gain.mean / of_gap.mean, (half - spread) / square, (half + spread) / square)
+    return Position(means[0], means[1], means[2], of_gain, of_rest, of_gap, ratio_of_means(gain, gap, level))
 
 
 def triples_among(labels: Iterable[str]) -> Iterator[Triple]:

@@ -19,10 +19,10 @@ from lebench.board.ranking import is_control
 from lebench.board.resolution import Resolution, make_resolution
 from lebench.board.scores import Score, add_up, collect, count_wins, scores_of
 from lebench.board.standings import OVERALL, make_standings
-from lebench.board.statistics import LEVEL
 from lebench.board.verification import Verified, verified
 from lebench.metrics.base import Direction, Metric
 from lebench.records import Document, Environment, Record, Source
+from lebench.stats import LEVEL
 from lebench.tasks.base import TRACKS, Task, metric_of
 
 #: The factor that makes more of a metric better; a descriptive one does not rank.

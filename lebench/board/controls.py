@@ -5,8 +5,8 @@ from __future__ import annotations
 from lebench import registry
 from lebench.board.board import Board, BoardEntry
 from lebench.board.scores import Score
-from lebench.board.statistics import paired_difference
 from lebench.errors import LebenchError
+from lebench.stats import paired_difference
 from lebench.tasks.base import metric_of
 
 #: What says how well labels were learnt. Other values of generalization tasks, such as how far a network is from its

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lebench import registry
 from lebench.board.point_effects import Effects
 from lebench.board.point_store import TaskPoints
-from lebench.board.statistics import LEVEL
+from lebench.stats import LEVEL
 
 FloatArray = NDArray[np.float64]
 

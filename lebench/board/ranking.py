@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lebench import registry
-from lebench.board.statistics import LEVEL, Estimate, mean_interval, paired_difference
 from lebench.errors import UnknownNameError
 from lebench.metrics.base import Direction
+from lebench.stats import LEVEL, Estimate, mean_interval, paired_difference
 from lebench.tasks.base import metric_of
 
 if TYPE_CHECKING:

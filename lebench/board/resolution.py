@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from lebench.board.point_effects import Effects
-from lebench.board.statistics import LEVEL, as_array, smallest_difference
 from lebench.records import Document
+from lebench.stats import LEVEL, as_array, smallest_difference
 
 
 class Resolution(Document):
-    """The smallest difference that a task can resolve, see :func:`lebench.board.statistics.smallest_difference`.
+    """The smallest difference that a task can resolve, see :func:`lebench.stats.smallest_difference`.
 
     Attributes
     ----------

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from lebench.board.point_effects import Effects
 from lebench.board.point_halves import PointHalves
-from lebench.board.statistics import LEVEL, as_array, mean_intervals
 from lebench.metrics.base import Direction
 from lebench.records import Document, Record
+from lebench.stats import LEVEL, as_array, mean_intervals
 
 #: Values of one metric of one task: ``{model: {seed: value}}``.
 BySeed = Mapping[str, Mapping[int, float]]
@@ -26,7 +26,7 @@ class Score(Document):
     entry, task, value : str
         Where it belongs; `value` is ``"metric"`` or ``"metric@qualifier"``.
     mean, lower, upper, seeds
-        See :class:`lebench.board.statistics.Estimate`.
+        See :class:`lebench.stats.Estimate`.
     points : int
         Number of test points that the interval resamples beside the seeds; 0 if only seeds are.
     by_seed : dict

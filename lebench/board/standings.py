@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lebench.board import bootstrap, comparisons, rules
 from lebench.board.places import COMMON_SHARE, MINIMUM_SEEDS, MINIMUM_SHARE, Place, Standings, Unranked
 from lebench.board.point_effects import Effects, Moves
-from lebench.board.statistics import LEVEL, as_array
+from lebench.stats import LEVEL, as_array
 
 FloatArray = NDArray[np.float64]
 

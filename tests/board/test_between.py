@@ -2,42 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from lebench import board
-from lebench.board.between import Triple, position, share_of_gap, triples_among
-from lebench.errors import DataError
-
-
-def test_at_the_ends_of_the_interval_the_paired_test_is_at_its_level():
-    """Fieller's set is what the t-test of gain - r gap does not reject: checked with scipy's own t-test."""
-    rng = np.random.default_rng(0)
-    gap = 1 + 0.2 * rng.standard_normal(6)
-    gain = 0.4 * gap + 0.1 * rng.standard_normal(6)
-    share = share_of_gap(gain, gap, level=0.9)
-    assert share.value == pytest.approx(gain.mean() / gap.mean())
-    assert share.lower < share.value < share.upper
-    for end in (share.lower, share.upper):
-        assert stats.ttest_1samp(gain - end * gap, 0).pvalue == pytest.approx(0.1, rel=1e-8)
-
-
-def test_the_interval_covers_as_often_as_it_says():
-    rng = np.random.default_rng(1)
-    inside = []
-    for _ in range(2000):
-        noise = rng.standard_normal((2, 5)) * 0.3
-        share = share_of_gap(0.5 + noise[0], 1 + noise[1] + 0.5 * noise[0])
-        inside.append(share is None or share.lower <= 0.5 <= share.upper)
-    # A gap that cannot be told from zero has no share; counted as covering, the level is 95%. Four standard errors.
-    assert np.mean(inside) > 0.95 - 4 * np.sqrt(0.95 * 0.05 / 2000)
-
-
-def test_there_is_no_share_of_a_gap_that_is_not_there():
-    assert share_of_gap([0.1, 0.2, 0.1], [0.1, -0.1, 0.05]) is None
-    assert share_of_gap([0.1, 0.2, 0.1], [-1.0, -1.1, -0.9]) is None
-    assert share_of_gap([0.1], [1.0]) is None
-    with pytest.raises(DataError, match="2 gains do not come in pairs with 1 gaps"):
-        share_of_gap([0.1, 0.2], [1.0])
+from lebench.board.between import Triple, position, triples_among
 
 
 def by_seed(mean, seeds=5, spread=0.01):

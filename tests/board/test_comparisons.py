@@ -11,7 +11,7 @@ from statsmodels.stats.power import TTestPower
 
 from lebench.board import smallest_difference
 from lebench.board.comparisons import bradley_terry, friedman, holm, ranks_of, shares_won, win_probabilities
-from lebench.errors import DataError, LebenchError
+from lebench.errors import LebenchError
 
 #: Demsar 2006 (JMLR 7), table 6: AUC of C4.5, C4.5+m, C4.5+cf and C4.5+m+cf on fourteen data sets. The paper prints
 #: 0.975 for the last two of the thirteenth, and ranks them 2 and 3.
@@ -132,7 +132,7 @@ def test_smallest_difference_is_that_of_statsmodels(seeds):
 
 
 def test_one_seed_resolves_nothing():
-    with pytest.raises(DataError, match="two seeds"):
+    with pytest.raises(ValueError, match="two seeds"):
         smallest_difference(1.0, 1)
 
 

@@ -11,7 +11,7 @@ from lebench.board.bootstrap import _moved, draw_points
 from lebench.board.comparisons import pair_p_values, ranks_of, win_probabilities
 from lebench.board.point_effects import Effects, Moves, effects_of
 from lebench.board.scores import count_wins, scores_of
-from lebench.board.statistics import mean_intervals
+from lebench.stats import mean_intervals
 
 IDS = np.arange(40, dtype=np.uint32)
 

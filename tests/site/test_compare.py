@@ -6,8 +6,8 @@ import re
 import pytest
 
 from lebench.board import gather, halves_of_values, paired_difference, read_entries
-from lebench.board.statistics import mean_interval
 from lebench.site.numbers import interval, show
+from lebench.stats import mean_interval
 
 
 @pytest.fixture
