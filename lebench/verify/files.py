@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import unicodedata
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from lebench.board import verification
 from lebench.board.documents import DocumentError, read_bytes
 from lebench.board.entries import LARGEST, LARGEST_ARTIFACT, PLUGIN, PLUGIN_LIMIT, EntryError
+from lebench.verify.plugin_source import check_source
 from lebench.verify.violations import Violation
 
 _ARTIFACT = re.compile(r"[0-9a-f]{16}(\.recording)?\.npz")
@@ -76,12 +76,11 @@ def check_plugin(folder: Path) -> Iterator[Violation]:
     if not (folder / PLUGIN).exists():
         return
     try:
-        text = read_bytes(folder / PLUGIN, PLUGIN_LIMIT).decode("utf-8")
-    except (DocumentError, UnicodeDecodeError):
-        text = "\0"
-    # What a reviewer does not see must not be there: control characters, and those that turn the direction of text.
-    if any(unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") and char not in "\n\t" for char in text):
-        yield Violation(PLUGIN, "content", "is not plain UTF-8 text with Unix line ends")
+        content = read_bytes(folder / PLUGIN, PLUGIN_LIMIT)
+    except DocumentError as error:
+        yield Violation(PLUGIN, "content", str(error))
+        return
+    yield from check_source(PLUGIN, content)
 
 
 def check_verification(folder: Path) -> Iterator[Violation]:
