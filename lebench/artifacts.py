@@ -36,6 +36,8 @@ _NPY = re.compile(
 )
 #: Bytes of the fixed parts of a zip archive.
 _MEMBER_HEADER, _DIRECTORY_HEADER, _END_OF_ARCHIVE = 30, 46, 22
+#: The extra field by which NumPy prepares a member for more than four gigabytes.
+_ZIP64 = 20
 #: What the standard library raises for archives that are none.
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -112,7 +114,11 @@ def unpack(content: bytes, described: Mapping[str, Artifact]) -> dict[str, NDArr
             names = [info.filename for info in members]
             if sorted(names) != sorted(f"{name}.npy" for name in described):
                 raise ArtifactError(f"it does not hold just the arrays that are described: {', '.join(described)}")
-            if archive.comment or _occupied(content, members) != len(content):
+            if (
+                archive.comment
+                or any(info.extra or info.comment for info in members)
+                or _occupied(content, members) != len(content)
+            ):
                 raise ArtifactError("it holds more than arrays")
             arrays = {}
             for info in sorted(members, key=lambda info: info.filename):
@@ -131,8 +137,10 @@ def _occupied(content: bytes, members: list[zipfile.ZipInfo]) -> int:
     size = _END_OF_ARCHIVE
     for info in members:
         start = info.header_offset
-        name_and_extra = sum(struct.unpack_from("<HH", content, start + _MEMBER_HEADER - 4))
-        size += _MEMBER_HEADER + name_and_extra + info.compress_size
+        name, extra = struct.unpack_from("<HH", content, start + _MEMBER_HEADER - 4)
+        if extra > _ZIP64:
+            raise ArtifactError("it holds more than arrays")
+        size += _MEMBER_HEADER + name + extra + info.compress_size
         size += _DIRECTORY_HEADER + len(info.filename) + len(info.extra) + len(info.comment)
     return size
 

@@ -126,6 +126,20 @@ def test_what_an_archive_hides_between_its_members_is_found(packed):
         unpack(commented.getvalue(), described)
 
 
+@pytest.mark.parametrize("where", ["extra", "comment"])
+def test_what_an_archive_hides_beside_its_members_is_found(packed, where):
+    content, described = packed
+    source = zipfile.ZipFile(io.BytesIO(content))
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as stuffed:
+        for info in source.infolist():
+            hidden = b"\xca\xfe" + (20_000).to_bytes(2, "little") + b"x" * 20_000
+            setattr(info, where, hidden if where == "extra" else hidden[4:])
+            stuffed.writestr(info, source.read(info.filename))
+    with pytest.raises(ArtifactError, match="more than arrays"):
+        unpack(file.getvalue(), described)
+
+
 def test_no_more_is_described_than_one_record_may_have(packed):
     content, described = packed
     for many in (

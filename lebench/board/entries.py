@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +27,18 @@ from typing import Annotated, Any, Literal
 
 import rfc8785
 from numpy.typing import NDArray
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, field_validator
 
 from lebench.artifacts import ArtifactError, unpack
 from lebench.board.documents import DocumentError, one_line, parse_json, parse_toml, printable, read_bytes, read_text
 from lebench.errors import LebenchError
 from lebench.records import Artifact, Document, Record
 
-_NAME = r"[a-z0-9][a-z0-9._-]{0,79}"
+#: No dot at the end, and no name that a file system or a page of the site has taken.
+_NAME = (
+    r"(?!(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|index|404|readme|sitemap|robots|search|assets)(?:\.|$))"
+    r"[a-z0-9](?:[a-z0-9._-]{0,78}[a-z0-9_-])?"
+)
 #: Bytes that each of an entry's documents, and each file of arrays, may have.
 LARGEST = {"entry.toml": 20_000, "environments.json": 1_000_000, "records.jsonl": 10_000_000}
 LARGEST_ARTIFACT = 2_000_000
@@ -60,6 +65,11 @@ class EntryError(LebenchError):
         self.file, self.field, self.rule = file, field, rule
 
 
+def is_entry_name(name: str) -> bool:
+    """Return whether an entry may have a name."""
+    return re.fullmatch(_NAME, name) is not None
+
+
 class EntryInfo(Document):
     """Who submitted an entry, and how it was made: the content of ``entry.toml``.
 
@@ -84,7 +94,7 @@ class EntryInfo(Document):
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    name: Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
+    name: str
     model: Annotated[str, StringConstraints(min_length=1)]
     summary: str = ""
     authors: Annotated[list[str], Field(min_length=1)]
@@ -92,6 +102,16 @@ class EntryInfo(Document):
     licence: str = "CC-BY-4.0"
     lebench: str
     command: str
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if not is_entry_name(name):
+            raise ValueError(
+                "a name has at most 80 lower-case letters, digits, '.', '_' and '-', no dot at its end, and is none "
+                "that file systems or pages have taken, such as con or index"
+            )
+        return name
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from lebench.board.entries import (
     EntryError,
     EntryInfo,
     artifacts_path,
+    is_entry_name,
     order_of,
     recording_path,
     refuse_doubles,
@@ -35,7 +36,8 @@ def entry_name(label: str) -> str:
     >>> entry_name("mlp[width=4096,depth=2]")
     'mlp-width4096-depth2'
     """
-    return re.sub(r"[^a-z0-9._-]+", "-", label.lower().replace("=", "")).strip("-._")[:80]
+    name = re.sub(r"[^a-z0-9._-]+", "-", label.lower().replace("=", ""))[:80].strip("-._")
+    return name if is_entry_name(name) else f"{name[:73].split('.')[0]}-model"
 
 
 def write_entry(

@@ -68,6 +68,23 @@ class Base:
         """Return the names of its entries."""
         return sorted(path.name for path in self.entries.iterdir() if path.is_dir()) if self.entries.is_dir() else []
 
+    def infos(self) -> dict[str, dict[str, Any]]:
+        """Return the content of ``entry.toml`` of each of its entries.
+
+        Raises
+        ------
+        LebenchError
+            If one cannot be read.
+        """
+        found = {}
+        for name in self.names():
+            path = self.entries / name / "entry.toml"
+            try:
+                found[name] = parse_toml(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            except (OSError, ValueError) as error:
+                raise LebenchError(f"{self.name}: the entry {name} cannot be read: {printable(str(error))}") from error
+        return found
+
     def records(self) -> Iterator[_Known]:
         """Yield the records of all its entries.
 
@@ -179,6 +196,7 @@ def check_submission(folder: Path, entry: Entry | None, main: Base, own: Iterabl
             yield Violation(folder.name, "name", f"looks like that of the entry {name}; choose another")
     if entry is None:
         return
+    yield from _look_alikes(entry, main)
     yield from _authors(entry, main)
     yield from _copies(entry, main)
 
@@ -196,6 +214,19 @@ def skeleton(name: str) -> str:
     text = re.sub(r"(?<=\d)[-_.]+(?=\d)", "·", name.casefold())
     text = re.sub(r"[-_.\s]", "", text)
     return text.translate(str.maketrans("01i", "oll")).replace("rn", "m").replace("vv", "w")
+
+
+def _look_alikes(entry: Entry, main: Base) -> Iterator[Violation]:
+    """Yield where a model of somebody's own is called so that readers take it for another."""
+    names = {record.cell.model for record in entry.records} | {entry.info.model.split("[", 1)[0]}
+    known = {item.name: "a model of lebench" for item in registry.models.items() if item.source == "lebench"}
+    for other, info in main.infos().items():
+        if other != entry.name:
+            known.setdefault(str(info.get("model", "")).split("[", 1)[0], f"the model of the entry {other}")
+    for name in sorted(names):
+        for taken, what in known.items():
+            if name != taken and skeleton(name) == skeleton(taken):
+                yield Violation("entry.toml", "model", f"{name} looks like {taken}, {what}; register it under another")
 
 
 def _changes(folder: Path, main: Base, own: set[str]) -> Iterator[Violation]:
@@ -232,11 +263,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 
 def _authors(entry: Entry, main: Base) -> Iterator[Violation]:
-    path = main.entries / entry.name / "entry.toml"
-    try:
-        authors = parse_toml(path.read_text(encoding="utf-8")).get("authors") if path.is_file() else None
-    except (OSError, ValueError) as error:
-        raise LebenchError(f"{main.name}: the entry {entry.name} cannot be read: {printable(str(error))}") from error
+    authors = main.infos().get(entry.name, {}).get("authors")
     if authors is not None and authors != entry.info.authors:
         yield Violation("entry.toml", "authors", "are not those of the entry of this name; choose another name")
 

@@ -27,6 +27,12 @@ _LONGEST = 2000
 _MOST_AUTHORS, _MOST_LINKS = 100, 10
 #: Categories of Unicode: control, format (among them the ones that turn direction), surrogates, private, unassigned.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+#: Letters and marks of other categories that are drawn as nothing.
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\U0001d159") | {
+    chr(code) for code in (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
+}
+#: Scripts that one word of Japanese, Korean or Chinese mixes, and modifiers, which belong to any.
+_TOGETHER = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "MODIFIER", "KATAKANA-HIRAGANA", "MICRO"})
 _ACTIVE = frozenset("<>[]{}\\`|*#!&")
 _MARKS = 2
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+!-]*")
@@ -109,7 +115,7 @@ def _plain(text: str, kind: str = "") -> str | None:
     marks = 0
     for place, character in enumerate(text):
         category = unicodedata.category(character)
-        if category in _HIDDEN:
+        if category in _HIDDEN or character in _BLANK or (category == "Zs" and character != " "):
             return f"has a control or invisible character, {character!a}, at place {place + 1}; remove it"
         marks = marks + 1 if category[0] == "M" else 0
         if marks > _MARKS:
@@ -121,7 +127,17 @@ def _plain(text: str, kind: str = "") -> str | None:
     return None
 
 
+def _script(letter: str) -> str:
+    """Return the script of a letter by its name in Unicode: ``"LATIN"``, ``"CYRILLIC"``."""
+    return unicodedata.name(letter, "UNKNOWN").split()[0]
+
+
 def _inactive(text: str) -> str | None:
+    for word in text.split():
+        if len(scripts := {_script(c) for c in word if c.isalpha()} - _TOGETHER) > 1:
+            return (
+                f"has a word of {' and '.join(sorted(scripts))} letters, {word[:40]!a}, some of which look like others"
+            )
     found = sorted(_ACTIVE.intersection(text))
     if found:
         return f"has {' '.join(found)}, which HTML or Markdown may act on; write it without"

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from lebench.artifacts import pack
 from lebench.board import EntryError, EntryInfo, artifacts_path, entry_name, read_entries, read_entry, write_entry
@@ -127,7 +128,7 @@ def _edit(path, old, new):
         ("entry.toml", "authors", "author", "authors: is missing"),
         ("entry.toml", "licence", "evil = 1\nlicence", "evil: there is no such field; remove it"),
         ("entry.toml", "licence", 'licence = "MIT"\nlicence', "has a key twice"),
-        ("entry.toml", 'name = "mlp"', 'name = "MLP"', r"name: is not of the form \^\[a-z0-9\]"),
+        ("entry.toml", 'name = "mlp"', 'name = "MLP"', "a name has at most 80 lower-case letters"),
         ("entry.toml", 'name = "mlp"', "name = ", "entry.toml: Invalid value"),
         ("entry.toml", "https://example.org", "javascript:alert(1)//", "links.0: is not of the form"),
     ],
@@ -174,7 +175,21 @@ def test_what_cannot_be_written(tmp_path, info, records):
 
 @pytest.mark.parametrize(
     ("label", "name"),
-    [("mlp", "mlp"), ("mlp[width=4096,depth=2]", "mlp-width4096-depth2"), ("cnn[act='tanh']", "cnn-act-tanh")],
+    [
+        ("mlp", "mlp"),
+        ("mlp[width=4096,depth=2]", "mlp-width4096-depth2"),
+        ("cnn[act='tanh']", "cnn-act-tanh"),
+        ("con", "con-model"),
+    ],
 )
 def test_a_folder_name_for_every_label(label, name):
     assert entry_name(label) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["index", "con", "nul", "nul.mlp", "aux", "com1", "lpt9.x", "mlp.", "404", "search", ".mlp"]
+)
+def test_names_that_file_systems_or_pages_have_taken_are_refused(info, name):
+    with pytest.raises(ValidationError, match="a name has at most 80"):
+        EntryInfo(**{**info.model_dump(by_alias=True), "name": name})
+    EntryInfo(**{**info.model_dump(by_alias=True), "name": "console"})

@@ -14,12 +14,29 @@ from submission_scripts import ROOT, executable
 @pytest.mark.parametrize(
     ("reviews", "login", "commit"),
     [
-        ([["maintainer", "a" * 40]], "maintainer", "a" * 40),
-        ([["maintainer", "a" * 40], ["other", "b" * 40], ["maintainer", "c" * 40]], "maintainer", "c" * 40),
-        ([["other", "b" * 40]], "maintainer", ""),
+        ([["maintainer", "APPROVED", "a" * 40]], "maintainer", "a" * 40),
+        (
+            [
+                ["maintainer", "APPROVED", "a" * 40],
+                ["other", "APPROVED", "b" * 40],
+                ["maintainer", "APPROVED", "c" * 40],
+            ],
+            "maintainer",
+            "c" * 40,
+        ),
+        ([["other", "APPROVED", "b" * 40]], "maintainer", ""),
         ([], "maintainer", ""),
-        ([["maintainer", "$(true)"]], "maintainer", ""),
+        ([["maintainer", "APPROVED", "$(true)"]], "maintainer", ""),
+        ([["maintainer", "APPROVED", "a" * 40], ["maintainer", "CHANGES_REQUESTED", "a" * 40]], "maintainer", ""),
+        ([["maintainer", "APPROVED", "a" * 40], ["other", "CHANGES_REQUESTED", "a" * 40]], "maintainer", ""),
+        ([["maintainer", "APPROVED", "a" * 40], ["maintainer", "DISMISSED", "a" * 40]], "maintainer", ""),
+        (
+            [["other", "CHANGES_REQUESTED", "a" * 40], ["other", "APPROVED", "b" * 40], ["me", "APPROVED", "b" * 40]],
+            "me",
+            "b" * 40,
+        ),
         ([], "author", "d" * 40),
+        ([["other", "CHANGES_REQUESTED", "d" * 40]], "author", ""),
     ],
 )
 def test_what_is_run_again_is_the_commit_that_who_asks_has_approved(tmp_path, reviews, login, commit):
@@ -73,6 +90,10 @@ def test_submissions_are_checked_by_the_main_branch_and_only_if_they_are_for_it(
         (job,) = document["jobs"].values()
         assert job["steps"][0]["with"] == {"ref": "main", "persist-credentials": False}
         assert all("${{" not in step.get("run", "") for step in job["steps"])
+        # The commit that the comment names is the one that is checked, also if something is pushed meanwhile.
+        (check,) = [step for step in job["steps"] if ".ci/verify-entry" in step.get("run", "")]
+        assert "--head" in check["run"]
+        assert check["env"]["HEAD"] == "${{ github.event.pull_request.head.sha }}"
 
 
 def test_everything_that_a_workflow_runs_can_be_run_here():

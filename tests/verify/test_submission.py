@@ -192,6 +192,16 @@ def test_both_are_said_what_is_wrong_with_an_entry_and_with_submitting_it(put, m
 
 
 @pytest.mark.parametrize(
+    ("label", "taken"),
+    [("MLP", "mlp"), ("mlp.", "mlp"), ("m-lp", "mlp"), ("l1near", "linear"), ("Linear[width=3]", "linear")],
+)
+def test_a_model_is_not_called_like_another(put, main, tmp_path, label, taken):
+    new = put(tmp_path / "new", "mine", label, artifacts={}, fit_s=3.0)
+    name = label.split("[")[0]
+    assert found(new, main).startswith(f"entry.toml: model: {name} looks like {taken}, the model of the entry")
+
+
+@pytest.mark.parametrize(
     ("one", "other", "alike"),
     [
         ("resnet", "res-net", True),
