@@ -5,7 +5,7 @@ A registry maps names to objects that are imported only when they are asked for.
 * the index of what lebench itself offers (``lebench/index.json``, generated, see :func:`write_index`),
   so that listing names costs no import;
 * entry points of installed packages, one group per kind (``lebench.tasks``, ``lebench.models``, ...);
-* decorators that run when a module is imported, among them the files given with ``--plugin``.
+* decorators that run when a module is imported, among them those of plug-ins, see :mod:`lebench.plugins`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import importlib
-import importlib.util
 import inspect
 import json
 import sys
@@ -22,16 +21,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, Protocol, TypeVar, overload
 
+from lebench import plugins
 from lebench.errors import LebenchError, LebenchWarning, UnknownNameError
 
 T = TypeVar("T")
 F = TypeVar("F")
 
 _INDEX_FILE = Path(__file__).with_name("index.json")
-#: How the modules of plug-in files are called.
-_PLUGIN = "lebench_plugin_"
 _BUILTIN_PACKAGES = ("lebench.data", "lebench.metrics", "lebench.backends", "lebench.models", "lebench.tasks")
 
 
@@ -54,7 +52,9 @@ class Item:
     target : str
         ``"module"`` (importing it registers the name), ``"module:attribute"``, or ``""`` if loaded.
     source : str
-        Who provides it: ``"lebench"``, a package's name or a plug-in's path.
+        Who provides it: ``"lebench"``, a package's name, or a plug-in as it was given.
+    plugin : str
+        Name of the module of the plug-in that was being loaded when it was registered, or empty.
     version : int
         Of a model or backend: part of the identity of its records, raised when its numbers change.
     """
@@ -65,6 +65,7 @@ class Item:
     target: str = ""
     source: str = "lebench"
     version: int = 1
+    plugin: str = ""
 
 
 def first_line(text: str | None) -> str:
@@ -158,8 +159,9 @@ class Registry(Generic[T]):
             summary or first_line(getattr(obj, "summary", None) or inspect.getdoc(obj)),
             tuple(tags),
             target,
-            "lebench" if target.split(":")[0].startswith("lebench.") else target.split(":")[0],
+            _source(target.split(":")[0]),
             version,
+            _loading[-1].module if _loading and not target.startswith("lebench.") else "",
         )
         return obj
 
@@ -311,9 +313,15 @@ def _calling_module() -> str:
     return str(frame.f_globals.get("__name__", ""))
 
 
+def _source(module: str) -> str:
+    if module.startswith("lebench."):
+        return "lebench"
+    return _loading[-1].given if _loading else module
+
+
 def with_plugin(hint: str, what: str) -> str:
     """Return a hint, with the option ``--plugin`` where none was given: who forgot it has a name that nobody knows."""
-    if any(name.startswith(_PLUGIN) for name in sys.modules):
+    if plugins.loaded():
         return hint
     rest = f"{what} of your own needs its file: --plugin FILE"
     return f"{hint} {rest[0].upper()}{rest[1:]}" if hint.endswith("?") else f"{hint}; {rest}"
@@ -338,38 +346,63 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
-def load_plugin(path: str | Path) -> None:
-    """Run a Python file that registers tasks, models, metrics, datasets or backends.
+class Loadable(Protocol):
+    """What registers objects by itself, such as those of a script that were sent to a worker."""
+
+    def register(self) -> None:
+        """Register them; twice is as good as once."""
+        ...
+
+
+def load_plugin(source: str | Path | plugins.Plugin | Loadable) -> None:
+    """Import a plug-in, which registers tasks, models, metrics, datasets or backends; again if it has changed.
 
     Parameters
     ----------
-    path : str or Path
-        The file given with ``--plugin``.
+    source : str, Path, Plugin or Loadable
+        What is given with ``--plugin``: a Python file, a package folder or the name of a module. A plug-in with a
+        digest must still have that content.
 
     Raises
     ------
     LebenchError
-        If the file does not exist or raises while it is imported.
+        If there is no such thing, it raises while it is imported, or its content is another.
     """
-    file = Path(path).resolve()
-    if not file.is_file():
-        raise LebenchError(f"plug-in {str(path)!r} is not a file")
-    name = f"{_PLUGIN}{file.stem}"
-    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(file):
+    if not isinstance(source, str | Path | plugins.Plugin):
+        source.register()
         return
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise LebenchError(f"plug-in {str(path)!r} is not a Python file (its name must end in .py)")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except LebenchError as error:
-        del sys.modules[name]
-        raise LebenchError(f"plug-in {str(path)!r}: {error}") from error
-    except Exception as error:
-        del sys.modules[name]
-        raise LebenchError(f"plug-in {str(path)!r} fails to import: {type(error).__name__}: {error}") from error
+    plugin = source if isinstance(source, plugins.Plugin) else plugins.find(source)
+    wanted = [plugin]
+    now = plugins.as_loaded(plugin)
+    if now is not None and now.digest == plugins.digest([now]):
+        wanted = []
+    elif now is not None:
+        space, wanted = plugins.unload(now)
+        _forget(space)
+    for each in wanted:
+        _loading.append(each)
+        try:
+            now = plugins.load(each)
+        except BaseException:
+            _forget(each.module)
+            raise
+        finally:
+            _loading.pop()
+    if plugin.digest and plugins.digest([plugin]) != plugin.digest:
+        raise LebenchError(f"plug-in {plugin.given!r} has changed while the run went on: run it again")
+
+
+#: The plug-ins that are being loaded, each by the one before.
+_loading: list[plugins.Plugin] = []
+
+
+def _forget(module: str) -> None:
+    """Forget what a plug-in has registered, or those of a folder."""
+    for known in (tasks, models, metrics, datasets, backends):
+        for item in list(known._items.values()):
+            if item.plugin == module or item.plugin.startswith(f"{module}."):
+                del known._items[item.name]
+                known._objects.pop(item.name, None)
 
 
 def _read_index() -> dict[str, dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from lebench.data.base import Dataset, Variant
 from lebench.errors import LebenchError, UnavailableDataError
 from lebench.models.network import Network
 from lebench.models.spec import NUMPY, Configured, build_model, expand
+from lebench.plugins import PREFIX, Plugin, find, loaded
 from lebench.records import Cell
 from lebench.runner.fingerprint import model_fingerprint, task_fingerprint
 from lebench.tasks.base import Task, metric_of
@@ -89,8 +89,8 @@ class Plan:
         In the order in which they start; cells that cannot be done are not among theirs.
     skipped : tuple of PlannedCell
         Cells whose model lacks a capability.
-    plugins : tuple of Path
-        Files that a worker runs first.
+    plugins : tuple of Plugin
+        What a worker imports first; their digests say what they must still be then.
     modules : tuple of str
         Modules that a worker imports first, because they register what is planned.
     unavailable : tuple of (str, str)
@@ -100,7 +100,7 @@ class Plan:
 
     jobs: tuple[Job, ...]
     skipped: tuple[PlannedCell, ...]
-    plugins: tuple[Path, ...]
+    plugins: tuple[Plugin, ...]
     modules: tuple[str, ...]
     unavailable: tuple[tuple[str, str], ...] = ()
 
@@ -137,8 +137,8 @@ def make_plan(
         Root seeds, each a repetition.
     backend : str, optional
         For the models that need a framework; by default each model's own.
-    plugins : iterable of path
-        Python files that register tasks, models, metrics or datasets.
+    plugins : iterable of path or str
+        Plug-ins that register tasks, models, metrics, datasets or backends: files, package folders, names of modules.
 
     Returns
     -------
@@ -152,9 +152,9 @@ def make_plan(
     UnavailableDataError
         If there are no files for any of the tasks.
     """
-    files = tuple(Path(plugin).resolve() for plugin in plugins)
-    for file in files:
-        registry.load_plugin(file)
+    given = [find(plugin) for plugin in plugins]
+    for plugin in given:
+        registry.load_plugin(plugin)
     seeds = _checked_seeds(seeds)
     if backend not in (None, NUMPY):
         registry.backends.item(backend)
@@ -207,7 +207,7 @@ def make_plan(
                 else:
                     by_dataset.setdefault(task.dataset, []).append(planned)
             jobs += [Job(label, model.backend, name, seed, tuple(cells)) for name, cells in by_dataset.items()]
-    return Plan(tuple(jobs), tuple(skipped), *providers(chosen_tasks, configured.values(), files), unavailable)
+    return Plan(tuple(jobs), tuple(skipped), *providers(chosen_tasks, configured.values(), given), unavailable)
 
 
 def _unavailable(datasets: Iterable[Dataset]) -> dict[str, str]:
@@ -264,9 +264,9 @@ def _checked_seeds(seeds: Sequence[int]) -> list[int]:
 
 
 def providers(
-    tasks: Iterable[Task], models: Iterable[Configured] = (), files: tuple[Path, ...] = ()
-) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """Return the plug-in files and the modules in which tasks, with what they need, and models are registered.
+    tasks: Iterable[Task], models: Iterable[Configured] = (), given: Iterable[Plugin] = ()
+) -> tuple[tuple[Plugin, ...], tuple[str, ...]]:
+    """Return the plug-ins and the modules in which tasks, with what they need, and models are registered.
 
     Raises
     ------
@@ -274,20 +274,24 @@ def providers(
         If one is registered in the script that runs.
     """
     wanted = [(registry.models, model.name) for model in models]
+    wanted += [(registry.backends, model.backend) for model in models if model.backend in registry.backends]
     for task in tasks:
         wanted += [(registry.tasks, task.name), (registry.datasets, task.dataset)]
         wanted += [(registry.metrics, metric_of(name)) for name in task.metrics]
     modules: set[str] = set()
-    paths = dict.fromkeys(files)
+    named = {plugin.module for plugin in given}
     for kind, name in wanted:
-        module = kind.item(name).target.split(":")[0]
+        item = kind.item(name)
+        module = item.target.split(":")[0]
         if module == "__main__":
             raise LebenchError(
                 f"{kind.kind} {name!r} is registered in the script that runs, which worker processes do not run; "
                 "put it into a file of its own and pass that as a plug-in"
             )
-        if module.startswith("lebench_plugin_"):
-            paths[Path(str(sys.modules[module].__file__))] = None
+        if item.plugin:
+            named.add(item.plugin)
+        elif module.startswith(PREFIX):  # registered after its plug-in was loaded
+            named.update(plugin.module for plugin in loaded() if plugin.module.split(".")[0] == module.split(".")[0])
         else:
             modules.add(module)
-    return tuple(paths), tuple(sorted(modules))
+    return tuple(plugin for plugin in loaded() if plugin.module in named), tuple(sorted(modules))

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any, Self
 
 from numpy.typing import NDArray
@@ -29,6 +28,7 @@ from lebench import registry
 from lebench.data.files import VARIABLE
 from lebench.errors import LebenchError, UnavailableDataError
 from lebench.models.spec import NUMPY
+from lebench.plugins import Plugin
 from lebench.runner.plan import LAZY, providers
 from lebench.runner.processes import ONE_THREAD, die_with_parent, hidden_main, post_mortem, with_variables
 from lebench.runner.worker import rescored
@@ -203,7 +203,7 @@ def main(channel: Connection, data_folder: str, memory_bytes: int) -> None:
 
 
 def _found(
-    task: str, seed: int, arrays: Mapping[str, NDArray[Any]], plugins: Iterable[Path], modules: Iterable[str]
+    task: str, seed: int, arrays: Mapping[str, NDArray[Any]], plugins: Iterable[Plugin], modules: Iterable[str]
 ) -> dict[str, float] | Exception:
     try:
         for module in modules:

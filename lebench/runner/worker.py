@@ -29,6 +29,7 @@ from lebench.data.files import VARIABLE
 from lebench.errors import LebenchError, TrainingError
 from lebench.metrics.base import Missing
 from lebench.models.spec import build_model
+from lebench.plugins import Plugin
 from lebench.records import Artifact, Cost, Status
 from lebench.runner.plan import Job, PlannedCell
 from lebench.runner.processes import die_with_parent
@@ -96,7 +97,7 @@ Message = Began | FitBegan | Progressed | FitMade | CellScored | Failed
 
 
 def main(
-    channel: Connection, job: Job, plugins: Iterable[Path], modules: Iterable[str], output: Path, data_folder: str
+    channel: Connection, job: Job, plugins: Iterable[Plugin], modules: Iterable[str], output: Path, data_folder: str
 ) -> None:
     """Do a job and send what happens.
 
@@ -130,7 +131,7 @@ def main(
     os._exit(0)
 
 
-def _work(channel: Connection, job: Job, plugins: Iterable[Path], modules: Iterable[str]) -> None:
+def _work(channel: Connection, job: Job, plugins: Iterable[Plugin], modules: Iterable[str]) -> None:
     index = 0
     try:
         channel.send(Began(0))

@@ -69,7 +69,7 @@ def not_of_lebench(entry: Entry) -> str:
         if name not in registry.models:
             return f"the model {name!r} is none of lebench's; after reading its code, give its file with --plugin"
         item = registry.models.item(name)
-        if item.source != "lebench" and not item.target.startswith("lebench_plugin_"):
+        if item.source != "lebench" and not item.plugin:
             return f"the model {name!r} belongs to {item.source}, not to lebench; give its file with --plugin"
     return ""
 
