@@ -419,7 +419,7 @@ def _step_changes(
         slopes = torch.autograd.grad(own, parameters, gradient[None], allow_unused=True, materialize_grads=True)
         with torch.no_grad():
             for p, slope in zip(parameters, slopes, strict=True):
-                p -= step * slope
+                p.sub_(step * slope)
         at_targets[i] = _evaluate(network, targets) - before
         at_sources[i] = (_evaluate(network, source) - own.detach())[0]
     return at_targets, at_sources

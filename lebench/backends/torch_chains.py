@@ -1,67 +1,71 @@
 """Dense ReLU networks, ``[Flatten] Linear (ReLU Linear)*``: found in a module, and run without autograd.
 
-Knowing the structure, all scores of all samples can go backwards in one matrix product per layer, and differences
-can be propagated instead of subtracted.
+Knowing the structure, all scores of all samples go backwards in one matrix product per layer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lebench.backends.torch_factors import product
+from lebench.backends.torch_build import Flatten, Network
+from lebench.backends.torch_factors import Factor, product
 
 
-def relu_layers(module: nn.Module) -> list[nn.Linear] | None:
+@dataclass(frozen=True)
+class Chain:
+    """The layers of a dense ReLU network.
+
+    Attributes
+    ----------
+    flatten : torch.nn.Module or None
+        What comes before the first of them.
+    layers : tuple of torch.nn.Linear
+    """
+
+    flatten: nn.Module | None
+    layers: tuple[nn.Linear, ...]
+
+
+def relu_chain(module: nn.Module) -> Chain | None:
     """Return the dense layers of ``[Flatten] Linear (ReLU Linear)*`` with all parameters trainable, or None.
+
+    Only exact types whose ``forward`` is torch's or lebench's own are taken: a subclass, a hook or a patched method may
+    do anything.
 
     Parameters
     ----------
     module : torch.nn.Module
-        A ``Sequential``, or a module that holds one as ``layers`` and nothing else.
+        A ``Sequential``, or a network that the torch backend has built.
     """
-    chain = module
-    if not isinstance(module, nn.Sequential):
-        children = list(module.children())
-        if len(children) != 1 or getattr(module, "layers", None) is not children[0] or module._parameters:
-            return None
-        chain = children[0]
-    # A subclass may do anything in its forward method.
-    if type(chain) is not nn.Sequential or not all(p.requires_grad for p in module.parameters()):
+    container: Any = module.layers if type(module) is Network else module
+    if type(container) is not nn.Sequential or not all(p.requires_grad for p in module.parameters()):
         return None
-    parts = list(chain)
-    if parts and _flattens(parts[0]):
-        parts = parts[1:]
+    parts = list(container)
+    flatten = parts.pop(0) if parts and _flattens(parts[0]) else None
     dense, activations = parts[::2], parts[1::2]
     plain = all(type(part) is nn.Linear for part in dense) and all(type(part) is nn.ReLU for part in activations)
-    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
-    # A layer used twice changes twice, so its difference is not of rank one.
-    if not plain or hooked or len(dense) != len(activations) + 1 or len(set(map(id, dense))) != len(dense):
+    changed = any(
+        part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or "forward" in vars(part)
+        for part in module.modules()
+    )
+    # A layer used twice has the gradients of both uses.
+    if not plain or changed or len(dense) != len(activations) + 1 or len(set(map(id, dense))) != len(dense):
         return None
-    layers = [part for part in dense if isinstance(part, nn.Linear)]
+    layers = tuple(part for part in dense if isinstance(part, nn.Linear))
     weights = [p for layer in layers for p in layer.parameters()]
     direct = all(set(dict(layer.named_parameters())) <= {"weight", "bias"} for layer in layers)
-    return layers if direct and len({id(p) for p in weights}) == len(weights) else None
-
-
-def computes(module: nn.Module, layers: list[nn.Linear], x: Tensor) -> bool:
-    """Return whether the module does with inputs what its layers in a row do: its forward method may do more."""
-    with torch.no_grad():
-        scores, chain = module(x), Trace.of(layers, x).z[-1]
-    tolerance = 1e3 * torch.finfo(chain.dtype).eps
-    return (
-        isinstance(scores, Tensor)
-        and scores.shape == chain.shape
-        and torch.allclose(scores, chain, rtol=tolerance, atol=tolerance)
-    )
+    return Chain(flatten, layers) if direct and len({id(p) for p in weights}) == len(weights) else None
 
 
 def _flattens(part: nn.Module) -> bool:
     if type(part) is nn.Flatten:
         return part.start_dim == 1 and part.end_dim == -1
-    return type(part).__name__ == "Flatten" and not part._parameters
+    return type(part) is Flatten
 
 
 @dataclass
@@ -72,16 +76,17 @@ class Trace:
     z: list[Tensor]
 
     @classmethod
-    def of(cls, layers: list[nn.Linear], x: Tensor) -> Trace:
+    def of(cls, chain: Chain, x: Tensor) -> Trace:
         """Run the samples (n, ...) through the layers."""
         with torch.no_grad():
-            a, z = [x.flatten(1)], [layers[0](x.flatten(1))]
-            for layer in layers[1:]:
+            first = x if chain.flatten is None else chain.flatten(x)
+            a, z = [first], [chain.layers[0](first)]
+            for layer in chain.layers[1:]:
                 a.append(z[-1].relu())
                 z.append(layer(a[-1]))
         return cls(a, z)
 
-    def backward(self, layers: list[nn.Linear], cotangents: Tensor) -> list[Tensor]:
+    def backward(self, layers: Sequence[nn.Linear], cotangents: Tensor) -> list[Tensor]:
         """Return the gradients (n, k, width) in every layer's preactivations of k combinations (n, k, C) of scores."""
         n, k = cotangents.shape[:2]
         gradients = [cotangents]
@@ -91,7 +96,7 @@ class Trace:
                 gradients.append(below.mul_((z > 0).to(z)[:, None]))
         return gradients[::-1]
 
-    def kernel(self, layers: list[nn.Linear], other: Trace, cotangents: Tensor) -> Tensor:
+    def kernel(self, layers: Sequence[nn.Linear], other: Trace, cotangents: Tensor) -> Tensor:
         """Return the inner products (n, m) of gradients, summed over k combinations (k, C) of scores.
 
         Below the last layer the gradient of combination c is ``w_c * M_i``, with M_i the active units whatever c, so
@@ -119,7 +124,21 @@ class Trace:
                 total += similar(depth).mul_(product(*(g.flatten(1) for g in gradients)))
         return total
 
-    def own_change(self, layers: list[nn.Linear], gradients: list[Tensor]) -> Tensor:
+    def factors(self, layers: Sequence[nn.Linear], cotangents: Tensor) -> list[Factor]:
+        """Return the gradients of k combinations (n, k, C) of scores, layer by layer."""
+
+        def with_one(a: Tensor) -> Tensor:
+            return torch.cat([a, torch.ones_like(a[:, :1])], dim=1)[:, None, :, None]
+
+        def alone(a: Tensor) -> Tensor:
+            return a[:, None, :, None]
+
+        return [
+            Factor(g.dtype, g.device, [a], [g[:, :, None, :, None]], [alone if layer.bias is None else with_one])
+            for layer, a, g in zip(layers, self.a, self.backward(layers, cotangents), strict=True)
+        ]
+
+    def own_change(self, layers: Sequence[nn.Linear], gradients: list[Tensor]) -> Tensor:
         """Return J J^T e (n, C) for each sample with its own Jacobian J, given what :meth:`backward` makes of its e.
 
         A change of the weights along J^T e is of rank one in each layer, g a^T, so its effect on the same sample is

@@ -2,16 +2,23 @@
 
 With ``dW = G P^T``, the inner product of two samples' gradients is ``sum_{t,t'} (P_t . P'_t') (G_t . G'_t')`` over
 positions t (one for a dense layer, the pixels for a convolution). Per layer the cheaper of two forms is taken: this
-one, through tables of position pairs, or the inner product of explicit gradients.
+one, through tables of position pairs, or the inner product of explicit gradients, a block of them at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import methodcaller
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from lebench.errors import LebenchError
 
 #: Rows from which a symmetric product is worth cutting into blocks.
 _SYMMETRIC_BLOCK = 64
@@ -21,6 +28,9 @@ _PATCH_ELEMENTS = 2**19
 
 #: Largest table of position pairs, in elements.
 _TABLE_ELEMENTS = 2**23
+
+#: Gradients that are formed at once, in elements.
+_FORMED_ELEMENTS = 2**25
 
 #: Cost of one elementwise operation on a table of position pairs, in multiply-adds of a matrix product.
 ELEMENTWISE_COST = 16
@@ -45,98 +55,241 @@ def slices(total: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, total))
 
 
-@dataclass
-class Factor:
-    """Per-sample gradients of one layer, or of the explicit parameters, for k scores of each sample.
+class Store:
+    """Tensors in memory, or in temporary files that are gone when the process ends.
 
-    Either `patches`, which returns (b, groups, p, T) for a slice of b samples, and `signals` (n, k, groups, q, T), the
-    gradients being their products summed over T; or `rows` (n, k, P), the gradients themselves.
+    Parameters
+    ----------
+    on_disk : bool
+        Whether they are in files.
     """
 
-    patches: Callable[[slice], Tensor] | None = None
-    signals: Tensor | None = None
+    def __init__(self, on_disk: bool) -> None:
+        self.on_disk = on_disk
+
+    def empty(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Return a tensor of a shape that is not filled yet, with the dtype of another.
+
+        Raises
+        ------
+        LebenchError
+            If the disk is full.
+        """
+        size = int(torch.Size(shape).numel()) * like.element_size()
+        if not self.on_disk or size == 0:
+            return like.new_empty(tuple(shape))
+        with tempfile.NamedTemporaryFile(prefix="lebench-") as file:
+            try:
+                # Without it a full disk would kill the process when a page is written.
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                raise LebenchError(
+                    f"{tempfile.gettempdir()} has no {size / 1e9:.3g} GB left for factors of gradients ({error}); "
+                    "set TMPDIR to a larger disk, give fewer inputs, or pass memory="
+                ) from error
+            flat = torch.from_file(file.name, shared=True, size=size // like.element_size(), dtype=like.dtype)
+        return flat.view(tuple(shape))
+
+
+def free_disk() -> int:
+    """Return how many bytes temporary files may take: 30 GB, or half of what is free."""
+    return min(30 * 10**9, shutil.disk_usage(tempfile.gettempdir()).free // 2)
+
+
+@dataclass
+class Factor:
+    """Gradients of k scores of each of n samples in the parameters of one layer.
+
+    Either `inputs` and `signals` of every call of the layer, whose products summed over positions and calls are the
+    gradients, or `rows` (n, k, P), the gradients themselves. Stored where they fit, used on `device` in `dtype`.
+
+    Attributes
+    ----------
+    inputs : list of Tensor, (n, ...)
+        For each call.
+    signals : list of Tensor, (n, k, groups, q, T)
+        For each call.
+    unfold : list of callable
+        For each call, its inputs to the patches (n, groups, p, T) that the layer multiplies.
+    rows : Tensor or None
+        (n, k, P).
+    """
+
+    dtype: torch.dtype
+    device: torch.device
+    inputs: list[Tensor] = field(default_factory=list)
+    signals: list[Tensor] = field(default_factory=list)
+    unfold: list[Callable[[Tensor], Tensor]] = field(default_factory=list)
     rows: Tensor | None = None
 
+    def patches(self, rows: slice) -> Tensor:
+        """Return the patches (b, groups, p, T) of b samples, T over all calls."""
+        return _side_by_side([make(self._here(a[rows])) for make, a in zip(self.unfold, self.inputs, strict=True)])
+
+    def some_signals(self, *index: Any) -> Tensor:
+        """Return signals at an index of (n, k, groups, q)."""
+        return _side_by_side([self._here(part[index]) for part in self.signals])
+
+    def some_rows(self, columns: slice) -> Tensor:
+        """Return columns (n, k, b) of the rows."""
+        assert self.rows is not None
+        return self._here(self.rows[:, :, columns])
+
     @property
-    def inputs(self) -> int:
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """Return samples n, scores k, groups, q and positions T."""
+        first = self.signals[0].shape
+        return first[0], first[1], first[2], first[3], sum(part.shape[4] for part in self.signals)
+
+    @property
+    def entries(self) -> int:
         """Entries p of a patch."""
-        assert self.patches is not None
         return self.patches(slice(0, 1)).shape[2]
 
-    def explicit(self) -> Tensor:
-        """Return the gradients themselves, (n, k, P)."""
-        if self.rows is None:
-            assert self.patches is not None
-            assert self.signals is not None
-            n, k, groups, q, positions = self.signals.shape
-            p = self.inputs
-            gradients = self.signals.new_empty((n, groups, k * q, p))
-            # Patches repeat every input, so only as many exist at once as a cache holds.
-            for block in slices(n, _PATCH_ELEMENTS // (groups * p * positions)):
-                patches = self.patches(block).flatten(0, 1).transpose(1, 2)
-                signals = self.signals[block].transpose(1, 2).reshape(-1, k * q, positions)
-                torch.bmm(signals, patches, out=gradients[block].flatten(0, 1))
-            self.rows = gradients.view(n, groups, k, q * p).transpose(1, 2).reshape(n, k, -1)
-        return self.rows
+    def formed(self, scores: slice, outputs: slice) -> Tensor:
+        """Return gradients (n, scores, groups * outputs * p) of some scores in some of each group's outputs."""
+        n, k, groups, _, positions = self.shape
+        p = self.entries
+        k, q = len(range(k)[scores]), outputs.stop - outputs.start
+        gradients = torch.empty((n, groups, k * q, p), dtype=self.dtype, device=self.device)
+        # Patches repeat every input, so only as many exist at once as a cache holds.
+        for block in slices(n, _PATCH_ELEMENTS // (groups * p * positions)):
+            patches = self.patches(block).flatten(0, 1).transpose(1, 2)
+            signals = self.some_signals(block, scores, slice(None), outputs)
+            signals = signals.transpose(1, 2).reshape(-1, k * q, positions)
+            torch.bmm(signals, patches, out=gradients[block].flatten(0, 1))
+        return gradients.view(n, groups, k, q * p).transpose(1, 2).reshape(n, k, -1)
+
+    def _here(self, values: Tensor) -> Tensor:
+        return values.to(self.device, self.dtype)
+
+
+def _side_by_side(tensors: list[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim=-1)
 
 
 def contract(left: Factor, right: Factor, trace: bool) -> Tensor:
     """Return inner products of gradients: (n, m) summed over paired scores, or (n, m, k1, k2) for all pairs."""
-    if left.patches is None or left.signals is None or right.patches is None or right.signals is None:
-        return _rows_product(left.explicit(), right.explicit(), trace)
-    n, k1, groups, q, t1 = left.signals.shape
-    m, k2, _, _, t2 = right.signals.shape
-    p = left.inputs
+    if left.rows is not None or right.rows is not None:
+        return _rows_product(left, right, trace)
+    n, k1, groups, q, t1 = left.shape
+    m, k2, _, _, t2 = right.shape
+    p = left.entries
+    if t1 == t2 == 1 and groups == 1:
+        return _dense_product(left, right, trace)
     pairs = k1 if trace else k1 * k2
     saved = 0.625 if left is right else 1.0
     explicit = p * q * groups * (pairs * n * m * saved + n * k1 * t1 + m * k2 * t2)
     # A table of one position per sample is the result itself, so its elementwise work is not extra.
     elementwise = ELEMENTWISE_COST * (1 if trace else pairs) if t1 * t2 > 1 else 0
     tables = n * m * t1 * t2 * saved * groups * (p + pairs * q + elementwise)
-    if explicit < tables:
-        return _rows_product(left.explicit(), right.explicit(), trace)
-    return _tables_product(left, right, trace)
+    return (_formed_product if explicit < tables else _tables_product)(left, right, trace)
 
 
-def _rows_product(rows1: Tensor, rows2: Tensor, trace: bool) -> Tensor:
+def own_products(left: Factor, right: Factor) -> Tensor:
+    """Return inner products (n, k) of one gradient of each sample on the left with k of the same one on the right."""
+    if left.rows is not None or right.rows is not None:
+        assert left.rows is not None
+        total = torch.zeros(right.rows.shape[:2], dtype=left.dtype, device=left.device)  # type: ignore[union-attr]
+        for part in slices(left.rows.shape[2], _block(left.rows)):
+            total += torch.einsum("np,nkp->nk", left.some_rows(part)[:, 0], right.some_rows(part))
+        return total
+    n, k, groups, q, positions = right.shape
+    result = []
+    for block in slices(n, _PATCH_ELEMENTS // (groups * positions * max(left.entries, k * q))):
+        patches = left.patches(block)
+        gradient = torch.einsum("ngqt,ngpt->ngqp", left.some_signals(block)[:, 0], patches)
+        moved = torch.einsum("ngqp,ngpt->ngqt", gradient, patches)
+        result.append(torch.einsum("ngqt,nkgqt->nk", moved, right.some_signals(block)))
+    return torch.cat(result)
+
+
+def _all_pairs(rows1: Tensor, rows2: Tensor | None) -> Tensor:
+    """Return (n, m, k1, k2) of rows (n, k1, P) and (m, k2, P)."""
     n, k1 = rows1.shape[:2]
-    m, k2 = rows2.shape[:2]
-    if trace:
-        return product(rows1.flatten(1), None if rows1 is rows2 else rows2.flatten(1))
-    pairs = product(rows1.flatten(0, 1), None if rows1 is rows2 else rows2.flatten(0, 1))
+    m, k2 = (rows1 if rows2 is None else rows2).shape[:2]
+    pairs = product(rows1.flatten(0, 1), None if rows2 is None else rows2.flatten(0, 1))
     return pairs.view(n, k1, m, k2).transpose(1, 2)
+
+
+def _summed(rows1: Tensor, rows2: Tensor | None, trace: bool) -> Tensor:
+    if not trace:
+        return _all_pairs(rows1, rows2)
+    return product(rows1.flatten(1), None if rows2 is None else rows2.flatten(1))
+
+
+def _blockwise(left: Factor, right: Factor, trace: bool, blocks: Iterator[Callable[[Factor], Tensor]]) -> Tensor:
+    """Sum the products of blocks of gradients, in float64 where there are several: single precision adds up errors."""
+    total: Tensor | None = None
+    for make in blocks:
+        rows = make(left)
+        found = _summed(rows, None if left is right else make(right), trace)
+        if total is None:
+            total = found
+            continue
+        wide = total.to(torch.float64) if total.device.type != "mps" else total
+        total = wide.add_(found)
+    assert total is not None
+    return total.to(left.dtype)
+
+
+def _block(rows: Tensor) -> int:
+    """Return how many entries of rows (n, k, P) are used at once."""
+    return max(1, _FORMED_ELEMENTS // max(1, rows.shape[0] * rows.shape[1]))
+
+
+def _rows_product(left: Factor, right: Factor, trace: bool) -> Tensor:
+    assert left.rows is not None
+    assert right.rows is not None
+    size = min(_block(left.rows), _block(right.rows))
+    parts = slices(left.rows.shape[2], size)
+    return _blockwise(left, right, trace, (methodcaller("some_rows", part) for part in parts))
+
+
+def _formed_product(left: Factor, right: Factor, trace: bool) -> Tensor:
+    n, k1, groups, q, _ = left.shape
+    m, k2 = right.shape[:2]
+    fit = _FORMED_ELEMENTS // (max(n, m) * groups * left.entries)
+
+    def blocks() -> Iterator[Callable[[Factor], Tensor]]:
+        # A trace is a sum over scores, too, so that they can come block by block.
+        scores = list(slices(k1, fit // q)) if trace else [slice(None)]
+        outputs = q if trace and fit >= q else fit if trace else fit // max(k1, k2)
+        for some in scores:
+            for part in slices(q, outputs):
+                yield methodcaller("formed", some, part)
+
+    return _blockwise(left, right, trace, blocks())
+
+
+def _dense_product(left: Factor, right: Factor, trace: bool) -> Tensor:
+    same, every = left is right, slice(None)
+    similar = product(left.patches(every)[:, 0, :, 0], None if same else right.patches(every)[:, 0, :, 0])
+    rows1 = left.some_signals(every)[:, :, 0, :, 0]
+    rows2 = None if same else right.some_signals(every)[:, :, 0, :, 0]
+    aligned = _summed(rows1, rows2, trace)
+    return aligned.mul_(similar if trace else similar[:, :, None, None])
 
 
 def _tables_product(left: Factor, right: Factor, trace: bool) -> Tensor:
     """Contract through tables of position pairs, (P_t . P'_t') (G_t . G'_t'), group by group."""
-    assert left.patches is not None
-    assert left.signals is not None
-    assert right.patches is not None
-    assert right.signals is not None
-    n, k1, groups, _, t1 = left.signals.shape
-    m, k2, _, _, t2 = right.signals.shape
+    n, k1, groups, _, t1 = left.shape
+    m, k2, _, _, t2 = right.shape
     same = left is right
-    total = left.signals.new_zeros((n, m) if trace else (n, m, k1, k2))
-    all_patches1 = left.patches(slice(n))
-    all_patches2 = all_patches1 if same else right.patches(slice(m))
-    for group in range(groups):
-        patches1, patches2 = all_patches1[:, group], all_patches2[:, group]
-        signals1, signals2 = left.signals[:, :, group], right.signals[:, :, group]
-        if t1 == t2 == 1:
-            similar = product(patches1[..., 0], None if same else patches2[..., 0])
-            rows1, rows2 = signals1[..., 0], signals2[..., 0]
-            aligned = _rows_product(rows1, rows1 if same else rows2, trace)
-            total += similar * aligned if trace else similar[:, :, None, None] * aligned
-            continue
-        per_pair = t1 * t2 * (1 if trace else k1 * k2)
-        side = max(1, int((_TABLE_ELEMENTS / per_pair) ** 0.5))
-        for rows in slices(n, side):
-            for columns in slices(m, side):
-                if same and columns.start < rows.start:
-                    continue
-                block = _table(patches1[rows], signals1[rows], patches2[columns], signals2[columns], trace)
+    total = torch.zeros((n, m) if trace else (n, m, k1, k2), dtype=left.dtype, device=left.device)
+    side = max(1, int((_TABLE_ELEMENTS / (t1 * t2 * (1 if trace else k1 * k2))) ** 0.5))
+    for rows in slices(n, side):
+        patches1, signals1 = left.patches(rows), left.some_signals(rows)
+        for columns in slices(m, side):
+            if same and columns.start < rows.start:
+                continue
+            diagonal = same and columns == rows
+            patches2 = patches1 if diagonal else right.patches(columns)
+            signals2 = signals1 if diagonal else right.some_signals(columns)
+            for g in range(groups):
+                block = _table(patches1[:, g], signals1[:, :, g], patches2[:, g], signals2[:, :, g], trace)
                 total[rows, columns] += block
-                if same and columns.start > rows.start:
+                if same and not diagonal:
                     total[columns, rows] += block.T if trace else block.permute(1, 0, 3, 2)
     return total
 

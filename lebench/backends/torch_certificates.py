@@ -1,0 +1,247 @@
+"""Certificates: which fast forms are right for a module, found on a few real inputs by plain automatic differentiation.
+
+Gradients of random combinations of scores are taken sample by sample, the plain way, and compared with what each fast
+form gives: the closed form of dense ReLU networks, factors of layers, and ``torch.func`` for all other parameters. A
+form that disagrees is left. What cannot have a kernel is refused: scores that depend on other samples or on chance.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from lebench.backends.torch_calls import Tape
+from lebench.backends.torch_chains import Trace, relu_chain
+from lebench.backends.torch_collect import VARYING_SCORES, Plan, explicit_rows, layer_factors, plain_gradients
+from lebench.backends.torch_factors import contract
+from lebench.backends.torch_functions import (
+    Inputs,
+    check_module,
+    generators_kept,
+    joined,
+    samples,
+    scores_of,
+    shapes,
+    shown,
+    take,
+)
+from lebench.errors import LebenchError, LebenchWarning
+
+#: Samples on which a module is certified.
+_SAMPLES = 4
+
+#: Largest deviation, relative to the gradients, in units of the square root of the machine epsilon: rounding differs
+#: between one sample and a batch, and a unit at its threshold may change sides.
+_ROOTS = 10.0
+_LOOSEST = 0.3
+
+#: Further passes of a module that draws random numbers without a visible effect.
+_DRAWS = 8
+
+
+_certified: WeakKeyDictionary[nn.Module, tuple[Any, dict[Any, Plan]]] = WeakKeyDictionary()
+
+
+def certified(module: nn.Module, x1: Inputs, x2: Inputs | None = None) -> Plan:
+    """Return how gradients of a module are computed for inputs like these, found once for its present state.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        In evaluation mode.
+    x1, x2 : Tensor, or tuple or dict of them
+        From :func:`~lebench.backends.torch_functions.prepared`.
+
+    Raises
+    ------
+    LebenchError
+        If the module does not take the inputs, cannot be differentiated, or has no trainable parameter; if its scores
+        depend on other samples or on chance, or are not finite.
+    """
+    check_module(module)
+    state, kind = _state(module), (shapes(x1), tuple(leaf.dtype for leaf in tree_leaves(x1) if torch.is_tensor(leaf)))
+    known = _certified.get(module)
+    if known is None or known[0] != state:
+        known = _certified[module] = (state, {})
+    if kind not in known[1]:
+        with generators_kept():
+            known[1][kind] = _certify(module, _chosen(x1, x2))
+    return known[1][kind]
+
+
+def amend(module: nn.Module, x: Inputs, plan: Plan) -> None:
+    """Replace a certificate that inputs further on have refuted."""
+    known = _certified[module][1]
+    for kind in [kind for kind in known if kind[0] == shapes(x)]:
+        known[kind] = plan
+
+
+def _state(module: nn.Module) -> tuple[Any, ...]:
+    """Return what tells states of a module apart: its wiring as far as it can be seen, and its numbers."""
+    wiring = tuple(
+        (id(part), type(part).forward, vars(part).get("forward"), part.training, len(part._forward_hooks))
+        for part in module.modules()
+    )
+    with torch.no_grad():
+        numbers = tuple(
+            # Sums find changes of .data, which do not count as versions.
+            (id(t), t.data_ptr(), None if t.is_inference() else t._version, t.requires_grad, t.dtype, float(t.sum()))
+            for t in (*module.parameters(), *module.buffers())
+        )
+    return wiring, numbers
+
+
+def _chosen(x1: Inputs, x2: Inputs | None) -> Inputs:
+    """Return a few samples: the first, the last and those of least and largest norm."""
+    x = take(x1, slice(0, 512)) if x2 is None else joined(take(x1, slice(0, 256)), take(x2, slice(0, 256)))
+    n = samples(x)
+    size = sum(
+        leaf.double().flatten(1).square().sum(1) if leaf.device.type != "mps" else leaf.float().flatten(1).sum(1)
+        for leaf in tree_leaves(x)
+        if torch.is_tensor(leaf)
+    )
+    order = torch.argsort(torch.as_tensor(size)).tolist()
+    rows = list(dict.fromkeys([order[0], order[-1], 0, n - 1, *order]))[:_SAMPLES]
+    return take(x, (rows * 3)[: max(3, len(rows))])
+
+
+def _certify(module: nn.Module, x: Inputs) -> Plan:
+    scores = _checked_scores(module, x)
+    n, outputs = scores.shape
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    if not parameters:
+        raise LebenchError("the module has no trainable parameters: none of them requires gradients")
+    drawn = torch.Generator().manual_seed(0)
+    cotangents = torch.randn((n, outputs), generator=drawn, dtype=torch.float64).to(scores)
+    alone = [plain_gradients(module, take(x, [i]), [v[None]], parameters)[0] for i, v in enumerate(cotangents)]
+    reference = {name: torch.stack([rows[name].flatten() for rows in alone]) for name in parameters}
+    epsilon = max(torch.finfo(t.dtype).eps for t in (scores, *parameters.values()))
+    tolerance = min(_ROOTS * epsilon**0.5, _LOOSEST)
+    _refuse_mixed_gradients(module, x, cotangents, parameters, reference, tolerance)
+
+    total = torch.stack([_gram(rows) for rows in reference.values()]).sum(0)
+    left: list[str] = []
+    chain = relu_chain(module) if isinstance(x, Tensor) else None
+    if chain is not None:
+        factors = Trace.of(chain, x).factors(chain.layers, cotangents[:, None])
+        found = torch.stack([contract(factor, factor, False)[:, :, 0, 0] for factor in factors]).sum(0)
+        if _agree(found, total, tolerance):
+            return Plan(outputs, (), (), chain=chain)
+        left.append("the closed form of dense ReLU networks")
+    plan = _planned(module, x, outputs, parameters)
+    floor = 1e-6 * float(total.diagonal().max())
+    wrong = []
+    for key, factor in layer_factors(Tape(module, x), plan, cotangents[:, None]).items():
+        own = torch.stack([_gram(reference[name]) for name in key if name]).sum(0)
+        if not _agree(contract(factor, factor, False)[:, :, 0, 0], own, tolerance, floor):
+            wrong.append(key)
+    if wrong:
+        left.append("the product form of " + ", ".join(name for key in wrong for name in key if name))
+        plan = plan.without(wrong)
+    if plan.explicit:
+        own_rows = torch.cat([reference[name] for name in plan.explicit], dim=1)
+        rows = None
+        try:
+            rows = explicit_rows(module, x, plan, cotangents[:, None])[:, 0]
+        except Exception:
+            # torch.func refuses modules in many ways; one sample after the other takes them all.
+            plan = replace(plan, vectorized=False)
+        if rows is not None and not _same(rows, own_rows, tolerance, floor**0.5):
+            left.append("torch.func")
+            plan = replace(plan, vectorized=False)
+    if left:
+        disagree = "disagree" if len(left) > 1 else "disagrees"
+        warnings.warn(
+            f"{type(module).__name__}: {' and '.join(left)} {disagree} with automatic differentiation on these inputs; "
+            "the slower general form is used in its place",
+            LebenchWarning,
+            stacklevel=2,
+        )
+    return plan
+
+
+def _checked_scores(module: nn.Module, x: Inputs) -> Tensor:
+    """Return the scores, refusing those that are not a function of each input alone."""
+    try:
+        with torch.no_grad():
+            scores = scores_of(module, x)
+            before = torch.get_rng_state()
+            passes = [scores_of(module, x)]
+            if not torch.equal(before, torch.get_rng_state()):
+                passes += [scores_of(module, x) for _ in range(_DRAWS)]
+            alone = [scores_of(module, take(x, [i])) for i in range(len(scores))]
+            turned = scores_of(module, take(x, list(range(len(scores)))[::-1]))
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise LebenchError(f"the module does not take inputs of shape {shown(x)}: {reason}") from error
+    if not torch.isfinite(scores).all():
+        raise LebenchError("the scores of the module are NaN or infinite; look at its weights and inputs")
+    if any(part.shape != scores.shape for part in (*passes, turned)) or any(
+        part.shape[1] != scores.shape[1] for part in alone
+    ):
+        raise LebenchError(VARYING_SCORES)
+    scale = float(scores.abs().max())
+    tolerance = min(_ROOTS * torch.finfo(scores.dtype).eps ** 0.5, _LOOSEST) * scale
+    if any(float((again - scores).abs().max()) > tolerance for again in passes):
+        raise LebenchError("the scores depend on chance: two passes differ; switch off what is random in the module")
+    others = (torch.cat(alone) - scores, turned.flip(0) - scores)
+    if any(float(part.abs().max()) > tolerance for part in others):
+        raise LebenchError(
+            "the scores of an input depend on the other inputs of its batch, so it has no gradient of its own; let the "
+            "module treat each row of the batch alone"
+        )
+    return scores
+
+
+def _refuse_mixed_gradients(
+    module: nn.Module,
+    x: Inputs,
+    cotangents: Tensor,
+    parameters: dict[str, nn.Parameter],
+    reference: dict[str, Tensor],
+    tolerance: float,
+) -> None:
+    together = plain_gradients(module, x, [cotangents], parameters)[0]
+    size = sum(float(rows.double().square().sum()) for rows in reference.values()) ** 0.5
+    off = sum(
+        float((together[name].flatten() - rows.sum(0)).double().square().sum()) for name, rows in reference.items()
+    )
+    if off**0.5 > tolerance * size:
+        raise LebenchError(
+            "the gradients of an input depend on the other inputs of its batch; let the module treat each row of the "
+            "batch alone"
+        )
+
+
+def _planned(module: nn.Module, x: Inputs, outputs: int, parameters: dict[str, nn.Parameter]) -> Plan:
+    """Return the groups of calls that look the same in batches of two sizes."""
+    n = samples(x)
+    tapes = Tape(module, x), Tape(module, take(x, [*range(n), 0, n - 1]))
+    groups = tuple(
+        (key, signature) for key in tapes[0].groups if (signature := tapes[0].signature(key)) == tapes[1].signature(key)
+    )
+    covered = {name for key, _ in groups for name in key}
+    return Plan(outputs, groups, tuple(name for name in parameters if name not in covered))
+
+
+def _gram(rows: Tensor) -> Tensor:
+    wide = rows.to(torch.float64) if rows.device.type != "mps" else rows
+    return wide @ wide.T
+
+
+def _agree(found: Tensor, expected: Tensor, tolerance: float, floor: float = 0.0) -> bool:
+    """Compare inner products, relative to the norms of what they are products of."""
+    norms = expected.diagonal().clamp(min=0).sqrt()
+    allowed = tolerance * (torch.outer(norms, norms) + floor)
+    return bool(((found.to(expected) - expected).abs() <= allowed).all())
+
+
+def _same(found: Tensor, expected: Tensor, tolerance: float, floor: float) -> bool:
+    off = (found.to(expected) - expected).norm(dim=1)
+    return bool((off <= tolerance * (expected.norm(dim=1) + floor)).all())

@@ -1,0 +1,240 @@
+"""What is certified about a torch module before a fast form is used, and what is refused."""
+
+import itertools
+import random
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lebench.backends import torch_certificates
+from lebench.backends.torch_chains import relu_chain
+from lebench.backends.torch_tangents import empirical_ntk, tangent_products
+from lebench.errors import LebenchError, LebenchWarning
+
+
+class Own(nn.Module):
+    def __init__(self, run, **parts) -> None:
+        super().__init__()
+        self.run = run
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, *args):
+        return self.run(self, *args)
+
+
+def weighted(module: nn.Module, **weights: list) -> nn.Module:
+    """Set weights by name and all other parameters to zero."""
+    with torch.no_grad():
+        for name, p in module.named_parameters():
+            p.copy_(torch.tensor(weights[name.replace(".", "_")])) if name.replace(".", "_") in weights else p.zero_()
+    return module.double().eval()
+
+
+def t(*rows: object) -> Tensor:
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_a_forward_of_ones_own_around_a_sequential(order: list[int]) -> None:
+    layers = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    module = Own(lambda m, x: m.layers(x.clamp(-1, 1)), layers=layers)
+    weighted(module, layers_0_weight=[[1, 0], [0, 1], [1, 1]], layers_2_weight=[[1, -1, 2]])
+    expected = t([11.5, 16], [16, 25])[order][:, order]
+    torch.testing.assert_close(empirical_ntk(module, t([0.5, 0.5], [3, 2])[order]), expected)
+
+
+def test_a_class_of_ones_own_that_is_called_flatten() -> None:
+    class Flatten(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.permute(0, 2, 3, 1).flatten(1)
+
+    module = nn.Sequential(Flatten(), nn.Linear(4, 2), nn.ReLU(), nn.Linear(2, 1))
+    weighted(module, **{"1_weight": [[1, 2, 3, 4], [1, -1, 1, -1]], "3_weight": [[1, 1]]})
+    x = t([[[1, 3]], [[0, 2]]], [[[0, 1]], [[1, 1]]])
+    torch.testing.assert_close(empirical_ntk(module, x), t([359, 169], [169, 86]))
+
+
+@pytest.mark.parametrize("chunk", [None, 2, 1])
+@pytest.mark.parametrize(
+    "mix",
+    [
+        lambda h: (h - h.mean(0)) ** 2,
+        lambda h: h / h.norm(dim=0),
+        lambda h: h + h.mean(0) - h.mean(0).detach(),
+        lambda h: h * torch.arange(len(h))[:, None],
+        lambda h: h * len(h),
+    ],
+)
+def test_scores_that_depend_on_other_rows_are_refused(mix, chunk: int | None) -> None:
+    module = Own(lambda m, x: mix(m.a(x)), a=nn.Linear(2, 1, bias=False)).double().eval()
+    with pytest.raises(LebenchError, match="depend on the other inputs of its batch"):
+        empirical_ntk(module, t([1, 0], [0, 2], [3, 0]), chunk=chunk)
+
+
+def test_inference_mode_around_the_call_or_around_everything() -> None:
+    module, x = weighted(nn.Sequential(nn.Linear(2, 1, bias=False), nn.Tanh())), t([1, 0], [1, 1])
+    with torch.inference_mode():
+        torch.testing.assert_close(empirical_ntk(module, x), t([1, 1], [1, 2]))
+        inside = weighted(nn.Sequential(nn.Linear(2, 1, bias=False), nn.Tanh()))
+        torch.testing.assert_close(empirical_ntk(inside, x.clone()), t([1, 1], [1, 2]))
+
+
+def test_squeezed_scores() -> None:
+    module = Own(lambda m, x: m.a(x).squeeze(), a=nn.Linear(2, 1, bias=False)).double().eval()
+    x = t([1, 0], [0, 1], [1, 1])
+    torch.testing.assert_close(empirical_ntk(module, x, chunk=2), x @ x.T)
+    torch.testing.assert_close(empirical_ntk(module, x[:1], x), x[:1] @ x.T)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        lambda h: F.dropout(h, 0.5, training=True),
+        lambda h: h + torch.randn(()),
+        lambda h: h * float(np.random.rand()),  # noqa: NPY002
+        lambda h: h + random.random(),
+    ],
+)
+def test_scores_that_depend_on_chance_are_refused_and_generators_put_back(noise) -> None:
+    module, x = Own(lambda m, x: noise(m.a(x)), a=nn.Linear(2, 3)).eval(), torch.randn(3, 2)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+    with pytest.raises(LebenchError, match="depend on chance"):
+        empirical_ntk(module, x)
+    assert torch.equal(before[0], torch.get_rng_state())
+    np.testing.assert_array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+    assert random.getstate() == before[2]
+
+
+def test_what_has_no_kernel_is_refused_with_the_reason() -> None:
+    linear, x = nn.Linear(2, 3).eval(), torch.randn(4, 2)
+    with pytest.raises(LebenchError, match="no trainable parameters"):
+        empirical_ntk(nn.Linear(2, 3).requires_grad_(False).eval(), x)
+    with pytest.raises(LebenchError, match="depend on no trainable parameter"):
+        empirical_ntk(Own(lambda m, x: m.a(x).detach(), a=linear).eval(), x)
+    with pytest.raises(LebenchError, match=r"cannot be differentiated: .* look for changes in place"):
+        empirical_ntk(Own(lambda m, x: m.a(x).sigmoid().mul_(2), a=linear).eval(), x)
+    with pytest.raises(LebenchError, match="complex parameters"):
+        empirical_ntk(nn.Linear(2, 3, dtype=torch.complex64).eval(), x)
+    with pytest.raises(LebenchError, match="inputs are complex"):
+        empirical_ntk(linear, x.to(torch.complex64))
+    with pytest.raises(LebenchError, match="scores are complex"):
+        empirical_ntk(Own(lambda m, x: torch.fft.fft(m.a(x)), a=linear).eval(), x)
+    with pytest.raises(LebenchError, match="scores of the module are NaN or infinite"):
+        empirical_ntk(Own(lambda m, x: m.a(x).log(), a=linear).eval(), -x.abs())
+    with pytest.raises(LebenchError, match="returned str; let it return its scores"):
+        empirical_ntk(Own(lambda m, x: "scores", a=linear).eval(), x)
+    counts = iter(range(1, 100))
+    with pytest.raises(LebenchError, match="another number of scores each time"):
+        empirical_ntk(Own(lambda m, x: m.a(x).repeat(1, next(counts)), a=linear).eval(), x)
+    with pytest.raises(LebenchError, match="same number of samples, got 4 and 5"):
+        empirical_ntk(Own(lambda m, x, y: m.a(x), a=linear).eval(), (x, torch.randn(5, 2)))
+
+
+def test_a_budget_that_holds_no_pair_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lebench.backends.torch_tangents.free_disk", lambda: 10)
+    module = nn.Sequential(nn.Linear(2, 3), nn.Tanh()).eval()
+    with pytest.raises(LebenchError, match=r"take .* more than the .* pass more memory="):
+        empirical_ntk(module, torch.randn(4, 2), memory=10)
+
+
+def test_a_form_that_disagrees_is_left_and_said_so_once() -> None:
+    module = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2)).double().eval()
+    # Autograd sees the hook, products of factors do not.
+    module[0].weight.register_hook(lambda g: 2 * g)
+    x = torch.randn(5, 2, dtype=torch.float64)
+    with pytest.warns(LebenchWarning, match=r"product form of 0\.weight.* and torch\.func disagree"):
+        found = empirical_ntk(module, x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        torch.testing.assert_close(empirical_ntk(module, x), found)
+
+
+def test_a_certificate_is_made_once_for_weights_wiring_and_kind_of_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    original = torch_certificates._certify
+    monkeypatch.setattr(torch_certificates, "_certify", lambda *args: made.append(1) or original(*args))
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)).eval()
+    x = torch.randn(5, 4)
+
+    def count(*args) -> int:
+        before = len(made)
+        empirical_ntk(module, *args)
+        tangent_products(module, args[0], torch.ones(len(args[0]), 2), args[0])
+        return len(made) - before
+
+    assert count(x) == 1
+    assert count(x + 1, x) == 0
+    assert count(x.view(5, 2, 2)) == 1
+    with torch.no_grad():
+        module[1].weight.add_(0.1)
+    assert count(x) == 1
+    module[1].weight.data.mul_(2)
+    assert count(x) == 1
+    module[3].forward = lambda x: x @ module[3].weight.T
+    assert count(x) == 1
+    module[1].requires_grad_(False)
+    assert count(x) == 1
+    assert count(x) == 0
+
+
+def test_layers_that_later_inputs_use_otherwise_get_explicit_gradients() -> None:
+    """The certificate's few samples never take the branch that one of many does."""
+
+    def run(m, x: Tensor) -> Tensor:
+        twice = bool((x[:, 0] == 3).any())
+        return torch.where(x[:, :1] == 3, m.a(m.a(x)), m.a(x)) if twice else m.a(x)
+
+    torch.manual_seed(0)
+    module = Own(run, a=nn.Linear(2, 2)).double().eval()
+    x = torch.randn(600, 2, dtype=torch.float64)
+    x[550, 0] = 3
+    jacobian = torch.stack([
+        torch.cat([g.flatten(1) for g in torch.autograd.functional.jacobian(
+            lambda w, b, row=row: torch.func.functional_call(module, {"a.weight": w, "a.bias": b}, (row[None],))[0],
+            (module.a.weight.detach(), module.a.bias.detach()))], dim=1)
+        for row in x[540:560]
+    ])  # fmt: skip
+    found = empirical_ntk(module, x)[540:560, 540:560]
+    torch.testing.assert_close(found, torch.einsum("icp,jcp->ij", jacobian, jacobian) / 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precisions_sum_in_single_precision(dtype: torch.dtype) -> None:
+    """Half a million products of ones: float16 overflows at 65,504, bfloat16 stops adding at 256."""
+    module = nn.Sequential(nn.Linear(500_000, 2, bias=False), nn.Tanh()).to(dtype).eval()
+    nn.init.zeros_(module[0].weight)
+    x = torch.ones(2, 500_000, dtype=dtype)
+    kernel = empirical_ntk(module, x)
+    assert kernel.dtype == torch.float32
+    torch.testing.assert_close(kernel, torch.full((2, 2), 500_000.0))
+
+
+def test_only_exact_chains_of_layers_are_dense_relu_networks() -> None:
+    def dense(*widths: int) -> nn.Sequential:
+        parts = [p for a, b in itertools.pairwise(widths) for p in (nn.Linear(a, b), nn.ReLU())]
+        return nn.Sequential(*parts[:-1])
+
+    shared, tied, hooked, patched = nn.Linear(4, 4), dense(4, 4, 4), dense(4, 3), dense(4, 3)
+    tied[2].weight = tied[0].weight
+    hooked[0].register_forward_hook(lambda *_: None)
+    patched[0].forward = lambda x: x
+    others = {
+        "dropout": nn.Sequential(nn.Linear(4, 3), nn.Dropout(), nn.Linear(3, 3)),
+        "ends in relu": nn.Sequential(nn.Linear(4, 3), nn.ReLU()),
+        "used twice": nn.Sequential(shared, nn.ReLU(), shared),
+        "tied": tied,
+        "hooked": hooked,
+        "patched": patched,
+        "wrapped": Own(lambda m, x: m.layers(x), layers=dense(4, 3)),
+        "frozen": dense(4, 3).requires_grad_(False),
+        "empty": nn.Sequential(),
+        "partial flatten": nn.Sequential(nn.Flatten(2), nn.Linear(4, 3)),
+    }
+    assert relu_chain(dense(4, 5, 3)) is not None
+    assert relu_chain(nn.Sequential(nn.Flatten(), nn.Linear(4, 3))) is not None
+    assert [name for name, module in others.items() if relu_chain(module) is not None] == []
