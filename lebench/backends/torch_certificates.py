@@ -8,7 +8,9 @@ form that disagrees is left. What cannot have a kernel is refused: scores that d
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,7 +20,14 @@ from torch.utils._pytree import tree_leaves
 
 from lebench.backends.torch_calls import Tape
 from lebench.backends.torch_chains import Trace, relu_chain
-from lebench.backends.torch_collect import VARYING_SCORES, Plan, explicit_rows, layer_factors, plain_gradients
+from lebench.backends.torch_collect import (
+    VARYING_SCORES,
+    Plan,
+    explicit_rows,
+    layer_factors,
+    plain_gradients,
+    working_dtype,
+)
 from lebench.backends.torch_factors import contract
 from lebench.backends.torch_functions import (
     Inputs,
@@ -34,7 +43,7 @@ from lebench.backends.torch_functions import (
 from lebench.errors import LebenchError, LebenchWarning
 
 #: Samples on which a module is certified.
-_SAMPLES = 4
+_SAMPLES = 3
 
 #: Largest deviation, relative to the gradients, in units of the square root of the machine epsilon: rounding differs
 #: between one sample and a batch, and a unit at its threshold may change sides.
@@ -101,54 +110,90 @@ def _chosen(x1: Inputs, x2: Inputs | None) -> Inputs:
     """Return a few samples: the first, the last and those of least and largest norm."""
     x = take(x1, slice(0, 512)) if x2 is None else joined(take(x1, slice(0, 256)), take(x2, slice(0, 256)))
     n = samples(x)
-    size = sum(
-        leaf.double().flatten(1).square().sum(1) if leaf.device.type != "mps" else leaf.float().flatten(1).sum(1)
-        for leaf in tree_leaves(x)
-        if torch.is_tensor(leaf)
-    )
-    order = torch.argsort(torch.as_tensor(size)).tolist()
-    rows = list(dict.fromkeys([order[0], order[-1], 0, n - 1, *order]))[:_SAMPLES]
-    return take(x, (rows * 3)[: max(3, len(rows))])
+    leaves = [leaf.float().flatten(1).norm(dim=1) for leaf in tree_leaves(x) if torch.is_tensor(leaf)]
+    order = torch.argsort(torch.stack(leaves).sum(0)).tolist()
+    rows = list(dict.fromkeys([order[-1], order[0], 0, n - 1, *order]))[:_SAMPLES]
+    # As many again where there are fewer: three are a batch that two are not.
+    return take(x, (rows * _SAMPLES)[:_SAMPLES])
 
 
 def _certify(module: nn.Module, x: Inputs) -> Plan:
-    scores = _checked_scores(module, x)
-    n, outputs = scores.shape
-    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    if not parameters:
-        raise LebenchError("the module has no trainable parameters: none of them requires gradients")
-    drawn = torch.Generator().manual_seed(0)
-    cotangents = torch.randn((n, outputs), generator=drawn, dtype=torch.float64).to(scores)
-    alone = [plain_gradients(module, take(x, [i]), [v[None]], parameters)[0] for i, v in enumerate(cotangents)]
-    reference = {name: torch.stack([rows[name].flatten() for rows in alone]) for name in parameters}
-    epsilon = max(torch.finfo(t.dtype).eps for t in (scores, *parameters.values()))
-    tolerance = min(_ROOTS * epsilon**0.5, _LOOSEST)
-    _refuse_mixed_gradients(module, x, cotangents, parameters, reference, tolerance)
-
-    total = torch.stack([_gram(rows) for rows in reference.values()]).sum(0)
     left: list[str] = []
     chain = relu_chain(module) if isinstance(x, Tensor) else None
     if chain is not None:
-        factors = Trace.of(chain, x).factors(chain.layers, cotangents[:, None])
-        found = torch.stack([contract(factor, factor, False)[:, :, 0, 0] for factor in factors]).sum(0)
-        if _agree(found, total, tolerance):
-            return Plan(outputs, (), (), chain=chain)
-        left.append("the closed form of dense ReLU networks")
-    plan = _planned(module, x, outputs, parameters)
+        with suppress(RuntimeError, ValueError, IndexError):
+            # Torch's own layers in a row cannot mix samples, so that two of them do.
+            few = take(x, slice(0, 2))
+            trace = Trace.of(chain, few)
+            expected = _expected(module, few, trace.z[-1])
+            factors = trace.factors(chain.layers, expected.cotangents[:, None])
+            found = torch.stack([contract(factor, factor, False)[:, :, 0, 0] for factor in factors]).sum(0)
+            if _agree(found, expected.gram(expected.rows), expected.tolerance):
+                return Plan(trace.z[-1].shape[1], (), (), chain=chain)
+            left.append("the closed form of dense ReLU networks")
+    return _certify_layers(module, x, left)
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """Gradients of random combinations of scores, each by plain automatic differentiation of one sample alone.
+
+    Attributes
+    ----------
+    cotangents : Tensor of shape (n, C)
+    rows : dict of str to Tensor of shape (n, P)
+        By trainable parameter.
+    tolerance : float
+        Relative.
+    """
+
+    cotangents: Tensor
+    rows: dict[str, Tensor]
+    tolerance: float
+
+    def gram(self, names: Iterable[str]) -> Tensor:
+        """Return the inner products (n, n) of the gradients in some parameters."""
+        wide = [self.rows[name].to(working_dtype(self.rows[name].dtype)) for name in names]
+        return torch.stack([rows @ rows.T for rows in wide]).sum(0)
+
+
+def _expected(module: nn.Module, x: Inputs, scores: Tensor) -> _Expected:
+    parameters = _trainable(module)
+    drawn = torch.Generator().manual_seed(0)
+    cotangents = torch.randn(tuple(scores.shape), generator=drawn, dtype=torch.float64).to(scores)
+    alone = [plain_gradients(module, take(x, [i]), [v[None]], parameters)[0] for i, v in enumerate(cotangents)]
+    rows = {name: torch.stack([found[name].flatten() for found in alone]) for name in parameters}
+    epsilon = max(torch.finfo(t.dtype).eps for t in (scores, *parameters.values()))
+    return _Expected(cotangents, rows, min(_ROOTS * epsilon**0.5, _LOOSEST))
+
+
+def _trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    if not parameters:
+        raise LebenchError("the module has no trainable parameters: none of them requires gradients")
+    return parameters
+
+
+def _certify_layers(module: nn.Module, x: Inputs, left: list[str]) -> Plan:
+    scores = _checked_scores(module, x)
+    expected = _expected(module, x, scores)
+    _refuse_mixed_gradients(module, x, expected)
+    total, tolerance = expected.gram(expected.rows), expected.tolerance
+    plan = _planned(module, x, scores.shape[1], _trainable(module))
     floor = 1e-6 * float(total.diagonal().max())
     wrong = []
-    for key, factor in layer_factors(Tape(module, x), plan, cotangents[:, None]).items():
-        own = torch.stack([_gram(reference[name]) for name in key if name]).sum(0)
+    for key, factor in layer_factors(Tape(module, x), plan, expected.cotangents[:, None]).items():
+        own = expected.gram(name for name in key if name)
         if not _agree(contract(factor, factor, False)[:, :, 0, 0], own, tolerance, floor):
             wrong.append(key)
     if wrong:
         left.append("the product form of " + ", ".join(name for key in wrong for name in key if name))
         plan = plan.without(wrong)
     if plan.explicit:
-        own_rows = torch.cat([reference[name] for name in plan.explicit], dim=1)
+        own_rows = torch.cat([expected.rows[name] for name in plan.explicit], dim=1)
         rows = None
         try:
-            rows = explicit_rows(module, x, plan, cotangents[:, None])[:, 0]
+            rows = explicit_rows(module, x, plan, expected.cotangents[:, None])[:, 0]
         except Exception:
             # torch.func refuses modules in many ways; one sample after the other takes them all.
             plan = replace(plan, vectorized=False)
@@ -199,20 +244,11 @@ def _checked_scores(module: nn.Module, x: Inputs) -> Tensor:
     return scores
 
 
-def _refuse_mixed_gradients(
-    module: nn.Module,
-    x: Inputs,
-    cotangents: Tensor,
-    parameters: dict[str, nn.Parameter],
-    reference: dict[str, Tensor],
-    tolerance: float,
-) -> None:
-    together = plain_gradients(module, x, [cotangents], parameters)[0]
-    size = sum(float(rows.double().square().sum()) for rows in reference.values()) ** 0.5
-    off = sum(
-        float((together[name].flatten() - rows.sum(0)).double().square().sum()) for name, rows in reference.items()
-    )
-    if off**0.5 > tolerance * size:
+def _refuse_mixed_gradients(module: nn.Module, x: Inputs, expected: _Expected) -> None:
+    together = plain_gradients(module, x, [expected.cotangents], _trainable(module))[0]
+    size = sum(float(rows.norm()) ** 2 for rows in expected.rows.values()) ** 0.5
+    off = sum(float((together[name].flatten() - rows.sum(0)).norm()) ** 2 for name, rows in expected.rows.items())
+    if off**0.5 > expected.tolerance * size:
         raise LebenchError(
             "the gradients of an input depend on the other inputs of its batch; let the module treat each row of the "
             "batch alone"
@@ -228,11 +264,6 @@ def _planned(module: nn.Module, x: Inputs, outputs: int, parameters: dict[str, n
     )
     covered = {name for key, _ in groups for name in key}
     return Plan(outputs, groups, tuple(name for name in parameters if name not in covered))
-
-
-def _gram(rows: Tensor) -> Tensor:
-    wide = rows.to(torch.float64) if rows.device.type != "mps" else rows
-    return wide @ wide.T
 
 
 def _agree(found: Tensor, expected: Tensor, tolerance: float, floor: float = 0.0) -> bool:

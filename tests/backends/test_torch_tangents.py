@@ -329,7 +329,7 @@ def test_refusals() -> None:
         tangent_products(linear, x, torch.ones(4, 2), x)
     with pytest.raises(LebenchError, match="keeps no running statistics"):
         empirical_ntk(nn.Sequential(linear, nn.BatchNorm1d(3, track_running_stats=False)).eval(), x)
-    with pytest.raises(LebenchError, match=r"must return scores of shape .* got shape \(4, 1, 3\)"):
+    with pytest.raises(LebenchError, match=r"must return scores of shape .* got shape \(3, 1, 3\)"):
         empirical_ntk(nn.Sequential(linear, nn.Unflatten(1, (1, 3))).eval(), x)
     with pytest.raises(LebenchError, match="no parameters"):
         empirical_ntk(nn.ReLU().eval(), x)
