@@ -18,7 +18,7 @@ from lebench.seeds import generator, stream
 
 @dataclass(frozen=True)
 class Split:
-    """Training and test arrays of one dataset and seed.
+    """Training and test arrays of one dataset and seed, which nobody can write to: all models share them.
 
     Attributes
     ----------
@@ -49,6 +49,24 @@ class Split:
     removed: int | None = None
     target_train: FloatArray | None = None
     target_test: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            array = getattr(self, field.name)
+            if isinstance(array, np.ndarray):
+                # A view, so that the array of whoever made the split stays as it is.
+                kept = array.view()
+                kept.flags.writeable = False
+                object.__setattr__(self, field.name, kept)
+
+    def checksum(self) -> str:
+        """Return the sha256 of all arrays: what has found a way to write to them is noticed."""
+        digest = hashlib.sha256()
+        for field in fields(self):
+            array = getattr(self, field.name)
+            if isinstance(array, np.ndarray):
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     @property
     def classes(self) -> int:

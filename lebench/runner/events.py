@@ -1,10 +1,14 @@
-"""What happens during a run, as it is told to whoever displays it."""
+"""What happens during a run, as a worker tells it to the run, and the run to whoever displays it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
+from typing import Any
 
-from lebench.records import Artifact, Cost, Record, Status
+from pydantic import ConfigDict, Field, ValidationError
+
+from lebench.records import Document, Record
+from lebench.runner.channel import DamagedError
 from lebench.runner.plan import Job, PlannedCell
 
 
@@ -37,6 +41,15 @@ class JobStarted:
 
 
 @dataclass(frozen=True)
+class CellStarted:
+    """A worker begins with a cell; `clean` if no thread and no process of an earlier one still runs beside it."""
+
+    job: Job
+    cell: PlannedCell
+    clean: bool = True
+
+
+@dataclass(frozen=True)
 class FitStarted:
     """A worker begins a fit that `cell` needs."""
 
@@ -64,43 +77,35 @@ class FitDone:
     cpu_s: float
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a cell, before it is a record.
+class Result(Document):
+    """What came of a cell, on its way from the worker to the store.
 
     Attributes
     ----------
-    status, reason, metrics, missing, artifacts, cost
-        As in :class:`lebench.records.Record`.
-    arrays, recording : bytes
-        Contents of the files that the artifacts describe, see :class:`lebench.runner.store.Store`; empty if there are
-        none.
-    started, finished : float
-        Seconds since the epoch.
+    record : Record
+        Not sealed yet.
     log : str
         For a failure: traceback and what the worker wrote to its output.
+    arrays, recording : bytes
+        Contents of the files that the artifacts of the record describe, see :class:`lebench.runner.store.Store`; empty
+        if there are none.
     """
 
-    status: Status
-    reason: str = ""
-    metrics: dict[str, float] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)
-    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    record: Record
+    log: str = ""
     arrays: bytes = b""
     recording: bytes = b""
-    cost: Cost | None = None
-    started: float = 0.0
-    finished: float = 0.0
-    log: str = ""
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
 
 @dataclass(frozen=True)
 class CellEnded:
-    """A cell has an outcome."""
+    """A cell has a result."""
 
     job: Job
     cell: PlannedCell
-    outcome: Outcome
+    result: Result
 
 
 @dataclass(frozen=True)
@@ -118,8 +123,62 @@ class JobEnded:
     job: Job
 
 
+#: What a worker tells.
+WorkerEvent = CellStarted | FitStarted | FitProgress | FitDone | CellEnded
+
 #: What an executor yields.
-ExecutorEvent = JobStarted | FitStarted | FitProgress | FitDone | CellEnded | JobEnded
+ExecutorEvent = JobStarted | WorkerEvent | JobEnded
 
 #: What a display receives.
-Event = RunStarted | JobStarted | FitStarted | FitProgress | FitDone | CellDone | JobEnded
+Event = RunStarted | JobStarted | CellStarted | FitStarted | FitProgress | FitDone | CellDone | JobEnded
+
+_TOLD = {kind.__name__: kind for kind in (CellStarted, FitStarted, FitProgress, FitDone, CellEnded)}
+
+
+class _Message(Document):
+    """An event of a worker as it is sent: the job is known to both ends, the cell is its place in the job."""
+
+    event: str
+    cell: int = 0
+    clean: bool = True
+    variant: str = ""
+    values: dict[str, float] = Field(default_factory=dict)
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    result: Result | None = None
+
+    model_config = ConfigDict(ser_json_inf_nan="constants", ser_json_bytes="base64", val_json_bytes="base64")
+
+
+def encode(event: WorkerEvent) -> bytes:
+    """Return a message that says what happened."""
+    content: dict[str, Any] = {field.name: getattr(event, field.name) for field in fields(event)}
+    job = content.pop("job")
+    if "cell" in content:
+        content["cell"] = job.cells.index(content["cell"])
+    return _Message(event=type(event).__name__, **content).model_dump_json(exclude_defaults=True).encode()
+
+
+def decode(job: Job, content: bytes) -> WorkerEvent:
+    """Return what happened in a job by its message.
+
+    Raises
+    ------
+    DamagedError
+        If it says nothing that can have happened.
+    """
+    try:
+        message = _Message.model_validate_json(content)
+        kind = _TOLD[message.event]
+        if not 0 <= message.cell < len(job.cells):
+            raise IndexError
+    except (ValidationError, KeyError, IndexError):
+        raise DamagedError from None
+    cell = job.cells[message.cell]
+    if message.result is not None and message.result.record.cell != cell.cell:
+        raise DamagedError
+    if kind is CellEnded and message.result is None:
+        raise DamagedError
+    known = {**dict(message), "job": job, "cell": cell}
+    event: WorkerEvent = kind(**{field.name: known[field.name] for field in fields(kind)})
+    return event

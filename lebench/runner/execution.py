@@ -10,21 +10,23 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from lebench.errors import LebenchError
-from lebench.records import SCHEMA, Record, RunInfo
-from lebench.runner.environment import cores, environment, source
-from lebench.runner.events import CellDone, CellEnded, Event, Outcome, RunStarted
+from lebench.records import Record
+from lebench.runner.environment import cores
+from lebench.runner.events import CellDone, CellEnded, Event, Result, RunStarted
 from lebench.runner.executors import LocalExecutor, default_memory_limit
 from lebench.runner.plan import Job, Plan, PlannedCell
+from lebench.runner.results import Origin, make_result
 from lebench.runner.store import Store
 
 #: Seconds a cell may take unless asked otherwise.
 TIME_LIMIT = 1800.0
+#: Signals that end a run in order; the last is that of a terminal that was closed.
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Summary:
     left : int
         Cells that were not reached because the run was interrupted.
     interrupted : str
-        ``"SIGINT"`` or ``"SIGTERM"``, or empty.
+        ``"SIGINT"``, ``"SIGTERM"`` or ``"SIGHUP"``, or empty.
     wall_s : float
         Duration in seconds.
     """
@@ -99,7 +101,7 @@ def execute(
 ) -> Summary:
     """Do what of a plan is not in the store.
 
-    An interrupt (SIGINT, SIGTERM) ends the workers and returns what is done; a second SIGINT raises.
+    An interrupt (SIGINT, SIGTERM, SIGHUP) ends the workers and returns what is done; a second SIGINT raises.
 
     Parameters
     ----------
@@ -133,7 +135,7 @@ def execute(
         raise LebenchError("a time limit and a memory limit must be positive")
     store.prepare()
     began = time.time()
-    command = _command_line() if command is None else command
+    origin = Origin.here(_command_line() if command is None else command)
     todo, impossible = pending(plan, store, force)
     left = sum(len(job.cells) for job in todo)
     reused = len(plan.cells) - left - len(impossible)
@@ -141,26 +143,26 @@ def execute(
 
     records: list[Record] = []
 
-    def record(planned: PlannedCell, outcome: Outcome) -> None:
-        records.append(_record(planned, outcome, command))
-        store.put(records[-1], outcome.log, outcome.arrays, outcome.recording)
+    def record(result: Result) -> None:
+        records.append(result.record.sealed())
+        store.put(records[-1], result.log, result.arrays, result.recording)
         on_event(CellDone(records[-1], left))
 
     for planned in impossible:
-        record(planned, Outcome("skipped", planned.unmet or "", started=began, finished=time.time()))
-    executor = LocalExecutor(workers, time_limit, memory)
+        record(make_result(planned, origin, began, "skipped", planned.unmet or ""))
+    executor = LocalExecutor(workers, time_limit, memory, origin)
     with _Interruption() as interruption, closing(executor.run(plan, todo, interruption.happened)) as events:
         for event in events:
             if isinstance(event, CellEnded):
                 left -= 1
-                record(event.cell, event.outcome)
+                record(event.result)
             else:
                 on_event(event)
     return Summary(tuple(records), reused, left, interruption.name, time.time() - began)
 
 
 class _Interruption:
-    """Notes SIGINT and SIGTERM while it is entered, so that what is under way can be ended in order."""
+    """Notes SIGINT, SIGTERM and SIGHUP while it is entered, so that what is under way can be ended in order."""
 
     def __init__(self) -> None:
         self.name = ""
@@ -173,7 +175,10 @@ class _Interruption:
     def __enter__(self) -> _Interruption:
         # Elsewhere than in the main thread Python does not let one handle signals.
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+            numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
+            # What is ignored stays so: nohup, or a job in the background.
+            heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._note) for number in heard}
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -184,28 +189,6 @@ class _Interruption:
         if self.name and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.name = signal.Signals(number).name
-
-
-def _record(planned: PlannedCell, outcome: Outcome, command: str) -> Record:
-    return Record(
-        schema=SCHEMA,
-        cell=planned.cell,
-        track=planned.track,
-        label=planned.label,
-        status=outcome.status,
-        reason=outcome.reason,
-        metrics=outcome.metrics,
-        missing=outcome.missing,
-        artifacts=outcome.artifacts,
-        cost=outcome.cost,
-        environment=environment(),
-        source=source(),
-        run=RunInfo(started=_iso(outcome.started), finished=_iso(outcome.finished), command=command),
-    ).sealed()
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def _command_line() -> str:

@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import connection
-from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 
 import psutil
 
-from lebench.data.files import VARIABLE
+from lebench.errors import LebenchError
 from lebench.records import Status
 from lebench.runner import worker
+from lebench.runner.channel import DamagedError
 from lebench.runner.events import (
     CellEnded,
+    CellStarted,
     ExecutorEvent,
     FitDone,
-    FitProgress,
     FitStarted,
     JobEnded,
     JobStarted,
-    Outcome,
+    Result,
+    WorkerEvent,
+    decode,
 )
 from lebench.runner.plan import Job, Plan, PlannedCell
-from lebench.runner.processes import ONE_THREAD, hidden_main, post_mortem, with_variables
+from lebench.runner.processes import SPAWN, Context, Supervised, fork_server, post_mortem
+from lebench.runner.results import Origin, make_result
 
 _POLL_S = 0.1
+#: Seconds between two looks that count at most: a longer pause is one of this process, which was stopped or busy.
+_LONGEST_LOOK_S = 1.0
+#: The share of its time that a worker is charged for standing still: another may have stopped it, but not for ever.
+_STOPPED_SHARE = 0.1
+#: Seconds that a worker may live on after it has closed its pipe.
+_SILENT_S = 5.0
 _LOG_BYTES = 20_000
+#: Bytes of output of a worker, beyond which it is thrown away.
+_OUTPUT_BYTES = 100_000_000
+#: Processes that may be lost in a job by what happened outside of them.
+_ATTEMPTS = 3
+
+_DAMAGED = "something in the process wrote into files of lebench's, or closed them"
 
 
 @dataclass
@@ -42,17 +55,22 @@ class _Worker:
     """One process and what is known of it."""
 
     job: Job
-    process: multiprocessing.process.BaseProcess
-    channel: Connection
-    output: Path
-    outstanding: dict[int, PlannedCell]
-    deadline: float
-    started: float
-    current: int | None = None
-    fitting: str | None = None
-    fit_key: tuple[object, ...] | None = None
+    process: Supervised
+    attempt: int
+    left: list[PlannedCell] = field(init=False)
+    current: PlannedCell | None = None
+    clean: bool = True
+    fitting: str = ""
     verdict: tuple[Status, str] | None = None
-    progressed: bool = False
+    fresh: bool = True
+    abandoned: bool = False
+    started: float = field(default_factory=time.time)
+    spent_s: float = 0.0
+    silent_s: float = 0.0
+    looked: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.left = list(self.job.cells)
 
 
 class LocalExecutor:
@@ -63,13 +81,22 @@ class LocalExecutor:
     workers : int
         Processes at a time.
     time_limit : float
-        Seconds a cell may take, its fits included.
+        Seconds a cell may take, its fits included. Time for which all stand still does not count.
     memory_limit : int
         Resident bytes a worker may have (what processes of its own use is not counted).
+    origin : Origin
+        What the records have in common.
+
+    Raises
+    ------
+    LebenchError
+        On Windows.
     """
 
-    def __init__(self, workers: int, time_limit: float, memory_limit: int) -> None:
-        self.workers, self.time_limit, self.memory_limit = workers, time_limit, memory_limit
+    def __init__(self, workers: int, time_limit: float, memory_limit: int, origin: Origin) -> None:
+        if os.name == "nt":
+            raise LebenchError("cells are computed on Linux and macOS only; on Windows, run lebench in WSL")
+        self.workers, self.time_limit, self.memory_limit, self.origin = workers, time_limit, memory_limit, origin
 
     def run(self, plan: Plan, jobs: Sequence[Job], stopped: Callable[[], bool]) -> Generator[ExecutorEvent, None, None]:
         """Do jobs and yield what happens; every cell of every job ends with a ``CellEnded``.
@@ -82,129 +109,159 @@ class LocalExecutor:
             What to do, in this order.
         stopped : callable
             Once it returns true, the workers are killed and the generator ends. So it does when it is closed.
+
+        Raises
+        ------
+        LebenchError
+            If no process can be started.
         """
-        context = _context(plan)
-        queue = deque(jobs)
+        context = fork_server([worker.__name__, *plan.preload])
+        queue = deque((job, 1) for job in jobs)
         running: list[_Worker] = []
-        with tempfile.TemporaryDirectory(prefix="lebench-") as folder:
+        with tempfile.TemporaryDirectory(prefix="lebench-", ignore_cleanup_errors=True) as folder:
             try:
                 while (queue or running) and not stopped():
                     while queue and len(running) < self.workers:
-                        job = queue.popleft()
-                        running.append(self._start(context, plan, job, Path(folder)))
+                        job, attempt = queue.popleft()
+                        try:
+                            process = self._start(context, plan, job, Path(folder))
+                        except OSError as error:
+                            queue.appendleft((job, attempt))
+                            if running:
+                                break
+                            if context is SPAWN:
+                                raise LebenchError(f"no process can be started: {error.strerror or error}") from error
+                            context = SPAWN
+                            continue
+                        running.append(_Worker(job, process, attempt))
                         yield JobStarted(job)
-                    connection.wait([*(w.channel for w in running), *(w.process.sentinel for w in running)], _POLL_S)
+                    connection.wait([end for each in running for end in each.process.waitable], _POLL_S)
                     for each in list(running):
                         # In this order: a message that was sent before the end is then read before it is noticed.
-                        ended = not each.process.is_alive()
+                        ended = each.process.ended
                         yield from self._read(each)
                         if ended:
                             running.remove(each)
-                            yield from self._bury(each, queue)
+                            yield from self._reap(each, queue)
                         else:
                             self._check_limits(each)
             finally:
                 for each in running:
-                    _kill(each)
+                    each.process.kill()
                 for each in running:
-                    each.process.join()
+                    each.process.close()
 
-    def _start(self, context: ForkServerContext | SpawnContext, plan: Plan, job: Job, folder: Path) -> _Worker:
-        receiver, sender = context.Pipe(duplex=False)
+    def _start(self, context: Context, plan: Plan, job: Job, folder: Path) -> Supervised:
+        # Whoever clears up temporary folders may have removed it.
+        folder.mkdir(exist_ok=True)
         handle, output = tempfile.mkstemp(dir=folder)
         os.close(handle)
-        # The server that forks the workers keeps the variables of the time when it began.
-        data_folder = os.environ.get(VARIABLE, "")
-        process = context.Process(
-            target=worker.main, args=(sender, job, plan.plugins, plan.modules, Path(output), data_folder), daemon=False
-        )
-        with hidden_main(), with_variables(ONE_THREAD):
-            process.start()
-        sender.close()
-        now = time.monotonic()
-        return _Worker(
-            job, process, receiver, Path(output), dict(enumerate(job.cells)), now + self.time_limit, time.time()
-        )
+        return Supervised(context, worker.main, job, plan.plugins, plan.modules, self.origin, output=Path(output))
 
     def _read(self, each: _Worker) -> Iterator[ExecutorEvent]:
-        """Yield what a worker's messages mean."""
-        messages: list[worker.Message] = []
-        # A worker that is killed may leave half a message.
-        with suppress(EOFError, OSError):
-            while each.channel.poll():
-                messages.append(each.channel.recv())
-        for message in messages:
-            yield from self._understand(each, message)
+        """Yield what a worker has told."""
+        try:
+            for content in each.process.messages():
+                yield from self._handle(each, decode(each.job, content))
+        except DamagedError:
+            each.verdict = each.verdict or ("failed", _DAMAGED)
+            self._abandon(each)
 
-    def _understand(self, each: _Worker, message: worker.Message) -> Iterator[ExecutorEvent]:
-        if isinstance(message, worker.Began):
-            each.current, each.fitting, each.fit_key = message.index, None, None
-            # The first cell began when its process was started.
-            if each.progressed:
-                each.deadline, each.started = time.monotonic() + self.time_limit, time.time()
-        elif isinstance(message, worker.FitBegan):
-            each.fitting, each.fit_key = message.variant.name, message.variant.key
-            yield FitStarted(each.job, _current(each), message.variant.name)
-        elif isinstance(message, worker.Progressed):
-            yield FitProgress(each.job, message.values)
-        elif isinstance(message, worker.FitMade):
-            yield FitDone(each.job, _current(each), str(each.fitting), message.wall_s, message.cpu_s)
-            each.fitting = each.fit_key = None
-        elif isinstance(message, worker.CellScored):
-            outcome = Outcome(
-                "ok",
-                metrics=message.metrics,
-                missing=message.missing,
-                artifacts=message.artifacts,
-                arrays=message.arrays,
-                recording=message.recording,
-                cost=message.cost,
-            )
-            yield self._end(each, message.index, outcome)
-        else:
-            log = message.log + _tail(each.output)
-            yield from self._fail(each, message.index, message.status, message.reason, log)
+    def _abandon(self, each: _Worker) -> None:
+        """End a process and listen to it no more."""
+        each.abandoned = True
+        each.process.kill()
 
-    def _end(self, each: _Worker, index: int, outcome: Outcome) -> CellEnded:
-        each.current, each.progressed = None, True
-        cell = each.outstanding.pop(index)
-        return CellEnded(each.job, cell, replace(outcome, started=each.started, finished=time.time()))
-
-    def _fail(self, each: _Worker, index: int, status: Status, reason: str, log: str) -> Iterator[CellEnded]:
-        """Yield the failure of a cell and, if it happened in a fit, of the others that need the same fit."""
-        first, key, variant = each.outstanding[index], each.fit_key, each.fitting
-        yield self._end(each, index, Outcome(status, reason, log=log))
-        if key is None:
+    def _handle(self, each: _Worker, event: WorkerEvent) -> Iterator[ExecutorEvent]:
+        if each.abandoned:
             return
-        because = f"the fit {variant!r}, which it shares with {first.cell.task}, did not succeed: {reason}"
-        for other in [i for i, cell in each.outstanding.items() if key in cell.fit_keys]:
-            yield self._end(each, other, Outcome(status, because, log=log))
+        if isinstance(event, CellStarted):
+            each.current, each.clean, each.fitting = event.cell, event.clean, ""
+            # The first cell began when its process was started.
+            if not each.fresh:
+                each.spent_s, each.started = 0.0, time.time()
+        elif isinstance(event, FitStarted):
+            each.fitting = event.variant
+        elif isinstance(event, FitDone):
+            each.fitting = ""
+        elif isinstance(event, CellEnded):
+            if event.cell not in each.left:
+                raise DamagedError
+            if event.result.record.status == "ok":
+                yield self._end(each, event.cell, event.result)
+            elif each.clean:
+                result = event.result.model_copy(update={"log": event.result.log + _tail(each.process.output)})
+                yield from self._fail(each, event.cell, result)
+            else:
+                # What an earlier cell has left behind may be to blame: it is tried again in a process of its own.
+                self._abandon(each)
+            return
+        yield event
 
-    def _bury(self, each: _Worker, queue: deque[Job]) -> Iterator[ExecutorEvent]:
+    def _end(self, each: _Worker, cell: PlannedCell, result: Result) -> CellEnded:
+        each.current, each.fresh = None, False
+        each.left.remove(cell)
+        return CellEnded(each.job, cell, result)
+
+    def _fail(self, each: _Worker, cell: PlannedCell, result: Result) -> Iterator[CellEnded]:
+        """Yield the failure of a cell and, if it happened in a fit, of the others that need the same fit."""
+        fitting = each.fitting
+        yield self._end(each, cell, result)
+        key = next((variant.key for variant in cell.variants if variant.name == fitting), None)
+        record = result.record
+        because = f"the fit {fitting!r}, which it shares with {cell.cell.task}, did not succeed: {record.reason}"
+        for other in [other for other in each.left if key in other.fit_keys]:
+            yield self._end(each, other, self._failure(each, other, record.status, because, result.log))
+
+    def _failure(self, each: _Worker, cell: PlannedCell, status: Status, reason: str, log: str) -> Result:
+        return make_result(cell, self.origin, each.started, status, reason, log)
+
+    def _reap(self, each: _Worker, queue: deque[tuple[Job, int]]) -> Iterator[ExecutorEvent]:
         """Record why a process ended, if it ended before its time, and queue what it left."""
-        each.process.join()
-        each.channel.close()
-        if each.outstanding and (each.current is not None or not each.progressed):
-            index = each.current if each.current is not None else min(each.outstanding)
-            status, reason = each.verdict or post_mortem(each.process.exitcode)
-            yield from self._fail(each, index, status, reason, f"{reason}\n{_tail(each.output)}")
-        if each.outstanding:
-            queue.appendleft(replace(each.job, cells=tuple(each.outstanding.values())))
+        lost = each.process.orphaned
+        if lost:
+            each.process.kill()
+        code = each.process.close()
+        attempt = 1
+        if each.left and (each.current is not None or each.fresh):
+            if (lost or not each.clean) and each.attempt < _ATTEMPTS:
+                attempt = each.attempt + 1
+            else:
+                status, reason = each.verdict or post_mortem(code)
+                cell = each.current or each.left[0]
+                log = f"{reason}\n{_tail(each.process.output)}"
+                yield from self._fail(each, cell, self._failure(each, cell, status, reason, log))
+        if each.left:
+            # The one in which the process was lost is the first in the next, where nothing came before it.
+            cells = sorted(each.left, key=lambda cell: cell != each.current)
+            queue.appendleft((replace(each.job, cells=tuple(cells)), attempt))
+        with suppress(OSError):
+            each.process.output.unlink()
         yield JobEnded(each.job)
 
     def _check_limits(self, each: _Worker) -> None:
+        now = time.monotonic()
+        passed = min(now - each.looked, _LONGEST_LOOK_S)
+        each.looked = now
+        each.spent_s += passed * (_STOPPED_SHARE if each.process.stopped else 1.0)
+        each.silent_s += passed if each.process.silent else 0.0
+        with suppress(OSError):
+            if each.process.output.stat().st_size > _OUTPUT_BYTES:
+                os.truncate(each.process.output, 0)
         if each.verdict is None:
             each.verdict = self._exceeded(each)
             if each.verdict is not None:
-                _kill(each)
+                each.process.kill()
 
     def _exceeded(self, each: _Worker) -> tuple[Status, str] | None:
         during = f" in the fit {each.fitting!r}" if each.fitting else ""
-        if time.monotonic() > each.deadline:
+        if each.spent_s > self.time_limit:
             return "timeout", f"stopped after the time limit of {self.time_limit:g} s{during}"
-        resident = _resident(each.process.pid)
+        resident = each.process.resident
         if resident > self.memory_limit:
             return "out_of_memory", f"stopped at {_mib(resident)} of memory, over {_mib(self.memory_limit)}{during}"
+        if each.silent_s > _SILENT_S:
+            return "failed", _DAMAGED
         return None
 
 
@@ -213,46 +270,15 @@ def default_memory_limit(workers: int) -> int:
     return int(0.9 * psutil.virtual_memory().available / workers)
 
 
-def _context(plan: Plan) -> ForkServerContext | SpawnContext:
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    # Imported once, shared by all workers; this has an effect only before the first worker of this process.
-    context.set_forkserver_preload([worker.__name__, *plan.preload])
-    return context
-
-
-def _family(pid: int | None) -> Iterable[psutil.Process]:
-    """Return a worker and the processes it has started."""
-    try:
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _resident(pid: int | None) -> int:
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.NoSuchProcess:
-        return 0
-
-
-def _kill(each: _Worker) -> None:
-    for process in _family(each.process.pid):
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-
-
-def _current(each: _Worker) -> PlannedCell:
-    assert each.current is not None
-    return each.outstanding[each.current]
-
-
 def _mib(size: int) -> str:
     return f"{size / 2**20:.0f} MiB"
 
 
 def _tail(output: Path) -> str:
-    content = output.read_bytes()[-_LOG_BYTES:].decode(errors="replace")
+    try:
+        with output.open("rb") as file:
+            file.seek(max(0, output.stat().st_size - _LOG_BYTES))
+            content = file.read(_LOG_BYTES).decode(errors="replace")
+    except OSError:
+        return ""
     return f"\noutput of the worker:\n{content}" if content.strip() else ""

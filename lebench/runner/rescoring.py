@@ -6,31 +6,27 @@ thousands of questions that each take a while, so what becomes of the process th
 
 from __future__ import annotations
 
-import importlib
 import math
-import multiprocessing
-import os
-import resource
 import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import connection
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from numpy.typing import NDArray
+from pydantic import Field, ValidationError
 
 from lebench import registry
-from lebench.data.files import VARIABLE
 from lebench.errors import LebenchError, UnavailableDataError
 from lebench.models.spec import NUMPY
 from lebench.plugins import Plugin
+from lebench.records import Document
+from lebench.runner.channel import DamagedError, Sender
 from lebench.runner.plan import LAZY, providers
-from lebench.runner.processes import ONE_THREAD, die_with_parent, hidden_main, post_mortem, with_variables
+from lebench.runner.processes import SPAWN, Supervised, load, post_mortem
+from lebench.runner.results import one_line
 from lebench.runner.worker import rescored
 from lebench.tasks.base import Task
 
@@ -63,12 +59,13 @@ class RescoringError(LebenchError):
     """A score that cannot be computed from a recording, or not within the limits."""
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """What became of a score: its values, or an exception; and the CPU seconds that it took."""
+class _Answer(Document):
+    """What became of a score, and the CPU seconds that it took."""
 
-    found: dict[str, float] | Exception
-    cpu_s: float
+    values: dict[str, float] = Field(default_factory=dict)
+    problem: Literal["", "unavailable", "out of memory", "failed"] = ""
+    reason: str = ""
+    cpu_s: float = 0.0
 
 
 class Rescorer:
@@ -84,10 +81,10 @@ class Rescorer:
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self._limits, self._left_s = limits, limits.entry_s
-        self._child: tuple[BaseProcess, Connection] | None = None
+        self._process: Supervised | None = None
 
     def __enter__(self) -> Self:
-        self._child = self._begin()
+        self._process = self._begin()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -117,13 +114,14 @@ class Rescorer:
             raise RescoringError(f"is not computed again: scores before it took {limit}")
         allowed = min(self._limits.record_s, self._left_s)
         answer = self._ask((task.name, seed, dict(arrays), *providers([task]), allowed))
-        if answer is None or isinstance(answer.found, MemoryError):
-            self._left_s -= allowed if answer is None else answer.cpu_s
+        self._left_s -= allowed if answer is None else answer.cpu_s
+        if answer is None or answer.problem == "out of memory":
             raise RescoringError(self._why(self._end(), answer is not None, allowed))
-        self._left_s -= answer.cpu_s
-        if isinstance(answer.found, Exception):
-            raise answer.found
-        return answer.found
+        if answer.problem == "unavailable":
+            raise UnavailableDataError(answer.reason)
+        if answer.problem:
+            raise RescoringError(f"the score fails: {answer.reason}")
+        return answer.values
 
     def _why(self, exitcode: int | None, out_of_memory: bool, allowed: float) -> str:
         """Return why there is no score, where the process had to be ended or has ended."""
@@ -135,87 +133,69 @@ class Rescorer:
         return f"the score fails: {post_mortem(exitcode)[1]}"
 
     def _ask(self, question: tuple[object, ...]) -> _Answer | None:
-        """Return what the process answers, None if it has ended."""
-        process, channel = self._child = self._child or self._begin()
-        with suppress(EOFError, OSError):
-            channel.send(question)
-            connection.wait([channel, process.sentinel])
-            if channel.poll():
-                answer: _Answer = channel.recv()
-                return answer
+        """Return what the process answers, None if it has ended or talks nonsense."""
+        process = self._process = self._process or self._begin()
+        with suppress(EOFError, OSError, DamagedError, ValidationError):
+            process.send(question)
+            while True:
+                process.wait()
+                ended = process.ended
+                for content in process.messages():
+                    return _Answer.model_validate_json(content)
+                if ended:
+                    break
         return None
 
-    def _begin(self) -> tuple[BaseProcess, Connection]:
+    def _begin(self) -> Supervised:
         # Nothing is inherited: a fork of a process in which threads have computed may stand still for ever.
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        facts = (theirs, os.environ.get(VARIABLE, ""), self._limits.memory_bytes)
-        process = context.Process(target=main, args=facts, daemon=True)
-        with hidden_main(), with_variables(ONE_THREAD):
-            process.start()
-        theirs.close()
-        return process, ours
+        return Supervised(SPAWN, main, self._limits.memory_bytes)
 
     def _end(self) -> int | None:
         """End the process and return its exit code."""
-        if self._child is None:
+        if self._process is None:
             return None
-        process, channel = self._child
-        self._child = None
-        channel.close()
+        process, self._process = self._process, None
         # One that has ended by itself keeps its exit code.
         process.kill()
-        process.join()
-        return process.exitcode
+        return process.close()
 
 
-def main(channel: Connection, data_folder: str, memory_bytes: int) -> None:
+def main(sender: Sender, memory_bytes: int) -> None:
     """Answer questions for scores until nobody asks any more.
 
     Parameters
     ----------
-    channel : Connection
+    sender : Sender
         Where questions come from and answers go.
-    data_folder : str
-        Value of ``LEBENCH_DATA``.
     memory_bytes : int
         What the process may have.
     """
-    os.environ[VARIABLE] = data_folder
-    die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with open(os.devnull, "r+b", buffering=0) as nothing:
-        for standard in range(3):
-            os.dup2(nothing.fileno(), standard)
+    import resource
+
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-    for module in LAZY[NUMPY]:
-        importlib.import_module(module)
-    with suppress(EOFError, OSError):
-        while True:
-            *question, allowed = channel.recv()
-            began = time.process_time()
-            # Beyond this the kernel ends the process, by SIGXCPU.
-            resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(began + allowed), resource.RLIM_INFINITY))
-            found = _found(*question)
-            channel.send(_Answer(found, time.process_time() - began))
+    load((), LAZY[NUMPY])
+    while True:
+        *question, allowed = sender.ask()
+        began = time.process_time()
+        # Beyond this the kernel ends the process, by SIGXCPU.
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(began + allowed), resource.RLIM_INFINITY))
+        answer = _answer(*question)
+        sender.send(answer.model_copy(update={"cpu_s": time.process_time() - began}).model_dump_json().encode())
 
 
-def _found(
-    task: str, seed: int, arrays: Mapping[str, NDArray[Any]], plugins: Iterable[Plugin], modules: Iterable[str]
-) -> dict[str, float] | Exception:
+def _answer(
+    name: str, seed: int, arrays: Mapping[str, NDArray[Any]], plugins: Iterable[Plugin], modules: Iterable[str]
+) -> _Answer:
     try:
-        for module in modules:
-            importlib.import_module(module)
-        for plugin in plugins:
-            registry.load_plugin(plugin)
-        known: Task = registry.tasks.get(task)
-        return rescored(known, registry.datasets.get(known.dataset).split(seed), seed, arrays)
+        load(plugins, modules)
+        task: Task = registry.tasks.get(name)
+        return _Answer(values=rescored(task, registry.datasets.get(task.dataset).split(seed), seed, arrays))
     except UnavailableDataError as error:
-        return UnavailableDataError(str(error))
+        return _Answer(problem="unavailable", reason=str(error))
     except MemoryError:
-        return MemoryError()
+        return _Answer(problem="out of memory")
     except Exception as error:
         # Arrays from anybody may break a score in any way.
-        return RescoringError(f"the score fails: {' '.join(str(error).split()) or type(error).__name__}")
+        return _Answer(problem="failed", reason=one_line(str(error)) or type(error).__name__)

@@ -1,23 +1,13 @@
-"""What runs in a worker process: the fits and scores of one job, told to the parent message by message."""
+"""What runs in a worker process: the fits and scores of one job, told to the parent event by event."""
 
 from __future__ import annotations
 
-import faulthandler
-import gc
-import importlib
 import math
-import os
-import resource
-import signal
 import sys
 import time
-import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -25,211 +15,186 @@ from lebench import progress, registry
 from lebench.artifacts import pack
 from lebench.capabilities import offers
 from lebench.data.base import Split, Variant
-from lebench.data.files import VARIABLE
 from lebench.errors import LebenchError, TrainingError
-from lebench.metrics.base import Missing
 from lebench.models.spec import build_model
 from lebench.plugins import Plugin
-from lebench.records import Artifact, Cost, Status
+from lebench.records import Artifact, Cost
+from lebench.runner.channel import Sender
+from lebench.runner.events import CellEnded, CellStarted, FitDone, FitProgress, FitStarted, Result, WorkerEvent, encode
 from lebench.runner.plan import Job, PlannedCell
-from lebench.runner.processes import die_with_parent
+from lebench.runner.processes import load
 from lebench.runner.recording import Recorder, replay, same
 from lebench.runner.recording_format import BITS, rounded
+from lebench.runner.results import Origin, checked_values, describe, make_result
+from lebench.seeds import Stream, seeded
 from lebench.tasks.base import Fit, NotFitted, Scored, Task
 
 _PROGRESS_INTERVAL = 0.1
-_REASON_LENGTH = 300
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Began:
-    """Work on the cell with this index begins."""
-
-    index: int
+class SplitChangedError(LebenchError):
+    """A model has changed the data that all models share."""
 
 
-@dataclass(frozen=True)
-class FitBegan:
-    """A fit begins."""
-
-    variant: Variant
-
-
-@dataclass(frozen=True)
-class Progressed:
-    """The model reported values."""
-
-    values: dict[str, float]
-
-
-@dataclass(frozen=True)
-class FitMade:
-    """The fit is made."""
-
-    wall_s: float
-    cpu_s: float
-
-
-@dataclass(frozen=True)
-class CellScored:
-    """The cell is done; its fields are those of :class:`lebench.runner.events.Outcome`."""
-
-    index: int
-    metrics: dict[str, float]
-    missing: dict[str, str]
-    artifacts: dict[str, Artifact]
-    arrays: bytes
-    recording: bytes
-    cost: Cost
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The cell failed; if in a fit, the parent knows in which from :class:`FitBegan`."""
-
-    index: int
-    status: Status
-    reason: str
-    log: str
-
-
-Message = Began | FitBegan | Progressed | FitMade | CellScored | Failed
-
-
-def main(
-    channel: Connection, job: Job, plugins: Iterable[Plugin], modules: Iterable[str], output: Path, data_folder: str
-) -> None:
+def main(sender: Sender, job: Job, plugins: Iterable[Plugin], modules: Iterable[str], origin: Origin) -> None:
     """Do a job and send what happens.
 
     Parameters
     ----------
-    channel : Connection
-        Where messages go.
+    sender : Sender
+        Where events go.
     job : Job
         What to do.
     plugins, modules
         What to import first, see :class:`lebench.runner.plan.Plan`.
-    output : Path
-        File that receives what anything in the process writes to its standard output and error.
-    data_folder : str
-        Value of ``LEBENCH_DATA``.
+    origin : Origin
+        What all records have in common.
     """
-    os.environ[VARIABLE] = data_folder
-    die_with_parent()
-    # An interrupt from the keyboard reaches all processes of the terminal; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    with output.open("ab", buffering=0) as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    faulthandler.enable()
-    with suppress(BrokenPipeError, ConnectionResetError):  # nobody listens any more
-        _work(channel, job, plugins, modules)
-    channel.close()
-    sys.stdout.flush()
-    # A thread that a model has left running must not keep the process.
-    os._exit(0)
 
+    def tell(event: WorkerEvent) -> None:
+        sender.send(encode(event))
 
-def _work(channel: Connection, job: Job, plugins: Iterable[Plugin], modules: Iterable[str]) -> None:
-    index = 0
+    def failed(error: BaseException) -> Result:
+        status, reason, log = describe(error)
+        return make_result(planned, origin, started, status, reason, log)
+
+    # Not at the top: there is nothing to take back on Windows, where nothing is computed.
+    from lebench.runner.isolation import busy
+
+    planned, started = job.cells[0], time.time()
     try:
-        channel.send(Began(0))
-        for module in modules:
-            importlib.import_module(module)
-        for plugin in plugins:
-            registry.load_plugin(plugin)
+        tell(CellStarted(job, planned))
+        load(plugins, modules)
         model = build_model(job.label, job.backend).model
         split = registry.datasets.get(job.dataset).split(job.seed)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)
-        fits = _Fits(model, split, job.seed, channel)
-        for index, planned in enumerate(job.cells):
-            if fits.broken & planned.fit_keys:
-                # The parent records what else a broken fit takes with it.
-                continue
-            channel.send(Began(index))
-            fits.release(job.cells[index:])
-            try:
-                channel.send(_score(index, planned, fits))
-            except Exception as error:
-                failure = _failure(index, error)
-                channel.send(failure)
-                if failure.status == "out_of_memory":
-                    # Who knows what else could not be allocated; the rest gets a new process.
-                    return
-    except (BrokenPipeError, ConnectionResetError):
-        raise
+        fits = _Fits(model, split, job, tell)
+        usual = busy()
     except BaseException as error:
-        channel.send(_failure(index, error))
+        tell(CellEnded(job, planned, failed(error)))
+        return
+    for place, planned in enumerate(job.cells):
+        if fits.broken & planned.fit_keys:
+            # The parent records what else a broken fit takes with it.
+            continue
+        if place:
+            tell(CellStarted(job, planned, clean=busy() <= usual))
+            started = time.time()
+        fits.release(job.cells[place:])
+        spoilt = False
+        try:
+            result = _score(planned, fits, origin, started)
+        except BaseException as error:
+            spoilt = isinstance(error, SplitChangedError)
+            result = failed(error)
+        tell(CellEnded(job, planned, result))
+        # Who knows what else could not be allocated; the rest gets a new process. So it does if the data are others.
+        if spoilt or result.record.status == "out_of_memory":
+            return
+
+
+def _reproducibly(function: Callable[[], T], seed: int, axis: Stream) -> T:
+    """Call a function with all randomness from a stream of the seed; what it changes of the process is set back."""
+    from lebench.runner.isolation import restored
+
+    while True:
+        had_torch = "torch" in sys.modules
+        with restored(), seeded(seed, axis):
+            found = function()
+        # What torch has drawn in the call that imported it came from no stream.
+        if had_torch == ("torch" in sys.modules):
+            return found
 
 
 class _Fits:
     """The fits of a job, each made once and kept as long as a cell needs it."""
 
-    def __init__(self, model: Any, split: Split, seed: int, channel: Connection) -> None:
-        self.split, self.seed = split, seed
-        self._model, self._channel = model, channel
+    def __init__(self, model: Any, split: Split, job: Job, tell: Callable[[WorkerEvent], None]) -> None:
+        self.split, self.seed = split, job.seed
+        self._model, self._job, self._tell = model, job, tell
         self._made: dict[tuple[object, ...], tuple[Fit, float, float]] = {}
+        self._checksums: dict[tuple[object, ...], str] = {}
         self.broken: set[tuple[object, ...]] = set()
 
-    def get(self, variant: Variant) -> tuple[Fit, float, float]:
-        """Return the fit of a variant, its wall time and its CPU time in seconds."""
+    def get(self, planned: PlannedCell, variant: Variant) -> tuple[Fit, float, float]:
+        """Return the fit of a variant that a cell needs, its wall time and its CPU time in seconds."""
         if variant.key not in self._made:
-            self._channel.send(FitBegan(variant))
+            self._tell(FitStarted(self._job, planned, variant.name))
             # Until it is made; so that whatever goes wrong is not tried again for the next cell.
             self.broken.add(variant.key)
             split = variant.apply(self.split, self.seed)
-            trainable = variant.recipe and hasattr(self._model, "with_recipe")
-            model = self._model.with_recipe(variant.recipe) if trainable else self._model
-            model = model if variant.width is None else model.with_width(variant.width)
+            self._checksums[variant.key] = split.checksum()
             wall, cpu = time.perf_counter(), time.process_time()
-            with progress.listen(_Throttled(self._channel)):
-                fitted = _fitted(model, split, variant.fit_seed(self.seed), variant.may_fail)
+            with progress.listen(_Throttled(self._job, self._tell)):
+                seed = variant.fit_seed(self.seed)
+                fitted = _reproducibly(lambda: self._fit(variant, split, seed), seed, "fit")
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            self._check(variant.key, split)
             self._made[variant.key] = Fit(split, fitted, self.seed), wall, cpu
             self.broken.discard(variant.key)
-            self._channel.send(FitMade(wall, cpu))
+            self._tell(FitDone(self._job, planned, variant.name, wall, cpu))
         return self._made[variant.key]
+
+    def check(self) -> None:
+        """Check that the data of all fits are what they were.
+
+        Raises
+        ------
+        SplitChangedError
+            If they are not.
+        """
+        for key, (fit, _, _) in self._made.items():
+            self._check(key, fit.split)
 
     def release(self, remaining: Iterable[PlannedCell]) -> None:
         """Forget the fits that no remaining cell needs."""
         needed = frozenset[tuple[object, ...]]().union(*(cell.fit_keys for cell in remaining))
         self._made = {key: made for key, made in self._made.items() if key in needed}
 
+    def _fit(self, variant: Variant, split: Split, seed: int) -> Any:
+        trainable = variant.recipe and hasattr(self._model, "with_recipe")
+        model = self._model.with_recipe(variant.recipe) if trainable else self._model
+        model = model if variant.width is None else model.with_width(variant.width)
+        try:
+            return model.fit(split, seed)
+        except TrainingError as error:
+            if not variant.may_fail:
+                raise
+            return NotFitted(str(error))
 
-def _fitted(model: Any, split: Split, seed: int, may_fail: bool) -> Any:
-    try:
-        return model.fit(split, seed)
-    except TrainingError as error:
-        if not may_fail:
-            raise
-        return NotFitted(str(error))
+    def _check(self, key: tuple[object, ...], split: Split) -> None:
+        if split.checksum() != self._checksums[key]:
+            raise SplitChangedError("the model has changed the arrays of its split, which tasks share: copy them first")
 
 
 class _Throttled:
     """Forwards progress, but not more often than a person can read it."""
 
-    def __init__(self, channel: Connection) -> None:
-        self._channel, self._last = channel, -math.inf
+    def __init__(self, job: Job, tell: Callable[[WorkerEvent], None]) -> None:
+        self._job, self._tell, self._last = job, tell, -math.inf
 
     def __call__(self, values: dict[str, float]) -> None:
         now = time.monotonic()
         if now - self._last >= _PROGRESS_INTERVAL:
             self._last = now
-            self._channel.send(Progressed({name: float(value) for name, value in values.items()}))
+            self._tell(FitProgress(self._job, {str(name): float(value) for name, value in values.items()}))
 
 
-def _score(index: int, planned: PlannedCell, fits: _Fits) -> CellScored:
+def _score(planned: PlannedCell, fits: _Fits, origin: Origin, started: float) -> Result:
     task: Task = registry.tasks.get(planned.cell.task)
-    made = {variant.name: fits.get(variant) for variant in task.variants}
+    made = {variant.name: fits.get(planned, variant) for variant in task.variants}
     for fit, _, _ in made.values():
         _check_promises(task, fit.fitted)
     distinct = {variant.key: made[variant.name] for variant in task.variants}.values()
     wall, cpu = time.perf_counter(), time.process_time()
     recorder = Recorder()
+    recorded = recorder.fits({name: fit for name, (fit, _, _) in made.items()})
     with registry.models.watched() as asked:
-        scored = task.score(recorder.fits({name: fit for name, (fit, _, _) in made.items()}))
+        scored = _reproducibly(lambda: task.score(recorded), fits.seed, "score")
+    fits.check()
     if unnamed := asked - set(task.references):
         raise LebenchError(
             f"the score of {task.name} fits the model {', '.join(sorted(unnamed))}, which the task does not name: "
@@ -237,7 +202,7 @@ def _score(index: int, planned: PlannedCell, fits: _Fits) -> CellScored:
         )
     if not isinstance(scored, Scored):
         scored = Scored(scored, {})
-    metrics, missing = values(task, scored.values)
+    metrics, missing = checked_values(task, scored.values)
     arrays, pictured = _packed(scored.artifacts)
     cost = Cost(
         fit_s=sum(fit_wall for _, fit_wall, _ in distinct),
@@ -246,8 +211,18 @@ def _score(index: int, planned: PlannedCell, fits: _Fits) -> CellScored:
         peak_memory_bytes=_peak_memory(),
         fits=len(distinct),
     )
-    recording, recorded = _packed(_recording(recorder, task, fits, metrics))
-    return CellScored(index, metrics, missing, pictured | recorded, arrays, recording, cost)
+    recording, described = _packed(_recording(recorder, task, fits, metrics))
+    return make_result(
+        planned,
+        origin,
+        started,
+        metrics=metrics,
+        missing=missing,
+        artifacts=pictured | described,
+        arrays=arrays,
+        recording=recording,
+        cost=cost,
+    )
 
 
 def _recording(recorder: Recorder, task: Task, fits: _Fits, metrics: Mapping[str, float]) -> dict[str, NDArray[Any]]:
@@ -270,8 +245,9 @@ def _recording(recorder: Recorder, task: Task, fits: _Fits, metrics: Mapping[str
 
 def rescored(task: Task, split: Split, seed: int, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     """Return the values that the score of a task has by a recording; see :func:`lebench.runner.recording.replay`."""
-    scored = task.score(replay(task, split, seed, arrays))
-    return values(task, scored.values if isinstance(scored, Scored) else scored)[0]
+    fits = replay(task, split, seed, arrays)
+    scored = _reproducibly(lambda: task.score(fits), seed, "score")
+    return checked_values(task, scored.values if isinstance(scored, Scored) else scored)[0]
 
 
 def _packed(arrays: Mapping[str, NDArray[Any]]) -> tuple[bytes, dict[str, Artifact]]:
@@ -289,52 +265,8 @@ def _check_promises(task: Task, fitted: object) -> None:
             )
 
 
-def values(task: Task, scores: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
-    """Return the values of a score that are numbers, and why the others are none.
-
-    Raises
-    ------
-    LebenchError
-        If the score returned what the task does not declare.
-    """
-    undeclared = sorted(set(scores) - set(task.metrics))
-    if undeclared:
-        raise LebenchError(f"the score returned {', '.join(undeclared)}, which the task does not declare")
-    metrics: dict[str, float] = {}
-    missing: dict[str, str] = {}
-    for name in task.metrics:
-        value = scores.get(name, Missing("the score did not return it"))
-        if isinstance(value, Missing):
-            missing[name] = value.reason
-        elif math.isfinite(float(value)):
-            metrics[name] = float(value)
-        else:
-            missing[name] = f"its value is {float(value)}"
-    return metrics, missing
-
-
 def _peak_memory() -> int:
+    import resource
+
     # Kilobytes on Linux, bytes on macOS.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def _failure(index: int, error: BaseException) -> Failed:
-    log = "".join(traceback.format_exception(error))
-    message = " ".join(str(error).split())
-    reason = message if isinstance(error, LebenchError) else f"{type(error).__name__}: {message}".rstrip(": ")
-    out_of_memory = _is_out_of_memory(error)
-    # The frames of the traceback hold the arrays.
-    traceback.clear_frames(error.__traceback__)
-    error.__traceback__ = None
-    gc.collect()
-    return Failed(index, "out_of_memory" if out_of_memory else "failed", reason[:_REASON_LENGTH], log)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out, in the words of Python, torch or XLA."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and any(
-        words in text for words in ("DefaultCPUAllocator", "out of memory", "RESOURCE_EXHAUSTED")
-    )

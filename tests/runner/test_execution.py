@@ -15,7 +15,16 @@ from lebench import registry
 from lebench.artifacts import unpack
 from lebench.data.base import Variant
 from lebench.errors import LebenchError
-from lebench.runner.events import CellDone, FitDone, FitProgress, FitStarted, JobEnded, JobStarted, RunStarted
+from lebench.runner.events import (
+    CellDone,
+    CellStarted,
+    FitDone,
+    FitProgress,
+    FitStarted,
+    JobEnded,
+    JobStarted,
+    RunStarted,
+)
 from lebench.runner.execution import execute, pending
 from lebench.runner.store import RecordWarning, Store
 
@@ -215,6 +224,7 @@ def test_events_tell_the_course_of_a_run(workshop):
         RunStarted,
         CellDone,
         JobStarted,
+        CellStarted,
         FitStarted,
         FitProgress,
         FitDone,
@@ -226,7 +236,7 @@ def test_events_tell_the_course_of_a_run(workshop):
     ]
     assert events[0] == RunStarted(cells=1, fits=2, reused=0, skipped=1, workers=1)
     assert [event.variant for event in events if isinstance(event, FitStarted)] == ["default", "n=6"]
-    assert events[4].values == {"epoch": 1.0, "loss": 0.5}
+    assert events[5].values == {"epoch": 1.0, "loss": 0.5}
     assert [event.left for event in events if isinstance(event, CellDone)] == [1, 0]
 
 

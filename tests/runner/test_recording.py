@@ -12,8 +12,9 @@ from lebench.runner.execution import execute
 from lebench.runner.plan import make_plan
 from lebench.runner.recording import Recorder, replay, same
 from lebench.runner.recording_format import BITS, LIMIT, RecordingError, rounded
+from lebench.runner.results import checked_values as values
 from lebench.runner.store import Store
-from lebench.runner.worker import rescored, values
+from lebench.runner.worker import rescored
 from lebench.tasks.base import Fit, NotFitted, Scored, Task
 
 #: A call whose answer has more rows than any recording has numbers, and no columns.
