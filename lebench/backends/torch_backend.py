@@ -51,7 +51,7 @@ class TorchBackend:
         removed: int | None = None,
     ) -> FittedFunction:
         """Train a network; see :class:`lebench.backends.base.Backend`."""
-        inputs, labels = _as_input(x, torch.float32), torch.from_numpy(y)
+        inputs, labels = _as_input(x, torch.float32), torch.tensor(y)
         module = _initialized(network, x.shape[1:], classes, seed)
         if recipe.linearized:
             module = Linearized(module)
@@ -70,7 +70,7 @@ registry.backends.register(
 
 def _as_input(x: FloatArray, dtype: torch.dtype = torch.float64) -> Tensor:
     """Return (n, h, w, c) as a (n, c, h, w) view, which torch calls channels-last, its faster layout here."""
-    tensor = torch.from_numpy(np.ascontiguousarray(x)).to(dtype)
+    tensor = torch.tensor(np.ascontiguousarray(x), dtype=dtype)
     return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 else tensor
 
 
@@ -295,7 +295,7 @@ class FittedFunction:
         return self._last_moved[1]
 
     def _move(self, sources: FloatArray, labels: IntArray, targets: FloatArray, step: float | None) -> _Moved:
-        x, x_to, y = _as_input(sources), _as_input(targets), torch.from_numpy(labels)
+        x, x_to, y = _as_input(sources), _as_input(targets), torch.tensor(labels)
         direction, length = self._loss_gradient(x, y)
         if step is not None and tangent(self.module) is self.module:
             at_targets, at_source = _step_changes(self.module, x, length[:, None] * direction, x_to, step)

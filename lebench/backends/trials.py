@@ -86,7 +86,7 @@ def train_trials(
         raise ParameterError(f"points have shape {points.shape}: (steps, {trials}) with at least one step is needed")
     if y.shape not in ((len(x),), (trials, len(x))) or points.min() < 0 or points.max() >= len(x):
         raise DataError(f"labels of shape {y.shape} and points up to {points.max()} do not fit {len(x)} inputs")
-    inputs = torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, -1, 1) if x.ndim == 4 else x)).to(dtype)
+    inputs = torch.tensor(np.ascontiguousarray(np.moveaxis(x, -1, 1) if x.ndim == 4 else x), dtype=dtype)
     labels = torch.from_numpy(np.broadcast_to(y, (trials, len(x))).copy())
     layers = _pooled_first([_layer(same, dtype) for same in zip(*networks, strict=True)])
     rows = torch.arange(trials)

@@ -44,8 +44,6 @@ _SILENT_S = 5.0
 _LOG_BYTES = 20_000
 #: Bytes of output of a worker, beyond which it is thrown away.
 _OUTPUT_BYTES = 100_000_000
-#: Processes that may be lost in a job by what happened outside of them.
-_ATTEMPTS = 3
 
 _DAMAGED = "something in the process wrote into files of lebench's, or closed them"
 
@@ -56,7 +54,7 @@ class _Worker:
 
     job: Job
     process: Supervised
-    attempt: int
+    alone: bool
     left: list[PlannedCell] = field(init=False)
     current: PlannedCell | None = None
     clean: bool = True
@@ -116,24 +114,29 @@ class LocalExecutor:
             If no process can be started.
         """
         context = fork_server([worker.__name__, *plan.preload])
-        queue = deque((job, 1) for job in jobs)
+        # With whether a job has to run alone, so that another cannot be to blame for how it ends.
+        queue = deque((job, False) for job in jobs)
         running: list[_Worker] = []
         with tempfile.TemporaryDirectory(prefix="lebench-", ignore_cleanup_errors=True) as folder:
             try:
                 while (queue or running) and not stopped():
-                    while queue and len(running) < self.workers:
-                        job, attempt = queue.popleft()
+                    while (
+                        queue
+                        and len(running) < self.workers
+                        and not (running and (queue[0][1] or any(each.alone for each in running)))
+                    ):
+                        job, alone = queue.popleft()
                         try:
                             process = self._start(context, plan, job, Path(folder))
                         except OSError as error:
-                            queue.appendleft((job, attempt))
+                            queue.appendleft((job, alone))
                             if running:
                                 break
                             if context is SPAWN:
                                 raise LebenchError(f"no process can be started: {error.strerror or error}") from error
                             context = SPAWN
                             continue
-                        running.append(_Worker(job, process, attempt))
+                        running.append(_Worker(job, process, alone))
                         yield JobStarted(job)
                     connection.wait([end for each in running for end in each.process.waitable], _POLL_S)
                     for each in list(running):
@@ -216,25 +219,23 @@ class LocalExecutor:
     def _failure(self, each: _Worker, cell: PlannedCell, status: Status, reason: str, log: str) -> Result:
         return make_result(cell, self.origin, each.started, status, reason, log)
 
-    def _reap(self, each: _Worker, queue: deque[tuple[Job, int]]) -> Iterator[ExecutorEvent]:
+    def _reap(self, each: _Worker, queue: deque[tuple[Job, bool]]) -> Iterator[ExecutorEvent]:
         """Record why a process ended, if it ended before its time, and queue what it left."""
         lost = each.process.orphaned
         if lost:
             each.process.kill()
         code = each.process.close()
-        attempt = 1
-        if each.left and (each.current is not None or each.fresh):
-            if (lost or not each.clean) and each.attempt < _ATTEMPTS:
-                attempt = each.attempt + 1
-            else:
-                status, reason = each.verdict or post_mortem(code)
-                cell = each.current or each.left[0]
-                log = f"{reason}\n{_tail(each.process.output)}"
-                yield from self._fail(each, cell, self._failure(each, cell, status, reason, log))
+        # The server may have been ended by another process, and a process by what an earlier cell has left in it.
+        again = not each.alone and not (each.clean and (each.verdict or not lost))
+        if each.left and (each.current is not None or each.fresh) and not again:
+            status, reason = each.verdict or post_mortem(code)
+            cell = each.current or each.left[0]
+            log = f"{reason}\n{_tail(each.process.output)}"
+            yield from self._fail(each, cell, self._failure(each, cell, status, reason, log))
         if each.left:
             # The one in which the process was lost is the first in the next, where nothing came before it.
             cells = sorted(each.left, key=lambda cell: cell != each.current)
-            queue.appendleft((replace(each.job, cells=tuple(cells)), attempt))
+            queue.appendleft((replace(each.job, cells=tuple(cells)), again))
         with suppress(OSError):
             each.process.output.unlink()
         yield JobEnded(each.job)

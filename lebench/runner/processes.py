@@ -214,6 +214,7 @@ def _begin(
     os.environ.update(variables)
     _die_with_parent()
     _adopt_orphans()
+    _close_what_all_share()
     # Signals of the terminal reach all of its processes; the parent decides what they mean.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -300,6 +301,21 @@ def _adopt_orphans() -> None:
 
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _close_what_all_share() -> None:
+    """Close the pipes to multiprocessing's own servers: a byte written into them would end every other process."""
+    from multiprocessing import forkserver, resource_tracker
+
+    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    tracker: Any = resource_tracker._resource_tracker  # type: ignore[attr-defined]
+    # Without them, a model that asks for such a server gets one of its own.
+    with suppress(AttributeError, OSError, TypeError):
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_alive_fd = server._forkserver_address = server._forkserver_pid = None
+    with suppress(AttributeError, OSError, TypeError):
+        os.close(tracker._fd)
+        tracker._fd = tracker._pid = None
 
 
 def post_mortem(exitcode: int | None) -> tuple[Status, str]:

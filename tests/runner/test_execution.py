@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +84,16 @@ def test_seeds_give_different_splits_and_forced_runs_the_same_number(workshop):
         ("killed", "out_of_memory", "the worker was killed (SIGKILL), most likely by the system for want of memory"),
         ("refuse", "out_of_memory", "MemoryError: Unable to allocate 256. PiB"),
         ("starve", "out_of_memory", "RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        ("surrogate", "failed", r"ValueError: bad \udcff text\x1b[31m\x00"),
+        ("unshowable", "failed", "_Unshowable: (its message cannot be shown)"),
+        ("recurse", "failed", "RecursionError: maximum recursion depth exceeded"),
+        ("scribble", "failed", "something in the process wrote into files of lebench's, or closed them"),
+        ("begin-a-message", "failed", "the worker ended before its time: something in it left the process or"),
+        ("close", "failed", "the worker ended before its time: something in it left the process or closed its files"),
+        ("close-and-wait", "failed", "something in the process wrote into files of lebench's, or closed them"),
+        ("children-and-crash", "failed", "the worker crashed (SIGABRT)"),
+        ("write", "failed", "ValueError: assignment destination is read-only (the arrays of a split cannot be written"),
+        ("write-past-protection", "failed", "the model has changed the arrays of its split, which tasks share: copy"),
     ],
 )
 def test_failure_takes_only_what_needs_the_same_fit(workshop, deed, status, reason):
@@ -98,7 +110,66 @@ def test_failure_takes_only_what_needs_the_same_fit(workshop, deed, status, reas
     assert (summary.done, len(summary.failures), summary.left) == (1, 2, 0)
     assert [points for _, _, points in workshop.fits()] == [20, 6]
     log = workshop.store.log_path(summary.records[0].cell, summary.records[0].label).read_text()
-    assert {"raise": "in _raises", "segfault": "about to crash"}.get(deed, deed and "") in log
+    assert {"raise": "in _raises", "segfault": "about to crash"}.get(deed, "") in log
+    assert not any(alive(pid) for pid, _, _ in workshop.fits())
+
+
+@pytest.mark.parametrize("deed", ["children", "children-and-crash"])
+def test_processes_that_a_model_has_left_behind_are_ended(workshop, deed):
+    before = sleepers()
+    execute(workshop.plan(deed=deed), workshop.store)
+    wait_until(lambda: sleepers() <= before)
+
+
+def sleepers():
+    return {process.pid for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == ["sleep", "600"]}
+
+
+def test_what_a_fit_leaves_running_ends_its_own_cell_at_most(workshop):
+    # The process ends 0.3 s after the first fit, in the middle of the fit of another cell.
+    plan = workshop.plan("toy/accuracy", "toy/small", deed="bomb", seconds=0.5)
+    assert outcome(execute(plan, workshop.store)) == {"toy/accuracy": ("ok", ""), "toy/small": ("ok", "")}
+    assert [points for _, _, points in workshop.fits()] == [20, 6, 6]
+
+
+def test_server_that_forks_the_workers_is_killed_by_one_of_them(workshop):
+    deeds = {"toy/accuracy": "kill-server", "toy/small": "none"}
+    plans = [workshop.plan(task, deed=deed, seconds=1.0) for task, deed in deeds.items()]
+    both = replace(plans[0], jobs=plans[0].jobs + plans[1].jobs)
+    results = outcome(execute(both, workshop.store, jobs=2))
+    assert results["toy/accuracy"][0] == "failed"
+    assert results["toy/small"] == ("ok", "")
+
+
+def test_worker_that_is_stopped_for_a_while_is_not_late(workshop):
+    def stop(event):
+        if isinstance(event, FitStarted):
+            worker = psutil.Process(next(pid for pid in sorted(descendants()) if alive(pid)))
+            worker.suspend()
+            threading.Timer(3.0, worker.resume).start()
+
+    def descendants():
+        return {child.pid for child in psutil.Process().children(recursive=True) if "worker" not in child.name()}
+
+    plan = workshop.plan(seconds=0.5)
+    wait_until(lambda: True)
+    summary = execute(plan, workshop.store, time_limit=2.5, on_event=stop)
+    assert outcome(summary) == {"toy/accuracy": ("ok", "")}
+
+
+def test_worker_that_stops_itself_is_ended_at_last(workshop):
+    results = outcome(execute(workshop.plan(deed="stand-still"), workshop.store, time_limit=0.5))
+    assert results["toy/accuracy"] == ("timeout", "stopped after the time limit of 0.5 s in the fit 'default'")
+
+
+def test_output_without_end_is_not_kept(workshop):
+    (record,) = execute(workshop.plan(deed="chatter"), workshop.store).records
+    assert record.status == "ok"
+
+
+def test_value_outside_of_its_bounds_is_no_record(workshop):
+    results = outcome(execute(workshop.plan("toy/outside"), workshop.store))
+    assert results["toy/outside"] == ("failed", "the score gave accuracy 1.5, outside of its bounds from 0 to 1")
 
 
 def test_variant_that_may_fail_does_not_take_the_task_with_it(workshop):

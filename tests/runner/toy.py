@@ -6,8 +6,10 @@ The model writes a line into a diary for each fit: process, seed, number of trai
 import ctypes
 import os
 import signal
+import subprocess
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -99,6 +101,7 @@ _task(
 )
 _task("toy/missing", _one_is_missing, ("accuracy", "error"))
 _task("toy/breaks", _breaks, ("accuracy",))
+_task("toy/outside", lambda fits: {"accuracy": 1.5}, ("accuracy",))
 _task("toy/gram", _accuracies, ("accuracy",), needs=("gram",))
 _task("toy/referring", _beside_a_constant, ("accuracy",), references=("constant",))
 _task("toy/secretive", _beside_a_constant, ("accuracy",))
@@ -158,7 +161,101 @@ def _raises():
     raise ValueError("no such thing\nas a second line")
 
 
+class _Unshowable(BaseException):
+    """No exception that a program expects, and nothing can be said of it or done with it."""
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+    def __reduce__(self):
+        raise RuntimeError("no pickle")
+
+
+def _unshowable():
+    raise _Unshowable
+
+
+def _surrogate():
+    raise ValueError("bad \udcff text\x1b[31m\x00")
+
+
+def _recurse():
+    return _recurse()
+
+
+def _open_files():
+    return [int(name) for name in os.listdir("/dev/fd") if int(name) > 2]
+
+
+def _scribble():
+    for file in _open_files():
+        with suppress(OSError):
+            os.write(file, b"LEB\x01" + b"x" * 100)
+
+
+def _begin_a_message():
+    for file in _open_files():
+        with suppress(OSError):
+            os.write(file, b"LEB\x01\x00\x00\xff\xff....half")
+
+
+def _close():
+    for file in _open_files():
+        with suppress(OSError):
+            os.close(file)
+
+
+def _close_and_wait():
+    _close()
+    time.sleep(600)
+
+
+def _leave_a_bomb():
+    threading.Timer(0.3, os._exit, args=(7,)).start()
+
+
+def _leave_children():
+    shell = "sleep 600 & setsid sleep 600 & echo > /dev/null"
+    subprocess.run(["sh", "-c", shell], check=True, start_new_session=True)
+    # One that says nothing more to anybody.
+    subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+def _leave_children_and_crash():
+    _leave_children()
+    os.abort()
+
+
+def _kill_server():
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
+
+
+def _stand_still():
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _chatter():
+    for _ in range(3000):
+        print("a word " * 10_000)
+
+
 _DEEDS = {
+    "unshowable": _unshowable,
+    "surrogate": _surrogate,
+    "recurse": _recurse,
+    "scribble": _scribble,
+    "begin-a-message": _begin_a_message,
+    "close": _close,
+    "close-and-wait": _close_and_wait,
+    "bomb": _leave_a_bomb,
+    "children": _leave_children,
+    "children-and-crash": _leave_children_and_crash,
+    "kill-server": _kill_server,
+    "stand-still": _stand_still,
+    "chatter": _chatter,
     "none": lambda: None,
     "exit": _exit,
     "leave": _leave,
@@ -181,7 +278,7 @@ class Toy:
     """Nearest class mean, or what is asked for when it is fitted to `on` points."""
 
     diary: str
-    deed: Literal[tuple(_DEEDS)] = "none"
+    deed: Literal[(*_DEEDS, "write", "write-past-protection")] = "none"
     on: Annotated[int, Ge(1), Le(POINTS)] = POINTS // 2
     seconds: Annotated[float, Ge(0)] = 0.0
 
@@ -193,8 +290,18 @@ class Toy:
         progress.report(epoch=1, loss=0.5)
         time.sleep(self.seconds)
         if len(split.x_train) == self.on:
-            _DEEDS[self.deed]()
+            if self.deed == "write":
+                split.x_train[:] = 0
+            elif self.deed == "write-past-protection":
+                _write_past_protection(split.x_train)
+            else:
+                _DEEDS[self.deed]()
         return _Means(np.stack([split.x_train[split.y_train == c].mean(axis=0) for c in range(2)]))
+
+
+def _write_past_protection(array):
+    # As torch.from_numpy does, which hands out the memory with a warning at most.
+    ctypes.memset(array.ctypes.data, 0, array.nbytes)
 
 
 class _Means:
