@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lebench.runner.processes import ONE_THREAD
+from lebench.runner.processes import VARIABLES
 
 #: The user and group "nobody".
 _NOBODY = "65534"
@@ -131,7 +131,7 @@ def _variables() -> dict[str, str]:
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    return {**fixed, "NUMBA_CACHE_DIR": "/tmp/numba", "PYTHONPATH": here, "PYTHONSAFEPATH": "1", **ONE_THREAD}
+    return {**fixed, "NUMBA_CACHE_DIR": "/tmp/numba", "PYTHONPATH": here, "PYTHONSAFEPATH": "1", **VARIABLES}
 
 
 def _root(readable: Sequence[Path]) -> Iterator[str]:
