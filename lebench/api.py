@@ -83,8 +83,7 @@ def run(
     summary = execute(plan, store, jobs, force, time_limit, memory_limit, on_event)
     if summary.interrupted:
         raise KeyboardInterrupt
-    wanted = {cell.cell.key for cell in plan.cells}
-    return board.frame(record for record in store.load() if record.cell.key in wanted)
+    return board.frame(board.newest(store.load(keys=(cell.cell.key for cell in plan.cells))))
 
 
 def load(results: str | Path = "results") -> pd.DataFrame:
@@ -103,6 +102,6 @@ def load(results: str | Path = "results") -> pd.DataFrame:
     Raises
     ------
     LebenchError
-        If there is no such folder or it has another schema version.
+        If there is no such folder.
     """
     return board.frame(board.newest(Store(results).load()))

@@ -153,7 +153,8 @@ def test_a_torch_module_of_ones_own_is_scored(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    records = {path.parts[-3]: json.loads(path.read_text()) for path in tmp_path.glob("digits/*/*/seed-0-*.json")}
+    lines = [line for path in tmp_path.glob("records/*.jsonl") for line in path.read_text().splitlines()]
+    records = {record["cell"]["task"].split("/")[1]: record for record in map(json.loads, lines)}
     assert set(records) == {"accuracy", "elasticity", "collapse"}
     assert {record["label"] for record in records.values()} == {"my-net[epochs=2,width=8]"}
     values = {task: record["metrics"] for task, record in records.items()}

@@ -159,7 +159,7 @@ def _take_from_entries(plan: Plan, folder: Path, store: Store) -> None:
     for entry in board.read_entries(folder) if folder.is_dir() else []:
         for record in entry.records:
             cell = planned.get(record.cell.key)
-            if cell is not None and not store.has(record.cell, record.label):
+            if cell is not None and not store.has(record.cell):
                 files = (board.artifacts_path(entry.folder, record), board.recording_path(entry.folder, record))
                 pictured, recorded = (path.read_bytes() if path.is_file() else b"" for path in files)
                 store.put(record, arrays=pictured, recording=recorded)

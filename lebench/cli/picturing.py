@@ -76,8 +76,8 @@ def _of_results(results: Path) -> dict[tuple[str, str], Arrays]:
             try:
                 found[_key(record)] = unpack(content, record.pictured)
             except ArtifactError as error:
-                file = store.artifacts_path(record.cell, record.label)
-                raise LebenchError(f"{file}: {error}; run {record.cell.task} again with --force") from error
+                what = f"the arrays of {record.label} on {record.cell.task}, seed {record.cell.seed}, in {results}"
+                raise LebenchError(f"{what}: {error}; run it again with --force") from error
     return found
 
 

@@ -10,6 +10,7 @@ from lebench import board, registry
 from lebench.board import Position, Triple
 from lebench.cli import reading
 from lebench.errors import LebenchError
+from lebench.runner.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,12 +54,13 @@ def between(
     _print(triple, found, reading.make_console())
 
 
-def report(labels: Iterable[str], results: Path, console: Console) -> None:
+def report(labels: Iterable[str], store: Store, console: Console) -> None:
     """Print, at the end of a run, where each label-aware kernel of it lies between its kernel and its network."""
     triples = list(board.triples_among(labels))
     if not triples:
         return
-    _, table = reading.collect(results, None, False)
+    names = {name for triple in triples for name in (triple.model, triple.kernel, triple.network)}
+    _, table = reading.together(board.newest(store.load(labels=names)), [])
     tasks = sorted(set(table["task"]))
     for triple in triples:
         found = list(_positions(table, tasks, triple, every_value=False))

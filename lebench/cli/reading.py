@@ -57,7 +57,7 @@ def show(
     as_csv: bool,
 ) -> None:
     """Print results as tables, JSON or CSV."""
-    own, table = collect(results, entries, baselines)
+    own, table = _of_models(models, results) or collect(results, entries, baselines)
     if models:
         table = table[table["model"].isin([known_label(model, table["model"]) for model in models])]
     if tasks:
@@ -89,13 +89,12 @@ def show(
         console.print(line, style="dim", highlight=False, markup=False)
 
 
-def report(labels: Sequence[str], results: Path, entries: Path | None, console: Console) -> None:
+def report(labels: Sequence[str], records: Sequence[Record], entries: Path | None, console: Console) -> None:
     """Print, at the end of a run, the scores of its models and where each stands among the entries.
 
     What else lies in the results folder is no rival, and neither are the other models of the run: the same records have
     the same ranks whatever was run beside them.
     """
-    records = [record for record in board.newest(Store(results).load()) if record.label in labels]
     folder = entries_folder(entries)
     found = board.read_entries(folder) if entries is not None or folder.is_dir() else []
     tasks = {record.cell.task for record in records}
@@ -158,6 +157,18 @@ def sources(results: Path, entries: Path | None, baselines: bool) -> tuple[list[
     return records, found
 
 
+def _of_models(models: Sequence[str], results: Path) -> tuple[set[str], pd.DataFrame] | None:
+    """Return what :func:`collect` does, of some models only if the folder has records of them all: it may be large."""
+    if not models or not results.exists():
+        return None
+    store = Store(results)
+    present = store.labels()
+    labels = [_same_model(model, present) for model in models]
+    if None in labels:
+        return None
+    return together(board.newest(store.load(labels=[label for label in labels if label])), [])
+
+
 def collect(results: Path, entries: Path | None, baselines: bool) -> tuple[set[str], pd.DataFrame]:
     """Return the labels of the results folder, and all values: its own, then those of the entries it lacks."""
     records, found = sources(results, entries, baselines)
@@ -180,14 +191,18 @@ def known_label(model: str, labels: Iterable[str]) -> str:
         If there are none; the message names similar labels.
     """
     labels = sorted(set(labels))
+    if same := _same_model(model, labels):
+        return same
+    hint = registry.did_you_mean(model, labels) or f"there are {', '.join(labels)}"
+    raise UnknownNameError(f"there are no results of model {model!r}; {hint}")
+
+
+def _same_model(model: str, labels: Sequence[str]) -> str | None:
     if model in labels:
         return model
     # Parameters may be named in any order, as in a run.
-    same = [label for label in labels if _parsed(label) == _parsed(model) is not None]
-    if same:
-        return same[0]
-    hint = registry.did_you_mean(model, labels) or f"there are {', '.join(labels)}"
-    raise UnknownNameError(f"there are no results of model {model!r}; {hint}")
+    parsed = _parsed(model)
+    return next((label for label in labels if parsed is not None and _parsed(label) == parsed), None)
 
 
 def _parsed(label: str) -> tuple[str, dict[str, str]] | None:

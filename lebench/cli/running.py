@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lebench import board
 from lebench.cli import placing, reading
 from lebench.cli.progress import cells, display
 from lebench.errors import LebenchError
@@ -54,11 +55,13 @@ def run(
     memory = None if memory_limit is None else round(memory_limit * 1e9)
     with display(console) as on_event:
         summary = execute(plan, store, jobs, force, time_limit, memory, on_event)
-    labels = list(dict.fromkeys(cell.label for cell in plan.cells))
     if summary.done or summary.reused:
         console.print()
-        reading.report(labels, results, entries, console)
-        placing.report(labels, results, console)
+        labels = list(dict.fromkeys(cell.label for cell in plan.cells))
+        # Of what was asked for: the folder may have records of these models by other versions.
+        records = board.newest(store.load(keys=(cell.cell.key for cell in plan.cells)))
+        reading.report(labels, records, entries, console)
+        placing.report(labels, store, console)
     return conclude(summary, results, console)
 
 

@@ -81,9 +81,10 @@ def pending(plan: Plan, store: Store, force: bool = False) -> tuple[list[Job], l
     force : bool
         Want everything anew.
     """
+    known = set() if force else store.known(cell.cell.key for cell in plan.cells)
 
     def missing(cell: PlannedCell) -> bool:
-        return force or not store.has(cell.cell, cell.label)
+        return cell.cell.key not in known
 
     jobs = [replace(job, cells=tuple(cell for cell in job.cells if missing(cell))) for job in plan.jobs]
     return [job for job in jobs if job.cells], [cell for cell in plan.skipped if missing(cell)]

@@ -1,50 +1,64 @@
-"""Where records are kept: one readable JSON file a cell, written whole or not at all."""
+"""Where records are kept: a folder to which is only added.
+
+::
+
+    results/
+        records/<writer>.jsonl   a record a line, see lebench.runner.record_files
+        arrays/<sha256>.npz      arrays of records: what pictures are made from, and what the model answered
+        logs/<sha256>.log        why a cell failed, in full, by the checksum of its record
+        index.sqlite             may be deleted
+        claims                   empty; its bytes are locked by who computes a cell, see lebench.runner.claims
+
+A writer is a process. Its name is random, and its file is never changed after it has ended, so that folders are merged
+by copying one over the other, in any order. Arrays are named by the sha256 of what their record says of them, which
+holds the sha256 of each.
+"""
 
 from __future__ import annotations
 
-import json
+import gc
 import os
-import re
-import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from lebench.canonical import digest
 from lebench.errors import LebenchError, LebenchWarning
-from lebench.records import SCHEMA, Cell, Record
-from lebench.runner.environment import lebench_version
-
-MARKER = "lebench.json"
-_LABEL_LENGTH = 80
+from lebench.records import Artifact, Cell, Record
+from lebench.runner.record_files import (
+    ARRAYS,
+    CLAIMS,
+    LOGS,
+    RECORDS,
+    Index,
+    RecordError,
+    Writer,
+    line_of,
+    parsed,
+    write_whole,
+)
 
 
 class RecordWarning(LebenchWarning):
-    """A record's file cannot be used and is ignored."""
+    """A record cannot be used and is ignored."""
 
 
 class Store:
     """The records in a folder.
 
-    Any number of processes may write to one folder: a file is complete from the moment it has its name.
-    There is at most one record of a (task, model, backend, seed) in it, that of the code that ran last.
+    Any number of processes may write to one folder. Folders of schema 1, which have a file a record, are read too.
 
     Parameters
     ----------
     folder : path
         It need not exist; :meth:`prepare` makes it.
-
-    Raises
-    ------
-    LebenchError
-        If the folder was written with another version of the schema.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._check_marker()
+        self._writer: Writer | None = None
+        self._index: Index | None = None
 
     def prepare(self) -> None:
         """Make the folder and check that it can be written to.
@@ -54,49 +68,18 @@ class Store:
         LebenchError
             If it cannot.
         """
-        marker = {"schema": SCHEMA, "lebench": lebench_version()}
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _write(self.folder / MARKER, (json.dumps(marker) + "\n").encode())
+            (self.folder / RECORDS).mkdir(parents=True, exist_ok=True)
+            (self.folder / CLAIMS).touch()
+            if not os.access(self.folder / RECORDS, os.W_OK):
+                raise PermissionError(0, "Permission denied")
         except OSError as error:
             raise LebenchError(
                 f"cannot write to the results folder {str(self.folder)!r}: {error.strerror or error}; choose another"
             ) from error
 
-    def path(self, cell: Cell, label: str) -> Path:
-        """Return the file of a cell; `label` is the model as a reader writes it."""
-        slug = re.sub(r"[^A-Za-z0-9._=,+-]+", "-", label).strip("-")[:_LABEL_LENGTH]
-        task = Path(*(re.sub(r"[^A-Za-z0-9._=,+-]+", "-", part).strip(".") or "-" for part in cell.task.split("/")))
-        return self.folder / task / f"{slug}@{cell.backend}" / f"seed-{cell.seed}-{cell.key[:12]}.json"
-
-    def log_path(self, cell: Cell, label: str) -> Path:
-        """Return the file that says in full why a cell failed, next to its record."""
-        return self.path(cell, label).with_suffix(".log")
-
-    def has(self, cell: Cell, label: str) -> bool:
-        """Return whether the outcome of a cell is known: a failure is not, it is tried again."""
-        path = self.path(cell, label)
-        record = self._read(path) if path.exists() else None
-        return record is not None and record.cell == cell and record.status in ("ok", "skipped")
-
-    def artifacts_path(self, cell: Cell, label: str) -> Path:
-        """Return the file of the arrays that pictures of a cell are made from, next to its record."""
-        return self.path(cell, label).with_suffix(".npz")
-
-    def recording_path(self, cell: Cell, label: str) -> Path:
-        """Return the file of a cell's recording, see :mod:`lebench.runner.recording`, next to its record."""
-        return self.path(cell, label).with_suffix(".recording.npz")
-
-    def artifacts(self, record: Record) -> bytes:
-        """Return the content of the file of a record's arrays for pictures, empty if it is not there."""
-        return _content(self.artifacts_path(record.cell, record.label)) if record.pictured else b""
-
-    def recording(self, record: Record) -> bytes:
-        """Return the content of the file of a record's recording, empty if it is not there."""
-        return _content(self.recording_path(record.cell, record.label)) if record.recorded else b""
-
-    def put(self, record: Record, log: str = "", arrays: bytes = b"", recording: bytes = b"") -> Path:
-        """Write a sealed record, the log of a failure and its arrays, in place of what an earlier run left.
+    def put(self, record: Record, log: str = "", arrays: bytes = b"", recording: bytes = b"") -> None:
+        """Append a sealed record; its arrays and the log of its failure come first, so that it never lacks them.
 
         Parameters
         ----------
@@ -111,113 +94,157 @@ class Store:
         Raises
         ------
         LebenchError
-            If the folder cannot be written to.
+            If the folder cannot be written to; nothing half-written stays.
         """
-        path = self.path(record.cell, record.label)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside = {
-                path.with_suffix(".log"): log.encode(),
-                path.with_suffix(".npz"): arrays,
-                path.with_suffix(".recording.npz"): recording,
-            }
-            for file, content in beside.items():
+            for content, described in ((arrays, record.pictured), (recording, record.recorded)):
                 if content:
-                    _write(file, content)
-            _write(path, (record.to_json() + "\n").encode())
-            kept = {path, *(file for file, content in beside.items() if content)}
-            for old in set(path.parent.glob(f"seed-{record.cell.seed}-*.*")) - kept:
-                if old.suffix in (".json", ".log", ".npz"):
-                    old.unlink(missing_ok=True)
+                    self._add(self._arrays_path(described), content)
+            if log:
+                self._add(self.log_path(record), log.encode(errors="backslashreplace"))
+            self.append(line_of(record))
         except OSError as error:
-            raise LebenchError(f"cannot write the record {str(path)!r}: {error.strerror or error}") from error
-        return path
+            what = f"{record.label} on {record.cell.task}, seed {record.cell.seed}"
+            raise LebenchError(
+                f"cannot write the record of {what} into {str(self.folder)!r}: {error.strerror or error}"
+            ) from error
 
-    def load(self) -> list[Record]:
-        """Return all records, sorted by path; files that cannot be used are named in a warning and left out.
+    def append(self, line: bytes) -> None:
+        """Append a line, see :func:`lebench.runner.record_files.line_of`, to this process's file of records.
+
+        Raises
+        ------
+        OSError
+            If there is no room for it; nothing of it stays.
+        """
+        if self._writer is None or self._writer.process != os.getpid():
+            (self.folder / RECORDS).mkdir(parents=True, exist_ok=True)
+            self._writer = Writer(self.folder / RECORDS)
+        writer, self._writer = self._writer, None
+        writer.append(line)
+        self._writer = writer
+
+    def sync(self) -> None:
+        """Force to the disk what was put."""
+        if self._writer is not None:
+            with suppress(OSError):
+                self._writer.sync()
+
+    def has(self, cell: Cell) -> bool:
+        """Return whether the outcome of a cell is known: a failure is not, it is tried again."""
+        return bool(self.known([cell.key]))
+
+    def known(self, keys: Iterable[str]) -> set[str]:
+        """Return those keys of cells whose outcome is known, see :meth:`has`, to any process that writes here."""
+        index = self._refreshed()
+        return {key for key in keys if index.known(key)}
+
+    def replaceable(self, cell: Cell) -> tuple[str, ...]:
+        """Return the checksums of all records of a cell, which another one may replace."""
+        return tuple(sorted(self._refreshed().checksums(cell.key)))
+
+    def checksums(self) -> set[str]:
+        """Return the checksums of all records."""
+        return self._refreshed().checksums()
+
+    def labels(self) -> list[str]:
+        """Return the labels of all records, sorted.
 
         Raises
         ------
         LebenchError
             If there is no such folder.
         """
-        if not self.folder.is_dir():
-            raise LebenchError(f"there are no results in {str(self.folder)!r}; 'lebench run' makes some")
-        return list(self._records())
+        self._require()
+        return self._refreshed().labels()
 
-    def _records(self) -> Iterator[Record]:
-        for path in sorted(self.folder.rglob("seed-*.json")):
-            record = self._read(path)
-            if record is not None:
-                yield record
+    def load(self, labels: Iterable[str] | None = None, keys: Iterable[str] | None = None) -> list[Record]:
+        """Return records, each once, sorted by what they are of; lines that are none are named in a warning.
 
-    def _read(self, path: Path) -> Record | None:
+        Parameters
+        ----------
+        labels : iterable of str, optional
+            Only those of cells which have a record with one of these labels.
+        keys : iterable of str, optional
+            Only those of cells with these keys.
+
+        Raises
+        ------
+        LebenchError
+            If there is no such folder.
+        """
+        self._require()
+        index = self._refreshed()
+        field, values = ("label", labels) if labels is not None else ("key", keys) if keys is not None else ("", ())
+        found: dict[str, Record] = {}
+        # Records have no cycles, in search of which the collector would go through all of them again and again.
+        collects = gc.isenabled()
+        gc.disable()
         try:
-            record = Record.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            # Another process has just replaced it.
-            return None
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in problem["loc"])
-            reason = f"{where}: {problem['msg']}" if where else problem["msg"]
-        except OSError as error:
-            reason = error.strerror or str(error)
-        else:
-            if record.schema_version != SCHEMA:
-                reason = f"it has schema {record.schema_version}, not {SCHEMA}"
-            elif not record.intact:
-                reason = "its checksum does not fit its content: it was edited"
-            elif path != self.path(record.cell, record.label):
-                reason = "it is the record of another cell"
-            else:
-                return record
-        warnings.warn(f"record {str(path)!r} is ignored: {reason}", RecordWarning, stacklevel=3)
-        return None
+            for file, line in index.lines(field, values or ()):
+                try:
+                    record = parsed(line)
+                    found[record.checksum] = record
+                except RecordError as error:
+                    _warn(index.problem(file, [0], str(error)))
+        finally:
+            if collects:
+                gc.enable()
+        return sorted(found.values(), key=_order)
 
-    def _check_marker(self) -> None:
-        marker = self.folder / MARKER
-        try:
-            content = json.loads(marker.read_text(encoding="utf-8"))
-            schema, writer = content["schema"], content["lebench"]
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        except OSError as error:
-            raise LebenchError(f"cannot read {str(marker)!r}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise LebenchError(f"{str(marker)!r} is damaged; restore it or choose another results folder") from error
-        if schema != SCHEMA:
-            raise LebenchError(
-                f"the results folder {str(self.folder)!r} has schema {schema} of lebench {writer}, this is schema "
-                f"{SCHEMA} of lebench {lebench_version()}; choose another folder or use that version"
-            )
+    def artifacts(self, record: Record) -> bytes:
+        """Return the content of the file of a record's arrays for pictures, empty if it is not there."""
+        return self._content(record, record.pictured, ".npz")
 
+    def recording(self, record: Record) -> bytes:
+        """Return the content of the file of a record's recording, empty if it is not there."""
+        return self._content(record, record.recorded, ".recording.npz")
 
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
+    def log_path(self, record: Record) -> Path:
+        """Return the file that says in full why a cell failed."""
+        return self.folder / LOGS / f"{record.checksum}.log"
+
+    def _arrays_path(self, described: Mapping[str, Artifact]) -> Path:
+        return self.folder / ARRAYS / f"{digest({n: a.model_dump(mode='json') for n, a in described.items()})}.npz"
+
+    def _add(self, path: Path, content: bytes) -> None:
+        # A file that was damaged is written anew.
+        if not path.exists() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, content)
+
+    def _content(self, record: Record, described: Mapping[str, Artifact], suffix: str) -> bytes:
+        if not described:
+            return b""
+        with suppress(OSError):
+            return self._arrays_path(described).read_bytes()
+        return self._beside(record, suffix)
+
+    def _beside(self, record: Record, suffix: str) -> bytes:
+        """Return the content of a file beside a record of schema 1, which has a file of its own."""
+        for file, line in self._refreshed().lines("key", [record.cell.key]):
+            if not file.startswith(RECORDS) and parsed(line).artifacts == record.artifacts:
+                with suppress(OSError):
+                    return (self.folder / file).with_suffix(suffix).read_bytes()
         return b""
 
+    def _require(self) -> None:
+        if not self.folder.is_dir():
+            raise LebenchError(f"there are no results in {str(self.folder)!r}; 'lebench run' makes some")
 
-def _write(path: Path, content: bytes) -> None:
-    """Give a file its content in one step: who reads it sees the old or the new one, also after a power cut."""
-    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
+    def _refreshed(self) -> Index:
+        if self._index is None:
+            self._index = Index(self.folder)
+        if self.folder.is_dir():
+            for problem in self._index.refresh():
+                _warn(problem)
+        return self._index
 
 
-def _umask() -> int:
-    # The system call that reads the mask also sets it.
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+def _warn(problem: str) -> None:
+    warnings.warn(problem, RecordWarning, stacklevel=4)
+
+
+def _order(record: Record) -> tuple[object, ...]:
+    cell = record.cell
+    return (cell.task, record.label, cell.backend, cell.precision, cell.seed, record.run.finished, record.checksum)

@@ -228,8 +228,9 @@ def test_show_draws_the_arrays_behind_scores(with_arrays, lebench, tmp_path):
 
     # One model has its own picture, with the correlation that its score of the first seed has.
     said = lebench("show", "rbf", "-t", "manifold/*", "-o", with_arrays, "--no-baselines", "--picture", out)[1]
-    (record,) = (path for path in with_arrays.rglob("rbf@*/seed-0-*.json"))
-    value = json.loads(record.read_text())["metrics"]["distance_pearson"]
+    record = Store(with_arrays).load(labels=["rbf"])[0]
+    assert record.cell.seed == 0
+    value = record.metrics["distance_pearson"]
     assert f"of relative similarity {value:.2f}".replace("-", "\N{MINUS SIGN}") in said
 
 
@@ -243,13 +244,14 @@ def test_show_names_what_it_cannot_draw(with_arrays, finished, lebench, tmp_path
         code, _, err = lebench("show", *args, "--no-baselines", "--picture", out)
         assert code == 2
         assert words in err
-    arrays = next(path for path in with_arrays.rglob("rbf@*/seed-0-*.npz") if "recording" not in path.name)
-    content = arrays.read_bytes()
-    arrays.write_bytes(content[:-30])
+    content = {path: path.read_bytes() for path in with_arrays.glob("arrays/*.npz")}
+    for path, whole in content.items():
+        path.write_bytes(whole[:-30])
     code, _, err = lebench("show", "-o", with_arrays, "--no-baselines", "--picture", out)
-    arrays.write_bytes(content)
+    for path, whole in content.items():
+        path.write_bytes(whole)
     assert code == 2
-    assert str(arrays) in err
+    assert f"the arrays of logistic-regression on manifold/circles, seed 0, in {with_arrays}: it is damaged" in err
     assert "--force" in err
     assert not out.exists()
 
@@ -281,12 +283,14 @@ def test_an_edited_record_is_named_and_computed_again(finished, lebench, tmp_pat
 
     folder = tmp_path / "results"
     shutil.copytree(finished[0], folder)
-    edited = next(folder.rglob("constant@numpy/seed-0-*.json"))
-    edited.write_text(edited.read_text().replace('"accuracy":0.', '"accuracy":0.9'))
+    (edited,) = folder.glob("records/*.jsonl")
+    lines = edited.read_text().splitlines(keepends=True)
+    place = next(n for n, line in enumerate(lines) if '"label":"constant"' in line and '"seed":0' in line)
+    lines[place] = lines[place].replace('"accuracy":0.', '"accuracy":0.9')
+    edited.write_text("".join(lines))
     code, out, err = lebench("run", "-m", "constant", "-t", "digits/accuracy", "--seeds", "2", "-o", folder)
     assert code == 0
-    assert str(edited) in err
-    assert "edited" in err
+    assert f"line {place + 1} of '{edited}' is ignored: its checksum does not fit its content: it was edited" in err
     assert "1 cell computed, 1 known from before" in out
 
 

@@ -28,8 +28,9 @@ class Workshop:
         lines = self.diary.read_text().splitlines() if self.diary.exists() else []
         return [tuple(int(word) for word in line.split()) for line in lines]
 
-    def files(self):
-        return sorted(self.folder.rglob("seed-*.json"))
+    def lines(self):
+        """Return the lines of all files of records."""
+        return [line for path in self.folder.glob("records/*.jsonl") for line in path.read_text().splitlines()]
 
 
 @pytest.fixture

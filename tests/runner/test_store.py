@@ -1,18 +1,29 @@
-"""The store: files that are whole or not there, and folders of other versions."""
+"""The store: what is put is there, whole, whoever else writes, whatever is copied over it."""
 
 import json
 import os
+import random
+import resource
+import shutil
+import signal
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lebench.errors import LebenchError
-from lebench.records import SCHEMA, Artifact, Cell, Record, RunInfo
+from lebench.records import SCHEMA, Artifact, Cell, Cost, Record, RunInfo
 from lebench.runner.environment import environment, source
 from lebench.runner.store import RecordWarning, Store
 
+DESCRIBED = {"x": Artifact(sha256="0" * 64, shape=(1,), dtype="<f4", bytes=4)}
 
-def make(status="ok", label="mlp[width=4]", artifacts=None, **changes):
+
+def make(status="ok", label="mlp[width=4]", value=0.5, artifacts=None, finished=1, params=None, **changes):
     content = {
         "task": "digits/accuracy",
         "task_version": 1,
@@ -20,21 +31,22 @@ def make(status="ok", label="mlp[width=4]", artifacts=None, **changes):
         "dataset": "digits",
         "dataset_sha256": "d" * 64,
         "model": "mlp",
-        "params": {"width": 4},
+        "params": params or {"width": 4, "lr": 1e-7},
         "model_fingerprint": "m" * 64,
         "backend": "torch",
         "precision": "float32",
         "seed": 3,
     }
-    run = RunInfo(started="2026-01-01T00:00:00Z", finished="2026-01-01T00:00:01Z", command="lebench run")
+    run = RunInfo(started="2026-01-01T00:00:00Z", finished=f"2026-01-01T00:00:0{finished}Z", command="lebench run")
     return Record(
         schema=SCHEMA,
         cell=Cell(**(content | changes)),
         track="generalization",
         label=label,
         status=status,
-        metrics={"accuracy": 0.5} if status == "ok" else {},
+        metrics={"accuracy": value} if status == "ok" else {},
         artifacts=artifacts or {},
+        cost=Cost(fit_s=1.0, score_s=1e-5, cpu_s=1e22, peak_memory_bytes=7, fits=1),
         environment=environment(),
         source=source(),
         run=run,
@@ -48,19 +60,25 @@ def store(tmp_path):
     return made
 
 
-def test_record_comes_back_as_it_was_from_a_readable_path(store):
+def files(store):
+    return sorted((store.folder / "records").iterdir())
+
+
+def content(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_record_comes_back_as_it_was_from_a_line_of_json(store):
     record = make()
-    path = store.put(record)
-    assert path == store.folder / "digits/accuracy/mlp-width=4@torch" / f"seed-3-{record.cell.key[:12]}.json"
+    store.put(record)
+    (path,) = files(store)
+    assert Record.model_validate_json(path.read_text()) == record
     assert store.load() == [record]
-    assert store.has(record.cell, record.label)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~_umask()
-
-
-def _umask():
+    assert store.has(record.cell)
+    assert store.labels() == [record.label]
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
 
 
 @pytest.mark.parametrize(
@@ -71,104 +89,337 @@ def test_failure_is_a_record_but_not_a_hit(store, status, known):
     record = make(status)
     store.put(record)
     assert store.load() == [record]
-    assert store.has(record.cell, record.label) is known
+    assert store.has(record.cell) is known
 
 
-def test_label_cannot_leave_the_folder(store):
-    record = make(label="../../x[path=/etc]", task="../up")
-    assert store.put(record).resolve().is_relative_to(store.folder.resolve())
-    assert store.load() == [record]
+@given(st.sets(st.text(st.characters(exclude_categories=["Cs"])), min_size=2, max_size=5))
+def test_every_label_keeps_its_own_record(tmp_path_factory, labels):
+    store = Store(tmp_path_factory.mktemp("results"))
+    store.prepare()
+    made = [make(label=label, params={"name": label}) for label in labels]
+    for record in made:
+        store.put(record)
+    assert {record.label: record for record in store.load()} == {record.label: record for record in made}
+    for record in made:
+        assert store.load(labels=[record.label]) == [record]
+        assert store.has(record.cell)
+    assert content(store.folder).keys() == {Path("claims"), files(store)[0].relative_to(store.folder)}
 
 
-def test_record_of_changed_code_replaces_the_old_one_of_that_seed_only(store):
-    first, other_seed, changed = make(), make(seed=33), make(task_fingerprint="0" * 64)
-    store.put(first)
-    store.put(other_seed)
-    store.put(changed)
-    assert {record.cell.key for record in store.load()} == {other_seed.cell.key, changed.cell.key}
-    assert not store.has(first.cell, first.label)
+def test_labels_that_differ_late_or_only_beyond_ascii_are_told_apart(store):
+    labels = ["m" * 200 + "a", "m" * 200 + "b", "é", "è", "../../x", "a/b", "a-b", "con", "", "."]
+    for label in labels:
+        store.put(make(label=label, params={"name": label}))
+    assert sorted(record.label for record in store.load()) == sorted(labels)
 
 
-def test_log_of_a_failure_goes_when_the_cell_succeeds(store):
-    failed = make("failed")
-    store.put(failed, log="Traceback")
-    log = store.log_path(failed.cell, failed.label)
-    assert log.read_text() == "Traceback"
+def test_nothing_is_replaced_by_what_is_put_later(store):
+    made = [make(), make(task_version=2), make(seed=33), make("failed"), make(value=0.6, finished=2)]
+    for record in made:
+        store.put(record)
+    assert len(store.load()) == len(made)
+    assert all(record in store.load() for record in made)
+    assert set(store.replaceable(made[0].cell)) == {made[0].checksum, made[3].checksum, made[4].checksum}
+
+
+def test_records_are_asked_for_by_label_or_key_with_all_of_their_cells(store):
+    mine, renamed, other = make(), make(label="mlp[ width = 4 ]", value=0.6), make(label="knn", model="knn")
+    for record in (mine, renamed, other):
+        store.put(record)
+    assert {record.checksum for record in store.load(labels=["mlp[width=4]"])} == {mine.checksum, renamed.checksum}
+    assert store.load(keys=[other.cell.key]) == [other]
+    assert store.load(keys=[]) == store.load(labels=["none"]) == []
+
+
+def test_same_record_twice_is_one(store):
     store.put(make())
-    assert not log.exists()
+    store.put(make())
+    assert store.load() == [make()]
+    assert len(files(store)[0].read_text().splitlines()) == 2
+
+
+def test_what_another_process_appends_is_seen(store):
+    reader = Store(store.folder)
+    for seed in range(5):
+        store.put(make(seed=seed))
+        assert reader.has(make(seed=seed).cell)
+        assert not reader.has(make(seed=seed + 1).cell)
+    assert len(reader.load()) == 5
+
+
+def test_a_forked_process_has_a_file_of_its_own(store):
+    store.put(make())
+    child = os.fork()
+    if child == 0:
+        store.put(make(seed=4))
+        os._exit(0)
+    os.waitpid(child, 0)
+    store.put(make(seed=5))
+    assert sorted(len(path.read_text().splitlines()) for path in files(store)) == [1, 2]
 
 
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda text: text[:200], "Invalid JSON"),
-        (lambda text: "", "Invalid JSON"),
-        (lambda text: text.replace('"accuracy":0.5', '"accuracy":0.6'), "its checksum does not fit"),
-        (lambda text: text.replace('"track"', '"trakc"'), "Field required"),
-        (lambda text: text.replace('"schema":1', '"schema":2'), "it has schema 2, not 1"),
-        (lambda text: json.dumps({"hello": "world"}), "Field required"),
+        (lambda line: line[:200], "it is no record, or was cut off"),
+        (lambda line: b"", "it is no record, or was cut off"),
+        (lambda line: b"\xff\x00", "it is no record, or was cut off"),
+        (lambda line: line.replace(b'"accuracy":0.5', b'"accuracy":0.6'), "its checksum does not fit"),
+        (lambda line: line.replace(b'"width":4', b'"width":5'), "its checksum does not fit"),
+        (lambda line: line.replace(b'"track"', b'"trakc"'), "its checksum does not fit"),
+        (lambda line: line.replace(f'"schema":{SCHEMA}'.encode(), b'"schema":99'), "schema 99"),
+        (lambda line: json.dumps({"hello": "world"}).encode(), "it is no record"),
+        (lambda line: b"[1]", "it is no record"),
     ],
 )
-def test_file_that_cannot_be_used_is_named_and_left_out(store, damage, reason):
-    record = make()
-    path = store.put(record)
-    path.write_text(damage(path.read_text()))
+def test_line_that_cannot_be_used_is_named_and_left_out(store, damage, reason):
+    made = [make(seed=seed) for seed in range(3)]
+    for record in made:
+        store.put(record)
+    (path,) = files(store)
+    lines = path.read_bytes().splitlines()
+    lines[1] = damage(lines[1])
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    reader = Store(store.folder)
     with pytest.warns(RecordWarning) as caught:
-        assert store.load() == []
-    assert str(caught[0].message).startswith(f"record '{path}' is ignored: ")
+        assert reader.load() == [made[0], made[2]]
+    assert [str(warning.message).split(":")[0] for warning in caught] == [f"line 2 of '{path}' is ignored"]
     assert reason in str(caught[0].message)
-    with pytest.warns(RecordWarning):
-        assert not store.has(record.cell, record.label)
+    # It was said, and is not repeated.
+    assert not reader.has(made[1].cell)
+    assert path.read_bytes().splitlines() == lines
 
 
-def test_record_under_the_name_of_another_is_left_out(store):
-    path = store.put(make())
-    path.rename(path.with_name("seed-4-000000000000.json"))
-    with pytest.warns(RecordWarning, match="it is the record of another cell"):
+def test_sealed_line_that_is_no_record_is_named(store):
+    document = make().model_dump(mode="json", by_alias=True) | {"colour": "red"}
+    from lebench.canonical import canonical, digest
+
+    del document["checksum"]
+    document["checksum"] = digest(document)
+    store.append(canonical(document) + b"\n")
+    with pytest.warns(RecordWarning, match="colour: Extra inputs are not permitted"):
         assert store.load() == []
 
 
-def test_half_written_file_is_never_seen(store, monkeypatch):
-    def fail(source, target):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(LebenchError, match=r"cannot write the record .*No space left on device"):
-        store.put(make())
-    assert [path.name for path in store.folder.rglob("*") if path.is_file()] == ["lebench.json"]
-
-
-def test_folder_of_another_schema_version(store):
-    (store.folder / "lebench.json").write_text('{"schema": 99, "lebench": "9.9"}')
-    with pytest.raises(LebenchError) as error:
-        Store(store.folder)
-    assert "has schema 99 of lebench 9.9, this is schema 1 of lebench" in str(error.value)
-    assert "choose another folder" in str(error.value)
+def test_line_that_another_program_wrote_is_read(store):
+    """Its spaces and order do not matter: the checksum is of the canonical form."""
+    record = make()
+    store.put(record)
+    (path,) = files(store)
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(dict(reversed(document.items()))) + "\n")
+    reader = Store(store.folder)
+    assert reader.load() == [record]
+    assert reader.has(record.cell)
 
 
-def test_damaged_marker(store):
-    (store.folder / "lebench.json").write_text("{")
-    with pytest.raises(LebenchError, match="is damaged"):
-        Store(store.folder)
+def test_torn_last_line_is_left_out_and_nothing_else(store):
+    made = [make(seed=seed) for seed in range(3)]
+    for record in made:
+        store.put(record)
+    (path,) = files(store)
+    whole = path.read_bytes()
+    last = len(whole.splitlines(keepends=True)[-1])
+    for cut in (1, 10, last - 1):
+        path.write_bytes(whole[:-cut])
+        reader = Store(store.folder)
+        with pytest.warns(RecordWarning, match=r"line 3 of .* was cut off"):
+            assert reader.load() == made[:2]
+        # A line that was seen half while it was written is whole later.
+        path.write_bytes(whole)
+        assert reader.load() == made
+
+
+def test_index_may_be_deleted_old_or_damaged(store, monkeypatch):
+    monkeypatch.setattr("lebench.runner.record_files._WORTHWHILE", 0)
+    made = [make(seed=seed) for seed in range(4)]
+    index = store.folder / "index.sqlite"
+    for record in made[:2]:
+        store.put(record)
+    assert store.load() == made[:2]
+    assert index.exists()
+    before = index.read_bytes()
+    for record in made[2:]:
+        store.put(record)
+    for state in (before, b"", b"no database", before[:5000], before[:-4096]):
+        index.write_bytes(state)
+        reader = Store(store.folder)
+        assert reader.load() == made
+        assert reader.labels() == ["mlp[width=4]"]
+    index.unlink()
+    assert Store(store.folder).load() == made
+
+
+def test_index_is_not_believed_of_a_file_that_has_changed(store, monkeypatch):
+    monkeypatch.setattr("lebench.runner.record_files._WORTHWHILE", 0)
+    made = [make(seed=seed) for seed in range(3)]
+    for record in made:
+        store.put(record)
+    assert Store(store.folder).load() == made
+    (path,) = files(store)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(reversed(lines)))
+    os.utime(path, ns=(1, 1))
+    assert Store(store.folder).load() == made
+    path.unlink()
+    assert Store(store.folder).load() == []
+
+
+def test_folder_that_cannot_be_written_to_is_read(store, monkeypatch):
+    monkeypatch.setattr("lebench.runner.record_files._WORTHWHILE", 0)
+    store.put(make())
+
+    def refuse(*arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("lebench.runner.record_files.write_whole", refuse)
+    assert Store(store.folder).load() == [make()]
+    assert not (store.folder / "index.sqlite").exists()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_folders_are_merged_by_copying_in_any_order(tmp_path, seed):
+    draw = random.Random(seed)
+    folders = [tmp_path / name for name in "abc"]
+    made = []
+    for folder in folders:
+        store = Store(folder)
+        store.prepare()
+        for _ in range(draw.randint(1, 4)):
+            made.append(make(seed=draw.randint(0, 5), value=draw.random()))
+            store.put(made[-1])
+        store.load()
+    draw.shuffle(folders)
+    for folder in folders:
+        shutil.copytree(folder, tmp_path / "all", dirs_exist_ok=True)
+    assert {record.checksum for record in Store(tmp_path / "all").load()} == {record.checksum for record in made}
+
+
+def test_arrays_are_kept_by_checksum_once_for_all_records(store):
+    described = {"x": DESCRIBED["x"].model_copy(update={"sha256": "1" * 64}), "recorded_y": DESCRIBED["x"]}
+    first, second, other = make(artifacts=DESCRIBED), make(seed=4, artifacts=DESCRIBED), make(artifacts=described)
+    store.put(first, arrays=b"arrays")
+    store.put(second, arrays=b"arrays")
+    store.put(other, arrays=b"others", recording=b"recording")
+    assert store.artifacts(first) == store.artifacts(second) == b"arrays"
+    assert (store.artifacts(other), store.recording(other)) == (b"others", b"recording")
+    assert store.recording(first) == store.artifacts(make()) == b""
+    assert len(list((store.folder / "arrays").iterdir())) == 3
+
+
+def test_arrays_that_were_damaged_are_written_anew(store):
+    store.put(make(artifacts=DESCRIBED), arrays=b"arrays")
+    (path,) = (store.folder / "arrays").iterdir()
+    path.write_bytes(b"arr")
+    store.put(make(artifacts=DESCRIBED), arrays=b"arrays")
+    assert path.read_bytes() == b"arrays"
+
+
+def test_log_of_a_failure_stands_by_the_checksum_of_its_record(store):
+    failed = make("failed")
+    store.put(failed, log="Traceback \udcff")
+    assert store.log_path(failed).read_text() == "Traceback \\udcff"
+    store.put(make())
+    assert store.log_path(failed).exists()
+    assert not store.log_path(make()).exists()
+
+
+def test_folder_of_schema_1_is_read_and_added_to(store):
+    """It has a file a record, and beside it those of its arrays."""
+    record = make(artifacts=DESCRIBED | {"recorded_y": DESCRIBED["x"]})
+    folder = store.folder / "digits/accuracy/mlp-width=4@torch"
+    folder.mkdir(parents=True)
+    (store.folder / "lebench.json").write_text('{"schema": 1, "lebench": "0.1.0"}')
+    name = f"seed-3-{record.cell.key[:12]}"
+    (folder / f"{name}.json").write_text(record.to_json() + "\n")
+    (folder / f"{name}.npz").write_bytes(b"arrays")
+    (folder / f"{name}.recording.npz").write_bytes(b"recording")
+    (folder / "seed-4-damaged.json").write_text(record.to_json()[:100])
+    other = make(seed=5)
+    store.put(other)
+    with pytest.warns(RecordWarning, match="record '.*seed-4-damaged.json' is ignored: it is no record, or was cut"):
+        assert store.load() == [record, other]
+    assert store.has(record.cell)
+    assert (store.artifacts(record), store.recording(record)) == (b"arrays", b"recording")
 
 
 def test_reading_a_folder_that_is_not_there_makes_none(tmp_path):
-    with pytest.raises(LebenchError, match="there are no results in"):
-        Store(tmp_path / "none").load()
+    for ask in (Store.load, Store.labels):
+        with pytest.raises(LebenchError, match="there are no results in"):
+            ask(Store(tmp_path / "none"))
+    assert not Store(tmp_path / "none").has(make().cell)
     assert not (tmp_path / "none").exists()
-
-
-def test_arrays_stand_beside_the_record_until_it_is_replaced(store):
-    described = {"x": Artifact(sha256="0" * 64, shape=(1,), dtype="<f4", bytes=4)}
-    record = make(artifacts=described)
-    store.put(record, arrays=b"arrays")
-    assert store.artifacts(record) == b"arrays"
-    assert store.artifacts_path(record.cell, record.label).suffix == ".npz"
-    store.put(make())
-    assert store.artifacts(record) == b""
 
 
 def test_folder_below_a_file_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LebenchError, match="Not a directory; choose another"):
         Store(tmp_path / "file" / "results").prepare()
+
+
+@pytest.mark.parametrize("what", ["record", "arrays"])
+def test_full_disk_leaves_nothing_half_written(store, what):
+    made = [make(seed=seed, artifacts=DESCRIBED) for seed in range(4)]
+    store.put(made[0])
+    size = files(store)[0].stat().st_size
+    before = content(store.folder)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Half of the next record has room, or a tenth of its arrays.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size * 3 // 2, limits[1]))
+    try:
+        with pytest.raises(LebenchError, match=r"cannot write the record of mlp\[width=4\] on digits/accuracy, seed 1"):
+            store.put(made[1], arrays=bytes(size * 10) if what == "arrays" else b"")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    after = content(store.folder)
+    assert before.items() <= after.items()
+    assert not [path for path in after if path.name.startswith(".") or path.suffix == ".npz"]
+    assert Store(store.folder).load() == made[:1]
+    for record in made[1:]:
+        store.put(record)
+    assert Store(store.folder).load() == made
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+from test_store import make, Store
+store = Store({folder!r})
+store.prepare()
+write, left = os.write, {bytes_before_death}
+def dying(file, data):
+    global left
+    if len(data) >= left:
+        write(file, bytes(data)[:left])
+        os.kill(os.getpid(), signal.SIGKILL)
+    left -= len(data)
+    return write(file, data)
+os.write = dying
+for seed in range(4):
+    store.put(make(seed=seed))
+    print(seed, flush=True)
+"""
+
+
+def test_death_inside_a_write_loses_no_record_that_was_put(store):
+    """Killed after any number of bytes: what was said to be written is there, and at most one line is torn."""
+    length = len(KILLED and json.dumps(make().model_dump(mode="json", by_alias=True), separators=(",", ":")))
+    said = set()
+    for number in range(4):
+        before = {record.cell.seed for record in _read(store)}
+        code = KILLED.format(
+            tests=str(Path(__file__).parent), folder=str(store.folder), bytes_before_death=1 + number * length * 4 // 5
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        said |= {int(line) for line in done.stdout.split()}
+        assert before | said <= {record.cell.seed for record in _read(store)}
+    assert said
+
+
+def _read(store):
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "line .* was cut off", RecordWarning)
+        return Store(store.folder).load()
