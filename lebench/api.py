@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lebench import board, registry
 from lebench.errors import LebenchWarning
+from lebench.models.objects import names_of
 from lebench.runner.execution import TIME_LIMIT, execute
 from lebench.runner.plan import make_plan
 from lebench.runner.store import Store
@@ -25,7 +26,7 @@ register_backend = registry.backends.register
 
 
 def run(
-    models: str | Iterable[str],
+    models: object,
     tasks: str | Iterable[str] = "digits/*",
     seeds: int | Sequence[int] = 3,
     *,
@@ -42,8 +43,10 @@ def run(
 
     Parameters
     ----------
-    models : str or iterable of str
-        Specifications (``"mlp[width=4096]"``), names, globs or tags.
+    models : str, object, iterable of these, or mapping of str to object
+        Specifications (``"mlp[width=4096]"``), names, globs or tags; estimators of scikit-learn's kind, or objects with
+        ``fit(split, seed)`` and ``capabilities``. An object has the name of its repr, or that in a mapping. Records of
+        models that are objects, or are defined in a script or notebook, cannot be submitted.
     tasks : str or iterable of str
         Names, globs or tracks; by default the suite on digits.
     seeds : int or sequence of int
@@ -71,8 +74,8 @@ def run(
         If the run was interrupted; the records of finished cells are kept.
     """
     plan = make_plan(
-        [tasks] if isinstance(tasks, str) else tasks,
-        [models] if isinstance(models, str) else models,
+        names_of("tasks", tasks, "a task"),
+        models,
         range(seeds) if isinstance(seeds, int) else seeds,
         backend,
         plugins,

@@ -148,7 +148,9 @@ class Registry(Generic[T]):
         known = self._items.get(name)
         if self._objects.get(name) is obj:
             return obj
-        if known is not None and (name in self._objects or known.target.split(":")[0] != caller):
+        # Whoever runs a cell of a notebook again means the new object.
+        again = known is not None and caller == known.target == "__main__"
+        if known is not None and not again and (name in self._objects or known.target.split(":")[0] != caller):
             raise LebenchError(
                 f"{self.kind} {name!r} is already registered by {known.source}; register yours under another name"
             )
@@ -164,6 +166,23 @@ class Registry(Generic[T]):
             _loading[-1].module if _loading and not target.startswith("lebench.") else "",
         )
         return obj
+
+    def adopt(self, item: Item, obj: T) -> None:
+        """Record an object of a session, in the place of the one that had its name in it.
+
+        Raises
+        ------
+        LebenchError
+            If the name is taken by an object of lebench's, a package's or a plug-in's.
+        """
+        known = self._items.get(item.name)
+        if known is not None and known.target != item.target:
+            raise LebenchError(f"{self.kind} {item.name!r} is registered by {known.source}: give yours another name")
+        self._items[item.name], self._objects[item.name] = item, obj
+
+    def is_loaded(self, name: str, obj: object) -> bool:
+        """Return whether a name is that of an object; nothing is imported."""
+        return self._objects.get(name) is obj
 
     def names(self) -> list[str]:
         """Return all names, sorted; nothing is imported."""
@@ -354,7 +373,10 @@ class Loadable(Protocol):
         ...
 
 
-def load_plugin(source: str | Path | plugins.Plugin | Loadable) -> None:
+Source = str | Path | plugins.Plugin | Loadable
+
+
+def load_plugin(source: Source) -> None:
     """Import a plug-in, which registers tasks, models, metrics, datasets or backends; again if it has changed.
 
     Parameters
@@ -374,7 +396,7 @@ def load_plugin(source: str | Path | plugins.Plugin | Loadable) -> None:
     plugin = source if isinstance(source, plugins.Plugin) else plugins.find(source)
     wanted = [plugin]
     now = plugins.as_loaded(plugin)
-    if now is not None and now.digest == plugins.digest([now]):
+    if now is not None and now.digest == plugins.digest(now):
         wanted = []
     elif now is not None:
         space, wanted = plugins.unload(now)
@@ -388,7 +410,7 @@ def load_plugin(source: str | Path | plugins.Plugin | Loadable) -> None:
             raise
         finally:
             _loading.pop()
-    if plugin.digest and plugins.digest([plugin]) != plugin.digest:
+    if plugin.digest and plugins.digest(plugin) != plugin.digest:
         raise LebenchError(f"plug-in {plugin.given!r} has changed while the run went on: run it again")
 
 
@@ -416,6 +438,12 @@ datasets: Registry[Any] = Registry("dataset")
 backends: Registry[Any] = Registry("backend")
 
 REGISTRIES: dict[str, Registry[Any]] = {r.kind: r for r in (tasks, models, metrics, datasets, backends)}
+
+
+def of_kind(kind: str) -> Registry[Any]:
+    """Return the registry of a kind in the singular: ``"task"``."""
+    found: Registry[Any] = globals()[f"{kind}s"]
+    return found
 
 
 def build_index() -> dict[str, dict[str, Any]]:

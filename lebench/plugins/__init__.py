@@ -19,12 +19,11 @@ import importlib.util
 import json
 import sys
 import types
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lebench.errors import LebenchError
-from lebench.plugins.closure import closure, note_imports
+from lebench.plugins.closure import closure, in_environment, note_imports
 from lebench.plugins.importing import PREFIX as PREFIX
 from lebench.plugins.importing import import_file
 
@@ -65,6 +64,11 @@ class Plugin:
     def by_path(self) -> bool:
         """Whether its name is made of its path, and is not its own, under which others may have imported it."""
         return self.module.startswith(PREFIX)
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether it is installed, or comes with Python: a record's environment names it then."""
+        return in_environment(self.file)
 
     @property
     def base(self) -> Path:
@@ -170,7 +174,7 @@ def load(plugin: Plugin) -> Plugin:
         )
         fails = "" if isinstance(error, LebenchError) else " fails to import"
         raise LebenchError(f"plug-in {plugin.given!r}{fails}: {reason}") from error
-    done = replace(plugin, digest=digest([plugin]))
+    done = replace(plugin, digest=digest(plugin))
     setattr(module, _MARK, done)
     return done
 
@@ -193,20 +197,18 @@ def unload(plugin: Plugin) -> tuple[str, list[Plugin]]:
     return space, gone
 
 
-def digest(plugins: Iterable[Plugin]) -> str:
-    """Return the sha256 of the closures of plug-ins together, empty if there are none.
+def digest(plugin: Plugin) -> str:
+    """Return the sha256 of the closure of a plug-in as it is now.
 
     It depends on what the files hold and on where they stand to each other, not on where their folder is.
     """
-    files: dict[str, set[str]] = {}
-    for plugin in plugins:
-        found = plugin.closure()
-        for name, file in found.items():
-            about = file.stat()
-            content = _file_digest(file, about.st_mtime_ns, about.st_size)
-            files.setdefault(name if len(found) > 1 else SINGLE, set()).add(content)
-    listed = [(name, sorted(contents)) for name, contents in sorted(files.items())]
-    return hashlib.sha256(json.dumps(listed).encode()).hexdigest() if files else ""
+    files = plugin.closure()
+    listed = []
+    for name, file in files.items():
+        about = file.stat()
+        content = _file_digest(file, about.st_mtime_ns, about.st_size)
+        listed.append((name if len(files) > 1 else SINGLE, content))
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
 
 @functools.cache

@@ -83,6 +83,11 @@ def place(name: str, file: Path, root: Path, *, package: bool) -> Path | None:
     return file.parent if _is_module(file.parent, top) and not _is_elsewhere(top, root) else None
 
 
+def in_environment(file: Path) -> bool:
+    """Return whether a file is installed, or comes with Python."""
+    return not _SITE.isdisjoint(file.parts) or file.is_relative_to(_STANDARD)
+
+
 def parse(file: Path) -> ast.Module:
     """Return the syntax tree of a module, which must not be changed.
 

@@ -11,10 +11,12 @@ from lebench.architectures import Architecture, input_problem, width_problem
 from lebench.data.base import Dataset, Variant
 from lebench.errors import LebenchError, UnavailableDataError
 from lebench.models.network import Network
+from lebench.models.objects import named
 from lebench.models.spec import NUMPY, Configured, build_model, expand
 from lebench.plugins import PREFIX, Plugin, find, loaded
 from lebench.records import Cell
 from lebench.runner.fingerprint import model_fingerprint, task_fingerprint
+from lebench.runner.session import Session, is_of_session, make_session
 from lebench.tasks.base import Task, metric_of
 
 #: What is imported only when a fit or a score first needs it, at the price of up to a second in every worker: parts
@@ -89,8 +91,8 @@ class Plan:
         In the order in which they start; cells that cannot be done are not among theirs.
     skipped : tuple of PlannedCell
         Cells whose model lacks a capability.
-    plugins : tuple of Plugin
-        What a worker imports first; their digests say what they must still be then.
+    plugins : tuple of Plugin or Session
+        What a worker imports first, whose digests say what they must still be then, and objects that it registers.
     modules : tuple of str
         Modules that a worker imports first, because they register what is planned.
     unavailable : tuple of (str, str)
@@ -100,7 +102,7 @@ class Plan:
 
     jobs: tuple[Job, ...]
     skipped: tuple[PlannedCell, ...]
-    plugins: tuple[Plugin, ...]
+    plugins: tuple[Plugin | Session, ...]
     modules: tuple[str, ...]
     unavailable: tuple[tuple[str, str], ...] = ()
 
@@ -120,7 +122,7 @@ class Plan:
 
 def make_plan(
     tasks: Iterable[str],
-    models: Iterable[str],
+    models: object,
     seeds: Sequence[int],
     backend: str | None = None,
     plugins: Iterable[str | Path] = (),
@@ -131,8 +133,8 @@ def make_plan(
     ----------
     tasks : iterable of str
         Names, globs or tracks.
-    models : iterable of str
-        Specifications (``"mlp[width=4096]"``), names, globs or tags.
+    models : iterable of str or object, or mapping of str to object
+        Specifications (``"mlp[width=4096]"``), names, globs or tags; objects, see :func:`lebench.models.objects.named`.
     seeds : sequence of int
         Root seeds, each a repetition.
     backend : str, optional
@@ -159,7 +161,7 @@ def make_plan(
     if backend not in (None, NUMPY):
         registry.backends.item(backend)
     chosen_tasks: list[Task] = [registry.tasks.get(name) for name in registry.tasks.select(tasks)]
-    specs = [spec for pattern in models for spec in expand(pattern)]
+    specs = [spec for pattern in named(models) for spec in expand(pattern)]
     configured = {c.label: c for c in (build_model(spec, backend) for spec in specs)}
     if not (chosen_tasks and configured):
         raise LebenchError("nothing to run: name at least one task and one model")
@@ -265,13 +267,13 @@ def _checked_seeds(seeds: Sequence[int]) -> list[int]:
 
 def providers(
     tasks: Iterable[Task], models: Iterable[Configured] = (), given: Iterable[Plugin] = ()
-) -> tuple[tuple[Plugin, ...], tuple[str, ...]]:
+) -> tuple[tuple[Plugin | Session, ...], tuple[str, ...]]:
     """Return the plug-ins and the modules in which tasks, with what they need, and models are registered.
 
     Raises
     ------
     LebenchError
-        If one is registered in the script that runs.
+        If one is registered in the script that runs, and cannot be sent to workers.
     """
     wanted = [(registry.models, model.name) for model in models]
     wanted += [(registry.backends, model.backend) for model in models if model.backend in registry.backends]
@@ -279,19 +281,18 @@ def providers(
         wanted += [(registry.tasks, task.name), (registry.datasets, task.dataset)]
         wanted += [(registry.metrics, metric_of(name)) for name in task.metrics]
     modules: set[str] = set()
-    named = {plugin.module for plugin in given}
+    here: dict[tuple[str, str], registry.Item] = {}
+    asked = {plugin.module for plugin in given}
     for kind, name in wanted:
         item = kind.item(name)
         module = item.target.split(":")[0]
-        if module == "__main__":
-            raise LebenchError(
-                f"{kind.kind} {name!r} is registered in the script that runs, which worker processes do not run; "
-                "put it into a file of its own and pass that as a plug-in"
-            )
-        if item.plugin:
-            named.add(item.plugin)
+        if is_of_session(item):
+            here[kind.kind, name] = item
+        elif item.plugin:
+            asked.add(item.plugin)
         elif module.startswith(PREFIX):  # registered after its plug-in was loaded
-            named.update(plugin.module for plugin in loaded() if plugin.module.split(".")[0] == module.split(".")[0])
+            asked.update(plugin.module for plugin in loaded() if plugin.module.split(".")[0] == module.split(".")[0])
         else:
             modules.add(module)
-    return tuple(plugin for plugin in loaded() if plugin.module in named), tuple(sorted(modules))
+    session = (make_session((kind, item) for (kind, _), item in here.items()),) if here else ()
+    return (*(plugin for plugin in loaded() if plugin.module in asked), *session), tuple(sorted(modules))

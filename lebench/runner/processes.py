@@ -26,7 +26,6 @@ from typing import Any
 import psutil
 
 from lebench import registry
-from lebench.plugins import Plugin
 from lebench.records import Status
 from lebench.runner.channel import Receiver, Sender
 
@@ -235,7 +234,7 @@ def _begin(
     os._exit(0)
 
 
-def load(plugins: Iterable[Plugin], modules: Iterable[str]) -> None:
+def load(plugins: Iterable[registry.Source], modules: Iterable[str]) -> None:
     """Import what registers the things that a process needs; see :class:`lebench.runner.plan.Plan`."""
     for module in modules:
         importlib.import_module(module)

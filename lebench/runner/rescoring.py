@@ -21,7 +21,6 @@ from pydantic import Field, ValidationError
 from lebench import registry
 from lebench.errors import LebenchError, UnavailableDataError
 from lebench.models.spec import NUMPY
-from lebench.plugins import Plugin
 from lebench.records import Document
 from lebench.runner.channel import DamagedError, Sender
 from lebench.runner.plan import LAZY, providers
@@ -186,7 +185,7 @@ def main(sender: Sender, memory_bytes: int) -> None:
 
 
 def _answer(
-    name: str, seed: int, arrays: Mapping[str, NDArray[Any]], plugins: Iterable[Plugin], modules: Iterable[str]
+    name: str, seed: int, arrays: Mapping[str, NDArray[Any]], plugins: Iterable[registry.Source], modules: Iterable[str]
 ) -> _Answer:
     try:
         load(plugins, modules)

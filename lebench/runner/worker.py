@@ -17,7 +17,6 @@ from lebench.capabilities import offers
 from lebench.data.base import Split, Variant
 from lebench.errors import LebenchError, TrainingError
 from lebench.models.spec import build_model
-from lebench.plugins import Plugin
 from lebench.records import Artifact, Cost
 from lebench.runner.channel import Sender
 from lebench.runner.events import CellEnded, CellStarted, FitDone, FitProgress, FitStarted, Result, WorkerEvent, encode
@@ -38,7 +37,7 @@ class SplitChangedError(LebenchError):
     """A model has changed the data that all models share."""
 
 
-def main(sender: Sender, job: Job, plugins: Iterable[Plugin], modules: Iterable[str], origin: Origin) -> None:
+def main(sender: Sender, job: Job, plugins: Iterable[registry.Source], modules: Iterable[str], origin: Origin) -> None:
     """Do a job and send what happens.
 
     Parameters

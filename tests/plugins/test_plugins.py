@@ -54,7 +54,7 @@ def test_a_file_imports_what_stands_beside_it_and_two_of_one_name_do_not_meet(wr
 def test_the_identity_is_the_content_of_what_is_imported_and_of_nothing_else(written):
     before = digest_of(written(HELPED) / "mine.py")
     assert digest_of(written({"unrelated.py": "1"}) / "mine.py") == before
-    assert plugins.digest([plugins.find(written(HELPED, "copy") / "mine.py")]) == before
+    assert plugins.digest(plugins.find(written(HELPED, "copy") / "mine.py")) == before
     assert digest_of(written({"parts/deep.py": "from helper import NAME  #"}) / "mine.py") != before
 
 
@@ -119,7 +119,7 @@ def test_a_package_is_its_folder_with_the_data_that_it_declares(written, given):
     assert "packed" in registry.models
     assert list(plugins.find(folder / given).closure()) == sorted(PACKAGE)
     (folder / "pack/w.bin").write_text("1")
-    assert plugins.digest([plugins.find(folder / given)]) != before
+    assert plugins.digest(plugins.find(folder / given)) != before
 
 
 def test_a_module_is_given_by_its_name(written, monkeypatch):

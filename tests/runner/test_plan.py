@@ -8,6 +8,7 @@ import pytest
 
 from lebench.errors import LebenchError, ParameterError, UnknownNameError
 from lebench.runner.plan import make_plan
+from lebench.runner.session import Session
 
 TOY = Path(__file__).with_name("toy.py")
 MODEL = "toy[diary=/nowhere]"
@@ -90,15 +91,19 @@ def test_plug_in_that_is_missing_or_fails(tmp_path):
         make_plan(["toy/accuracy"], [MODEL], [0], plugins=[tmp_path / "bad.py"])
 
 
-def test_model_of_the_running_script_is_refused_because_workers_do_not_see_it(tmp_path, monkeypatch, own_registries):
+def test_a_model_of_the_running_script_is_sent_to_workers_if_it_can_be(tmp_path, monkeypatch, own_registries):
     plan()
     script = tmp_path / "script.py"
     script.write_text(
-        "from lebench import registry\n"
+        "import threading\nfrom lebench import registry\n"
         "class Mine:\n    capabilities = frozenset()\n    def __repr__(self): return 'Mine()'\n"
+        "class Locked(Mine):\n    lock = threading.Lock()\n"
         "registry.models.register('mine-in-main', Mine)\n"
+        "registry.models.register('locked-in-main', Locked)\n"
     )
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     runpy.run_path(str(script), run_name="__main__")
-    with pytest.raises(LebenchError, match="model 'mine-in-main' is registered in the script that runs"):
-        plan(models=["mine-in-main"])
+    _, sent = plan(models=["mine-in-main"]).plugins
+    assert isinstance(sent, Session)
+    with pytest.raises(LebenchError, match="model 'locked-in-main' of this session cannot be sent to worker processes"):
+        plan(models=["locked-in-main"])
