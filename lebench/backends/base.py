@@ -115,7 +115,11 @@ Builder = Callable[[tuple[int, ...], int], Any]
 
 
 class Backend(Protocol):
-    """Turns an architecture into a fitted network with one framework. A value, never global."""
+    """Turns an architecture into a fitted network with one framework. A value, never global.
+
+    One whose networks have less than all capabilities has a class attribute ``capabilities``, a frozenset of those that
+    they have; others are skipped then.
+    """
 
     name: str
 

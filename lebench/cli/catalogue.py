@@ -146,6 +146,8 @@ def _backend(name: str) -> dict[str, Any]:
     import importlib.metadata
     import importlib.util
 
+    if registry.backends.item(name).source != "lebench":
+        return {"description": _docstring(registry.backends.get(name))}
     if importlib.util.find_spec(name) is None:
         return {"installed": f"no; pip install 'lebench[{name}]' installs it"}
     return {"installed": importlib.metadata.version(name)}

@@ -140,7 +140,7 @@ class PermutedLabels:
     @property
     def capabilities(self) -> frozenset[str]:
         """Those of the network."""
-        return self.mlp.capabilities
+        return replace(self.mlp, backend=self.backend).capabilities
 
     def fit(self, split: Split, seed: int) -> object:
         """Permute the labels, then train as usual."""

@@ -12,6 +12,7 @@ from lebench.architectures import Architecture
 from lebench.backends.base import Backend, Builder, Recipe
 from lebench.data.base import Split
 from lebench.errors import ParameterError
+from lebench.models.spec import ANY
 
 
 @dataclass(frozen=True)
@@ -36,20 +37,25 @@ class Network:
 
     #: It is trained on real-valued targets where a split has them, by the loss ``mse`` then.
     fits_targets: ClassVar[bool] = True
-    #: Backends that can train it.
-    backends: ClassVar[tuple[str, ...]] = ("torch", "jax")
+    #: Any backend that is registered can train it.
+    backends: ClassVar[tuple[str, ...]] = (ANY,)
     #: Training is in float32; what is measured on the trained network is computed in float64.
     precision: ClassVar[str] = "float32"
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What a fitted network offers; probabilities if trained by cross-entropy, features if it ends in them."""
-        offered = {"predict", "similarity", "gram", "trajectory", "checkpoints"}
+        """What a fitted network offers; probabilities if trained by cross-entropy, features if it ends in them.
+
+        A backend that offers less says so by an attribute ``capabilities``.
+        """
+        offered = frozenset({"predict", "similarity", "gram", "trajectory", "checkpoints"})
         if self.recipe.output_scale is None and not self.recipe.linearized:
             offered |= {"features", "weights"}
         if self.recipe.loss == "cross_entropy":
-            offered.add("predict_proba")
-        return frozenset(offered)
+            offered |= {"predict_proba"}
+        if registry.backends.item(self.backend).source == "lebench":
+            return offered
+        return offered & getattr(registry.backends.get(self.backend), "capabilities", offered)
 
     def fit(self, split: Split, seed: int) -> object:
         """Train on the training part of a split; deterministic for a seed on one machine."""

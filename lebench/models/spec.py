@@ -27,6 +27,8 @@ from lebench.records import Scalar
 
 #: Where a model runs that needs no framework.
 NUMPY = "numpy"
+#: Among the backends of a model: every one that is registered.
+ANY = "*"
 
 _REQUIRED = inspect.Parameter.empty
 _SPEC = re.compile(r"(?P<name>[^\[\]]+?)\s*(?:\[(?P<parameters>.*)\])?", re.DOTALL)
@@ -260,12 +262,15 @@ def _on_backend(name: str, model: Any, backend: str | None) -> tuple[Any, str]:
     default = getattr(model, "backend", None)
     if default is None:
         return model, NUMPY
-    supported: tuple[str, ...] = tuple(getattr(model, "backends", (default,)))
+    supported = list(getattr(model, "backends", (default,)))
+    if ANY in supported:
+        supported[supported.index(ANY) :] = registry.backends.names()
     chosen = backend or default
     if chosen not in supported:
         raise ParameterError(f"model {name!r} does not run on backend {chosen!r}; it supports {', '.join(supported)}")
     # An extra bears the name of its framework.
-    if chosen in ("torch", "jax") and importlib.util.find_spec(chosen) is None:
+    own = chosen in registry.backends and registry.backends.item(chosen).source == "lebench"
+    if own and importlib.util.find_spec(chosen) is None:
         raise MissingDependencyError(
             f"backend {chosen!r} is not installed; pip install 'lebench[{chosen}]' installs it"
         )

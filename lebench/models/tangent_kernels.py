@@ -21,7 +21,7 @@ from lebench.data.base import Split
 from lebench.kernels import infinite_width_diagonal, infinite_width_kernel
 from lebench.models.kernel_machine import Kernel, KernelMachine
 from lebench.models.network import Network
-from lebench.models.spec import NUMPY
+from lebench.models.spec import ANY, NUMPY
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class _InfiniteWidthKernel:
     backend: str
 
     def gram(self, x1: FloatArray, x2: FloatArray) -> FloatArray:
-        if self.backend == "jax":
-            jax: Any = registry.backends.get("jax")()
-            kernel: FloatArray = jax.infinite_width_kernel(self.architecture, x1, x2, self.kind)
+        backend: Any = registry.backends.get(self.backend) if self.backend != NUMPY else None
+        if hasattr(backend, "infinite_width_kernel"):
+            kernel: FloatArray = backend().infinite_width_kernel(self.architecture, x1, x2, self.kind)
             return kernel
         same = x1 is x2 or (x1.shape == x2.shape and np.array_equal(x1, x2))
         return np.asarray(infinite_width_kernel(self.architecture, x1, None if same else x2, kind=self.kind))
@@ -112,7 +112,7 @@ _Kind = Literal["ntk", "nngp"]
 
 def _infinite(architecture: Architecture, kind: _Kind, weights: float, biases: float) -> KernelMachine:
     described = replace(architecture, weight_variance=weights, bias_variance=biases)
-    return KernelMachine(InfiniteWidth(described, kind), NUMPY, (NUMPY, "torch", "jax"))
+    return KernelMachine(InfiniteWidth(described, kind), NUMPY, (NUMPY, ANY))
 
 
 def _of_mlp(kind: _Kind) -> Callable[..., KernelMachine]:

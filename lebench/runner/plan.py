@@ -275,8 +275,14 @@ def providers(
     LebenchError
         If one is registered in the script that runs, and cannot be sent to workers.
     """
+    models = list(models)
     wanted = [(registry.models, model.name) for model in models]
-    wanted += [(registry.backends, model.backend) for model in models if model.backend in registry.backends]
+    # Those of lebench are imported when they are asked for: JAX must not be before a fork.
+    wanted += [
+        (registry.backends, model.backend)
+        for model in models
+        if model.backend in registry.backends and registry.backends.item(model.backend).source != "lebench"
+    ]
     for task in tasks:
         wanted += [(registry.tasks, task.name), (registry.datasets, task.dataset)]
         wanted += [(registry.metrics, metric_of(name)) for name in task.metrics]
