@@ -15,7 +15,7 @@ from lebench.board.scores import Score
 from lebench.board.standings import OVERALL
 from lebench.site import comparison, cost, rank_plots
 from lebench.site.history import History
-from lebench.site.known_answers import answered, answers
+from lebench.site.known_answers import answered
 from lebench.site.pages import render, slug
 from lebench.site.pictures import Figure, Gallery
 from lebench.site.plot import Axis, axis
@@ -359,7 +359,7 @@ def pages(
             dots=view.dots(task),
             spread=view.spread(task),
             bounded=view.bounded(task.primary),
-            known=[answered(each, view.scores_of(task, each.value)) for each in answers(task.name, task.values)],
+            known=[answered(each, view.scores_of(task, each.value)) for each in registry.tasks.get(task.name).known],
             resolution=view.resolutions.get(task.name),
             figures=figures,
             root="../../",

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from lebench.data.base import Split, Variant
+from lebench.errors import LebenchError
 from lebench.metrics.base import Missing as Missing
+from lebench.tasks.facts import SHARES, Derived, Fact, KnownAnswer, Share
 
 Track = Literal["generalization", "elasticity", "collapse"]
 TRACKS: tuple[Track, ...] = ("generalization", "elasticity", "collapse")
@@ -100,6 +102,15 @@ class Task:
     references : tuple of str
         Registered names of the models that `score` itself fits, to compare with. Their versions, and those of the
         backends they run on, are part of the identity of the task's records.
+    facts : tuple of Share, Derived or Relation
+        What each value is a share of or follows from, and what holds between them; see :mod:`lebench.tasks.facts`.
+    known : tuple of KnownAnswer
+        What controls and models whose score is known must score.
+
+    Raises
+    ------
+    LebenchError
+        If a share of points is not declared under `facts`, or a fact is of no value of the task.
     """
 
     name: str
@@ -114,6 +125,23 @@ class Task:
     score: Callable[[Mapping[str, Fit]], Scores | Scored]
     variants: tuple[Variant, ...] = (Variant(),)
     references: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    known: tuple[KnownAnswer, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse facts of values that the task does not have, and shares of points that it does not declare."""
+        variants = tuple(variant.name for variant in self.variants)
+        shares = {name for fact in self.facts if isinstance(fact, Share) for name, _ in fact.names(variants)}
+        # Not every variant has each value.
+        shares -= {name for name in shares - set(self.metrics) if shares & set(self.metrics)}
+        derived = {name for fact in self.facts if isinstance(fact, Derived) for name in (fact.value, *fact.others)}
+        for name in sorted(shares | derived | {answer.value for answer in self.known}):
+            if name not in self.metrics:
+                raise LebenchError(f"task {self.name!r} declares a fact of {name!r}, which is none of its values")
+        for name in self.metrics:
+            if metric_of(name) in SHARES and name not in shares | derived:
+                rule = f"Share(test, ({name!r},)) says of which points it is a share, Derived what it follows from"
+                raise LebenchError(f"task {self.name!r} does not declare its value {name!r} under facts: {rule}")
 
     def unmet(self, capabilities: frozenset[str]) -> str | None:
         """Return why a model with these capabilities cannot do this task, or None if it can."""

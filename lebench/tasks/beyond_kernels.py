@@ -17,6 +17,7 @@ from lebench.data.base import Split, Variant
 from lebench.data.teachers import DIMENSIONS, teacher_directions
 from lebench.metrics.base import Missing
 from lebench.tasks.base import Fit, Scores, Task
+from lebench.tasks.facts import Derived, KnownAnswer
 
 #: What a network is compared with, at the same points: kernels of two and three layers, of all weights or of the last
 #: layer's alone, with biases and without, and two that no network has.
@@ -132,6 +133,26 @@ for _d in DIMENSIONS:
                 "loss_ratio@constant",
             ),
             score=score_teacher,
+            facts=(
+                Derived(
+                    "loss_ratio",
+                    metrics.loss_ratio,
+                    ("scaled_loss", "scaled_loss@best-kernel"),
+                    "the loss relative to the best kernel's",
+                ),
+            ),
+            known=(
+                KnownAnswer(
+                    "scaled_loss", CONSTANT_FLOOR, "the best constant", "d times its loss, in the limit of large d"
+                ),
+                KnownAnswer(
+                    "scaled_loss",
+                    QUADRATIC_FLOOR,
+                    "the best quadratic function",
+                    "d times its loss, in the limit of large d (Li, Ma & Zhang 2020)",
+                ),
+                KnownAnswer("loss_ratio", 1.0, "the best of six kernels on the same points", "by definition"),
+            ),
             variants=(Variant("trained", recipe=_TEACHER_RECIPE),),
             references=_REFERENCES,
         ),
@@ -190,6 +211,26 @@ for _name, _formula in (
                 *(f"unexplained_share@{kernel}" for kernel in _KERNELS),
             ),
             score=partial(score_concept, f"concept-{_name}"),
+            facts=(
+                Derived(
+                    "loss_ratio",
+                    lambda share, *kernels: metrics.loss_ratio(share, min(kernels)),
+                    ("unexplained_share", *(f"unexplained_share@{kernel}" for kernel in _KERNELS)),
+                    "the error relative to the best kernel's",
+                ),
+            ),
+            known=(
+                KnownAnswer("loss_ratio", 1.0, "the best of six kernels on the same points", "by definition"),
+                KnownAnswer(
+                    "unexplained_share",
+                    1.0,
+                    "a constant",
+                    "it explains nothing of the variance",
+                    ("constant",),
+                    "is about",
+                    0.02,
+                ),
+            ),
             variants=(Variant("trained", recipe=_CONCEPT_RECIPE),),
             references=_REFERENCES,
         ),

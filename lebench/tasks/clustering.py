@@ -17,6 +17,7 @@ from lebench.errors import DataError
 from lebench.metrics.base import Missing
 from lebench.seeds import generator, stream
 from lebench.tasks.base import Fit, NotFitted, Scored, Scores, Task
+from lebench.tasks.facts import Derived, KnownAnswer, Share, mean_of, test
 
 #: Primary pair and auxiliary classes, from He & Su 2020, section 3.
 _PAIRS: dict[str, tuple[tuple[int, ...], tuple[int, int]]] = {
@@ -60,6 +61,12 @@ def _primary(split: Split, seed: int, per_digit: int) -> _Primary:
     return _Primary(split.x_train[points], split.y_train[points], hidden[chosen].astype(np.int64), seed)
 
 
+def _no_clusters(value: str) -> tuple[KnownAnswer, ...]:
+    why = "of labels and clusters that are independent the adjusted Rand index is 0 in the mean (Hubert & Arabie 1985)"
+    of = "features that are independent of the input"
+    return (KnownAnswer(value, 0.0, of, why, ("random-features",), "is about", 0.03),)
+
+
 def score_clustering(fits: Mapping[str, Fit]) -> Scored:
     """Cluster points of two digits that share a label by their similarities, and compare with the digits."""
     found: dict[str, list[float]] = {"adjusted_rand_index": [], "clustering_accuracy_corrected": [], "pixels": []}
@@ -101,6 +108,8 @@ registry.tasks.register(
             "adjusted_rand_index@pixels",
         ),
         score=score_clustering,
+        facts=(mean_of("adjusted_rand_index@mean", tuple(f"adjusted_rand_index@{name}" for name in _PAIRS), "pairs"),),
+        known=_no_clusters("adjusted_rand_index@mean"),
         variants=tuple(Variant(name, groups=groups) for name, groups in _PAIRS.items()),
     ),
     tags=("elasticity",),
@@ -270,6 +279,28 @@ registry.tasks.register(
             *_BASELINES,
         ),
         score=score_learning_rates,
+        facts=(
+            Share(test, ("accuracy@{variant}",)),
+            *(
+                Derived(
+                    name.format(kind),
+                    how,
+                    tuple(f"adjusted_rand_index@{kind}{rate}" for rate in _RATES),
+                    what,
+                    partial=True,
+                )
+                for kind in ("", "kernel-")
+                for name, how, what in (
+                    ("adjusted_rand_index@{}best", lambda *found: max(found), "the largest over learning rates"),
+                    ("adjusted_rand_index@{}worst", lambda *found: min(found), "the smallest over learning rates"),
+                    (
+                        "spread@{}rates",
+                        lambda *found: max(found) - min(found),
+                        "the difference of the best and the worst",
+                    ),
+                )
+            ),
+        ),
         variants=tuple(
             Variant(rate, groups=_PAIRS["5v8"], recipe=(*_PLAIN_SGD, ("lr", rate)), may_fail=True) for rate in _RATES
         ),
@@ -314,6 +345,8 @@ registry.tasks.register(
         primary="adjusted_rand_index@5v8",
         metrics=(*_mnist_values("5v8"), "accuracy", *_BASELINES),
         score=score_mnist,
+        facts=(Share(test, ("accuracy",)),),
+        known=_no_clusters("adjusted_rand_index@5v8"),
         variants=(Variant("5v8", n_train=_MNIST_IMAGES, groups=_PAIRS["5v8"], may_fail=True),),
     ),
     tags=("elasticity",),

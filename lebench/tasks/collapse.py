@@ -14,6 +14,7 @@ from lebench.data.base import Split, Variant
 from lebench.errors import DataError
 from lebench.metrics.base import Missing
 from lebench.tasks.base import Fit, Scored, Scores, Task
+from lebench.tasks.facts import Derived, KnownAnswer, Share, chance, test, train
 
 Values = dict[str, float | Missing]
 
@@ -117,6 +118,40 @@ registry.tasks.register(
             *(_value_name(name, moment) for moment in _MOMENTS for name in _OF_WEIGHTS),
         ),
         score=score_trajectory,
+        facts=(
+            *(
+                Share(
+                    points,
+                    tuple(
+                        f"{name}@{moment}-{part}" for name in ("ncc_accuracy", "nc4", "error") for moment in _MOMENTS
+                    ),
+                )
+                for part, points in (("train", train), ("test", test))
+            ),
+            *(
+                Derived(
+                    f"terminal_ratio@{course}-{part}",
+                    lambda end, start: end / start,
+                    (f"{name}@end-{part}", f"{name}@interpolation-{part}"),
+                    "the ratio of the end to the moment at which the training error vanishes",
+                )
+                for course, name, part in (
+                    ("nc1", "nc1_pinv_over_C", "train"),
+                    ("nc1", "nc1_pinv_over_C", "test"),
+                    ("nc2-equinorm", "nc2_equinorm", "train"),
+                    ("nc2-equiangular", "nc2_equiangular", "train"),
+                    ("nc3", "nc3_selfduality", "train"),
+                )
+            ),
+        ),
+        known=(
+            KnownAnswer(
+                "terminal_ratio@nc1-train",
+                1.0,
+                "features that rest",
+                "what does not move after the training error is zero has the same collapse at the end",
+            ),
+        ),
     ),
     tags=("collapse",),
 )
@@ -125,6 +160,11 @@ registry.tasks.register(
 _POINTS = 500
 _RATIOS = (1, 5, 25)
 _UNDER_IMBALANCE = ("nc1_pinv_over_C", "nc2_equinorm", "nc2_equiangular", "nc3_selfduality", *_OF_WEIGHTS)
+
+
+def _minority(split: Split) -> int:
+    """Return the number of test points of the second half of the classes, which have few training points."""
+    return int((split.y_test >= split.classes // 2).sum())
 
 
 def score_imbalance(fits: Mapping[str, Fit]) -> Scores:
@@ -185,6 +225,28 @@ registry.tasks.register(
             for ratio in _RATIOS
         ),
         score=score_imbalance,
+        facts=(
+            Share(train, ("error@{variant}-train",)),
+            Share(_minority, ("accuracy@{variant}-minority",)),
+            Share(lambda split: test(split) - _minority(split), ("accuracy@{variant}-majority",)),
+        ),
+        known=(
+            KnownAnswer(
+                "minority_cosine@R=25-means",
+                -1 / 9,
+                "means of classes that form a simplex",
+                "the cosine of any two of C vectors of a simplex is −1/(C − 1), however many points a class has",
+                ("leak-kernel",),
+                "is about",
+                5e-3,
+            ),
+            KnownAnswer(
+                "minority_cosine@R=25",
+                1.0,
+                "complete minority collapse",
+                "the classifiers of all classes with few points coincide (Fang, He, Long & Su 2021)",
+            ),
+        ),
         variants=tuple(Variant(f"R={ratio}", n_train=_POINTS, imbalance=float(ratio)) for ratio in _RATIOS),
     ),
     tags=("collapse",),
@@ -236,6 +298,22 @@ registry.tasks.register(
             *(f"error@p={share}-train" for share in _SHARES),
         ),
         score=score_label_noise,
+        facts=(
+            Share(test, ("accuracy@{variant}",)),
+            Share(train, ("error@{variant}-train", "ncc_accuracy@{variant}-noisy", "ncc_accuracy@{variant}-clean")),
+        ),
+        known=(
+            KnownAnswer(
+                "nc1_pinv_over_C@p=0.4-noisy",
+                0.0,
+                "features that are the given labels",
+                "points of a class coincide, so that nothing varies within it",
+                ("leak-kernel",),
+                "is",
+                1e-4,
+            ),
+            *chance("accuracy@p=0.4", 10),
+        ),
         variants=tuple(Variant(f"p={share}", n_train=_POINTS, label_noise=share) for share in _SHARES),
     ),
     tags=("collapse",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from lebench.metrics.base import Missing
 from lebench.metrics.class_projection import ClassProjection, project_on_class_means, project_on_class_means_from_gram
 from lebench.seeds import generator
 from lebench.tasks.base import Fit, Scored, Scores, Task
+from lebench.tasks.facts import ELASTICITY, KnownAnswer, Relation, Share, at_least, chance, mean_of, test, train
 
 #: Points per class between which similarities are measured.
 _POINTS_PER_CLASS = 10
@@ -62,6 +64,30 @@ registry.tasks.register(
         primary="accuracy",
         metrics=("accuracy", "error", "log_loss", "brier", "expected_calibration_error", "generalization_gap"),
         score=score_accuracy,
+        facts=(
+            Share(test, ("accuracy", "error")),
+            # The gap is the error on test points less that on training points.
+            Relation(
+                ("generalization_gap", "error"),
+                lambda gap, error: at_least(error, gap) and at_least(gap, error - 1),
+                "is no difference of the error and an error on training points",
+            ),
+        ),
+        known=(
+            *chance("accuracy", 10),
+            KnownAnswer(
+                "brier", 0.9, "the same probability for each of ten classes", "1 − 1/C", ("constant",), "is about", 1e-3
+            ),
+            KnownAnswer(
+                "log_loss",
+                math.log(10),
+                "the same probability for each of ten classes",
+                "ln C",
+                ("constant",),
+                "is about",
+                1e-3,
+            ),
+        ),
     ),
     tags=("generalization",),
 )
@@ -91,6 +117,11 @@ registry.tasks.register(
         primary="accuracy@mean",
         metrics=(*(f"accuracy@n={n}" for n in _SIZES), "accuracy@mean"),
         score=score_small_n,
+        facts=(
+            Share(test, ("accuracy@{variant}",)),
+            mean_of("accuracy@mean", tuple(f"accuracy@n={n}" for n in _SIZES), "training sizes"),
+        ),
+        known=chance("accuracy@mean", 10),
         variants=tuple(Variant(f"n={n}", n_train=n) for n in _SIZES),
     ),
     tags=("generalization",),
@@ -137,6 +168,27 @@ registry.tasks.register(
             "elasticity_difference@signed",
         ),
         score=score_elasticity,
+        facts=ELASTICITY,
+        known=(
+            KnownAnswer(
+                "elasticity_ratio",
+                0.5,
+                "a model that moves all points alike",
+                "p/(p + q) for a similarity p within and q between classes, p = q (Chen, He & Su 2020)",
+                ("random-features",),
+                "is about",
+                0.01,
+            ),
+            KnownAnswer(
+                "elasticity_difference",
+                0.0,
+                "a model that moves all points alike",
+                "p − q with p = q",
+                ("random-features",),
+                "is about",
+                0.01,
+            ),
+        ),
     ),
     tags=("elasticity",),
 )
@@ -182,6 +234,28 @@ registry.tasks.register(
         primary="nc1_pinv_over_C@train",
         metrics=tuple(f"{name}@{part}" for part in ("train", "test") for name in (*_OF_MEANS, *_OF_HEAD)),
         score=score_collapse,
+        facts=(
+            Share(train, ("ncc_accuracy@train", "nc4@train")),
+            Share(test, ("ncc_accuracy@test", "nc4@test")),
+        ),
+        known=(
+            KnownAnswer(
+                "nc1_pinv_over_C@train",
+                0.0,
+                "features that are the labels",
+                "points of a class coincide, so that nothing varies within it",
+                ("leak-kernel",),
+                "is",
+                1e-4,
+            ),
+            KnownAnswer(
+                "ncc_accuracy@test",
+                1.0,
+                "features that are the labels",
+                "each point is at the mean of its class",
+                ("leak-kernel",),
+            ),
+        ),
     ),
     tags=("collapse",),
 )

@@ -11,6 +11,7 @@ from lebench.arrays import FloatArray, IntArray
 from lebench.data.base import Variant, balanced_subset
 from lebench.seeds import generator
 from lebench.tasks.base import Fit, Scored, Task
+from lebench.tasks.facts import KERNELS, LABEL_BLIND, Derived, KnownAnswer, Share, labellings, test
 
 #: Points per class between which similarities are measured, the same points as in ``digits/elasticity``.
 _POINTS_PER_CLASS = 10
@@ -85,6 +86,24 @@ registry.tasks.register(
             *(f"{metric}@{stage}{kind}" for metric, kind in _COURSES.values() for stage in _STAGES),
         ),
         score=score_over_training,
+        facts=tuple(
+            Derived(
+                _growth(course),
+                lambda end, start: end - start,
+                (f"{metric}@end{kind}", f"{metric}@start{kind}"),
+                "the difference of end and start",
+            )
+            for course, (metric, kind) in _COURSES.items()
+        ),
+        known=(
+            KnownAnswer(
+                "elasticity_growth@difference",
+                0.0,
+                "a kernel that training does not change",
+                "a linear model and a kernel machine have one similarity from the first step to the last",
+                ("linear", "logistic-regression", *KERNELS),
+            ),
+        ),
     ),
     tags=("elasticity",),
 )
@@ -139,6 +158,8 @@ registry.tasks.register(
             *(f"accuracy@{name}" for name in _SYSTEMS),
         ),
         score=score_label_systems,
+        facts=(Share(test, ("accuracy@{variant}",)), *(labellings(kind) for kind in ("", "-relative"))),
+        known=LABEL_BLIND,
         variants=tuple(Variant(name, groups=groups) for name, groups in _SYSTEMS.items()),
     ),
     tags=("elasticity",),

@@ -22,6 +22,7 @@ from lebench.dynamics import estimate_impacts, solve_le_ode, window_rates
 from lebench.errors import DataError
 from lebench.metrics.base import Missing
 from lebench.tasks.base import Fit, Scored, Scores, Task
+from lebench.tasks.facts import Derived, KnownAnswer, Share, test
 
 Values = dict[str, float | Missing]
 
@@ -168,6 +169,15 @@ for _problem in PROBLEMS:
             primary="impact_difference@I",
             metrics=_DYNAMICS,
             score=score_dynamics,
+            facts=tuple(
+                Derived(
+                    f"impact_difference@{model}",
+                    lambda intra, inter: intra - inter,
+                    (f"integrated_impact@intra-{model}", f"integrated_impact@inter-{model}"),
+                    "the difference of the impacts",
+                )
+                for model in _MODELS
+            ),
             variants=_problem.runs(3),
         ),
         tags=(_problem.dataset, "dynamics"),
@@ -264,6 +274,15 @@ for _problem in PROBLEMS:
                 "accuracy",
             ),
             score=score_collapse,
+            facts=(Share(test, ("accuracy",)),),
+            known=(
+                KnownAnswer(
+                    "nc2_equiangular@scores",
+                    0.0,
+                    "the L-model of the locally elastic equation",
+                    "its class means end in a simplex (Zhang, Wang & Su 2021)",
+                ),
+            ),
             variants=_problem.runs(1),
         ),
         tags=(_problem.dataset, "dynamics"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,6 +13,7 @@ from lebench.dynamics import estimate_impacts
 from lebench.errors import DataError
 from lebench.metrics.base import Missing
 from lebench.tasks.base import Fit, Scored, Task
+from lebench.tasks.facts import Derived, KnownAnswer, Share, test, train
 from lebench.tasks.geomnist import PROBLEMS, Values, or_missing, tail
 
 #: Shares of wrong labels; of three classes, the best rule is at chance on the true ones from 2/3 on.
@@ -78,6 +80,30 @@ for _problem in PROBLEMS:
             primary="accuracy@p=0.4",
             metrics=_LABEL_NOISE,
             score=score_label_noise,
+            facts=(
+                Share(test, ("accuracy@{variant}",)),
+                Share(train, ("error@{variant}-train",)),
+                Derived(
+                    "noise_crossing",
+                    lambda *found: metrics.noise_crossing(np.array(found), np.array(_SHARES), 3),
+                    tuple(f"accuracy@p={p:g}" for p in _SHARES),
+                    "where the accuracies fall to chance",
+                ),
+            ),
+            known=(
+                KnownAnswer(
+                    "noise_crossing",
+                    2 / 3,
+                    "the best rule for noisy labels of three classes",
+                    "beyond (C − 1)/C a wrong class has more of the labels than the right one",
+                ),
+                KnownAnswer(
+                    "log_loss@p=0.4",
+                    -math.log(0.6),
+                    "a calibrated model at a share p of wrong labels",
+                    "it gives the right class the probability 1 − p: −ln(1 − p)",
+                ),
+            ),
             # 400 points of each class, so that 9,600 steps see each eight times and do not yet memorize it.
             variants=tuple(
                 Variant(

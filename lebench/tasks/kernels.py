@@ -13,6 +13,7 @@ from lebench.data.base import Variant, balanced_subset
 from lebench.metrics.base import Missing
 from lebench.seeds import generator
 from lebench.tasks.base import Fit, NotFitted, Scored, Scores, Task
+from lebench.tasks.facts import Derived, KnownAnswer, Relation, Share, at_least, test
 
 #: Held-out points per class on which kernels and similarities are compared.
 _POINTS_PER_CLASS = 10
@@ -116,6 +117,7 @@ registry.tasks.register(
         primary=f"accuracy@a={_SCALES[-1]}",
         metrics=tuple(f"{metric}@a={scale}" for metric in _LAZINESS for scale in reversed(_SCALES)),
         score=score_laziness,
+        facts=(Share(test, ("accuracy@{variant}",)),),
         variants=tuple(
             Variant(f"a={scale}", n_train=200, recipe=(*_SHORT, ("output_scale", float(scale))), may_fail=True)
             for scale in _SCALES
@@ -168,6 +170,14 @@ registry.tasks.register(
         primary="prediction_disagreement",
         metrics=("prediction_disagreement", *(f"{metric}@{side}" for metric in _COMPARED for side in _SIDES)),
         score=score_linearization,
+        facts=(
+            Share(test, ("accuracy@{variant}", "prediction_disagreement")),
+            Relation(
+                ("prediction_disagreement", "accuracy@network", "accuracy@linearized"),
+                lambda differ, a, b: at_least(differ, abs(a - b)),
+                "is smaller than the difference of the accuracies",
+            ),
+        ),
         variants=(
             Variant("network", n_train=500),
             Variant("linearized", n_train=500, recipe=(("linearized", True),), may_fail=True),
@@ -251,6 +261,39 @@ registry.tasks.register(
             ),
         ),
         score=score_gap,
+        facts=(
+            Share(test, tuple(f"accuracy@{whose}" for whose in ("model", *_ENDS))),
+            *(
+                Derived(value, function, others, what)
+                for name in ("accuracy", "elasticity_ratio")
+                for value, function, others, what in (
+                    (
+                        f"difference_to_kernel@{name}",
+                        metrics.difference_to_kernel,
+                        (f"{name}@model", f"{name}@ntk"),
+                        "the difference of model and kernel",
+                    ),
+                    (
+                        f"difference_to_kernel@{name}-network",
+                        metrics.difference_to_kernel,
+                        (f"{name}@network", f"{name}@ntk"),
+                        "the difference of network and kernel",
+                    ),
+                    (
+                        f"gap_closed@{name}",
+                        metrics.gap_closed,
+                        (f"{name}@model", f"{name}@ntk", f"{name}@network"),
+                        "the share of the gap between kernel and network",
+                    ),
+                )
+            ),
+        ),
+        known=(
+            KnownAnswer(
+                "gap_closed@elasticity_ratio", 0.0, "the kernel at infinite width", "by definition", ("ntk-mlp",)
+            ),
+            KnownAnswer("gap_closed@elasticity_ratio", 1.0, "the trained network", "by definition", ("mlp",)),
+        ),
         variants=(_GAP,),
         references=tuple(_ENDS.values()),
     ),

@@ -26,10 +26,11 @@ import numpy as np
 from lebench import metrics, registry
 from lebench.arrays import FloatArray, IntArray
 from lebench.capabilities import offers
-from lebench.data.base import Variant
+from lebench.data.base import Dataset, Split, Variant
 from lebench.errors import DataError
 from lebench.metrics.base import Missing
 from lebench.tasks.base import Fit, NotFitted, Scores, Task
+from lebench.tasks.facts import KERNELS, LABEL_BLIND, KnownAnswer, Share, chance, labellings, mean_of, test
 
 #: Points at most whose predictions are scored, and points between which the kernel is looked at.
 _TEST_POINTS, _PROBES_OF_A_PAIR, _PROBES = 1000, 20, 10
@@ -47,6 +48,11 @@ _DIAGNOSTICS = (
 def _first_of_each(y: IntArray, classes: int, count: int) -> IntArray:
     """Return the indices of the first points of each class."""
     return np.sort(np.concatenate([np.flatnonzero(y == label)[:count] for label in range(classes)]))
+
+
+def _tested(split: Split) -> int:
+    """Return the number of test points whose predictions are scored."""
+    return len(_first_of_each(split.y_test, split.classes, _TEST_POINTS // split.classes))
 
 
 def _elasticity(fit: Fit, x: FloatArray, y: IntArray) -> dict[str, float | Missing]:
@@ -137,6 +143,8 @@ def label_aware_task(
     """
     chosen = tuple(variants)
     names = [variant.name for variant in chosen]
+    found: Dataset = registry.datasets.get(dataset)
+    (classes,) = {len(variant.groups or found.class_names) for variant in chosen}
     task = Task(
         name=name,
         track="generalization",
@@ -151,6 +159,14 @@ def label_aware_task(
             *(_qualified(measure, name) for measure in (*_MEASURES, *_DIAGNOSTICS) for name in names),
         ),
         score=score,
+        facts=(
+            Share(_tested, ("accuracy@{variant}",)),
+            *(
+                mean_of(_qualified(measure, "mean"), tuple(_qualified(measure, each) for each in names), "variants")
+                for measure in _MEASURES
+            ),
+        ),
+        known=chance("accuracy@mean", classes, 0.1 if classes == 2 else 0.05),
         variants=chosen,
     )
     registry.tasks.register(name, task, tags=tags)
@@ -276,6 +292,19 @@ registry.tasks.register(
             *(_qualified(diagnostic, name) for diagnostic in _DIAGNOSTICS for name in _SYSTEMS),
         ),
         score=score_label_systems,
+        facts=(Share(test, ("accuracy@{variant}",)), labellings()),
+        known=(
+            *LABEL_BLIND,
+            KnownAnswer(
+                "kernel_change@systems",
+                0.0,
+                "a kernel that knows no labels",
+                "its matrices under both labellings are the same, bit by bit",
+                KERNELS,
+                "is",
+                0.0,
+            ),
+        ),
         variants=tuple(Variant(name, groups=groups) for name, groups in _SYSTEMS.items()),
     ),
     tags=("kernel", "lantk"),

@@ -9,6 +9,7 @@ import numpy as np
 from lebench import metrics, registry
 from lebench.data.manifolds import MANIFOLDS, Manifold
 from lebench.tasks.base import Fit, Scored, Task
+from lebench.tasks.facts import KnownAnswer, Share, test
 
 _METRICS = (
     "distance_pearson",
@@ -56,6 +57,18 @@ for _manifold in MANIFOLDS.values():
             primary="distance_pearson",
             metrics=_METRICS,
             score=scorer(_manifold),
+            facts=(Share(test, ("accuracy",)),),
+            known=(
+                KnownAnswer(
+                    "distance_pearson",
+                    0.0,
+                    "features that are independent of the input",
+                    "similarities that know nothing of the inputs cannot follow their distance",
+                    ("random-features",),
+                    "is about",
+                    0.05,
+                ),
+            ),
         ),
         tags=("elasticity",),
     )

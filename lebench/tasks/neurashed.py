@@ -20,6 +20,7 @@ from lebench.dynamics import Rule
 from lebench.errors import DataError
 from lebench.metrics.base import Missing
 from lebench.tasks.base import Fit, Scored, Scores, Task
+from lebench.tasks.facts import ELASTICITY, Derived, KnownAnswer, Relation, Share, at_least, test
 
 Values = dict[str, float | Missing]
 
@@ -145,6 +146,15 @@ registry.tasks.register(
             ),
         ),
         score=score_regularization,
+        facts=(
+            Share(test, ("accuracy@{variant}",)),
+            Derived(
+                "sparsity_gain",
+                metrics.sparsity_gain,
+                ("surviving_share@B=1", "surviving_share@B=full"),
+                "the gain of single inputs over all at once",
+            ),
+        ),
         variants=tuple(map(_variant, _BATCHES)),
     ),
     tags=("neurashed", "dynamics"),
@@ -200,6 +210,32 @@ registry.tasks.register(
             "accuracy",
         ),
         score=score_bottleneck,
+        facts=(
+            Share(test, ("accuracy",)),
+            # Information about the input that the label does not have is information about the input.
+            Relation(
+                ("state_information@end-{q}", "excess_information@{q}"),
+                at_least,
+                "is smaller than the excess information, which is a part of it",
+            ),
+            *(
+                Relation(
+                    ("state_information@peak-{q}", f"state_information@{moment}-{{q}}"),
+                    at_least,
+                    f"is smaller than the information at the {moment}",
+                )
+                for moment in ("start", "end")
+            ),
+        ),
+        known=(
+            KnownAnswer(
+                "excess_information@digits=2",
+                0.0,
+                "a state that has only the label left",
+                "what is left of the input beyond the label is nothing",
+                ("neurashed",),
+            ),
+        ),
         variants=(_variant(1),),
     ),
     tags=("neurashed", "dynamics"),
@@ -253,6 +289,18 @@ registry.tasks.register(
             for moment in ("start", "end")
         ),
         score=score_elasticity,
+        facts=(
+            *ELASTICITY,
+            *(
+                Derived(
+                    f"elasticity_difference@{moment}-subclasses",
+                    lambda within, between: within - between,
+                    (f"within_class_similarity@{moment}-subclasses", f"between_class_similarity@{moment}-subclasses"),
+                    "the difference of the similarities within and between sub-classes",
+                )
+                for moment in ("start", "end")
+            ),
+        ),
         variants=(_variant(32),),
     ),
     tags=("neurashed", "dynamics"),

@@ -13,6 +13,7 @@ from lebench.data.base import Variant
 from lebench.kernels import one_hot_targets
 from lebench.metrics.base import Missing
 from lebench.tasks.base import Fit, Scored, Scores, Task
+from lebench.tasks.facts import Derived, KnownAnswer
 
 _SENSITIVITY_SIZE = 200
 #: The first points of a training set that is in random order: a sample of its points, not one of each class.
@@ -81,6 +82,26 @@ registry.tasks.register(
             "removal_change@nothing",
         ),
         score=score_class_sensitivity,
+        known=(
+            KnownAnswer(
+                "class_sensitivity",
+                1.0,
+                "a model that does not look at the input",
+                "leaving a point out moves the predictions for all classes alike",
+                ("constant",),
+                "is",
+                1e-6,
+            ),
+            KnownAnswer(
+                "class_sensitivity",
+                1.0,
+                "features that are independent of the input",
+                "a point's influence knows no class",
+                ("random-features",),
+                "is about",
+                0.1,
+            ),
+        ),
         variants=(
             Variant("whole", n_train=_SENSITIVITY_SIZE),
             Variant("again", n_train=_SENSITIVITY_SIZE, label_noise=_NO_LABEL),
@@ -153,6 +174,36 @@ registry.tasks.register(
             "class_sensitivity",
         ),
         score=score_bound,
+        facts=(
+            Derived(
+                "elastic_to_uniform_ratio",
+                lambda uniform, elastic: elastic / uniform,
+                ("uniform_stability", "elastic_stability"),
+                "the ratio of elastic to uniform stability",
+            ),
+            *(
+                Derived(
+                    f"{kind}_bound",
+                    # A row of changes alike has the stability n times each of them.
+                    lambda stability, bound=bound: bound(
+                        np.full((_BOUND_SIZE, 1), stability / _BOUND_SIZE), _LARGEST_LOSS
+                    ),
+                    (f"{kind}_stability",),
+                    f"the bound by {kind} stability",
+                )
+                for kind, bound in (("elastic", metrics.elastic_bound), ("uniform", metrics.uniform_bound))
+            ),
+        ),
+        known=(
+            KnownAnswer(
+                "elastic_to_uniform_ratio",
+                1.0,
+                "every model",
+                "a largest mean is not above the largest value (Deng, He & Su 2021)",
+                ("*",),
+                "is at most",
+            ),
+        ),
         variants=(Variant(f"n={_BOUND_SIZE}", n_train=_BOUND_SIZE),),
     ),
     tags=("elasticity",),

@@ -14,6 +14,7 @@ from lebench.data.base import Split, Variant
 from lebench.errors import LebenchError
 from lebench.metrics.base import Missing
 from lebench.tasks.base import Fit, NotFitted, Scored, Task
+from lebench.tasks.facts import Derived, Share, test
 
 #: Units per hidden layer.
 WIDTHS = (4, 8, 12, 16, 32, 64, 128, 256, 512)
@@ -180,6 +181,18 @@ registry.tasks.register(
         primary=f"error@noisy-h={WIDTHS[-1]}",
         metrics=_names(),
         score=score_width,
+        facts=(
+            Share(test, ("error@{variant}",)),
+            *(
+                Derived(
+                    f"error_peak@{part}",
+                    lambda *errors: metrics.error_peak(np.array(errors)),
+                    tuple(f"error@{part}-h={width}" for width in WIDTHS),
+                    "the peak of the errors over width",
+                )
+                for part in _PARTS
+            ),
+        ),
         variants=tuple(
             Variant(f"{part}-h={width}", n_train=500, label_noise=noise, recipe=_RECIPE, width=width, may_fail=True)
             for part, noise in _PARTS.items()

@@ -18,8 +18,8 @@ from lebench.models.spec import build_model, parse_spec
 from lebench.records import SCHEMA, Record
 from lebench.runner.fingerprint import model_fingerprint, task_fingerprint
 from lebench.tasks.base import Task
+from lebench.tasks.facts import broken
 from lebench.verify.files import check_files, check_plugin, check_verification
-from lebench.verify.invariants import broken
 from lebench.verify.submission import Base, check_submission
 from lebench.verify.texts import check_info, check_texts, label_rule
 from lebench.verify.violations import Violation
@@ -166,7 +166,7 @@ def _of_record(record: Record) -> Iterator[tuple[str, str]]:
     if {*record.metrics, *record.missing} != {*task.metrics} or {*record.metrics} & {*record.missing}:
         yield "metrics", "are not those of the task, each with a value or a reason"
         return
-    yield from broken(record, task)
+    yield from broken(task, cell.seed, record.metrics)
 
 
 def _of_model(record: Record) -> Iterator[tuple[str, str]]:

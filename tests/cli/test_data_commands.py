@@ -25,6 +25,7 @@ from lebench.data.base import Dataset
 from lebench.data.images import draw, load_idx
 from lebench.metrics import generalization as metrics
 from lebench.tasks.base import Task
+from lebench.tasks.facts import Share, test
 import small_sets
 
 registry.datasets.register("small-digits", Dataset(
@@ -37,7 +38,7 @@ def score(fits):
 
 for name, dataset in (("small/accuracy", "small-digits"), ("other/accuracy", "two-factor")):
     registry.tasks.register(name, Task(
-        name, "generalization", "Right?", "none", 1, dataset, ("predict",), "accuracy", ("accuracy",), score))
+        name, "generalization", "Right?", "none", 1, dataset, ("predict",), "accuracy", ("accuracy",), score, facts=(Share(test, ("accuracy",)),)))
 """
 
 

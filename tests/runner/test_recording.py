@@ -69,7 +69,7 @@ def split():
 
 
 def task_of(*variants):
-    return Task("a/b", "collapse", "", "", 1, "digits-5v8", (), "accuracy", ("accuracy",), dict, variants)
+    return Task("a/b", "collapse", "", "", 1, "digits-5v8", (), "cdnv", ("cdnv",), dict, variants)
 
 
 def recorded(split, fitted, ask):

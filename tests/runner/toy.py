@@ -22,6 +22,7 @@ from lebench.data.base import Dataset, Variant
 from lebench.errors import TrainingError
 from lebench.metrics import generalization as metrics
 from lebench.tasks.base import Missing, NotFitted, Scored, Task
+from lebench.tasks.facts import Share
 
 POINTS = 40
 
@@ -78,7 +79,10 @@ _WHOLE = (Variant(),)
 
 
 def _task(name, score, metrics, variants=_WHOLE, needs=("predict",), references=()):
-    task = Task(name, "generalization", name, "none", 1, "toy", needs, metrics[0], metrics, score, variants, references)
+    facts = (Share(lambda split: 0, metrics),)
+    task = Task(
+        name, "generalization", name, "none", 1, "toy", needs, metrics[0], metrics, score, variants, references, facts
+    )
     registry.tasks.register(name, task, tags=("generalization",))
 
 

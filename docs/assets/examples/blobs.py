@@ -6,6 +6,7 @@ import lebench
 from lebench import metrics
 from lebench.data.base import Dataset
 from lebench.tasks.base import Task
+from lebench.tasks.facts import Share, test
 
 
 def load():
@@ -56,6 +57,7 @@ lebench.register_task(
         primary="accuracy",
         metrics=("accuracy",),
         score=score,
+        facts=(Share(test, ("accuracy",)),),
     ),
     tags=("generalization",),
 )
