@@ -38,7 +38,8 @@ def score(fits):
 
 for name, dataset in (("small/accuracy", "small-digits"), ("other/accuracy", "two-factor")):
     registry.tasks.register(name, Task(
-        name, "generalization", "Right?", "none", 1, dataset, ("predict",), "accuracy", ("accuracy",), score, facts=(Share(test, ("accuracy",)),)))
+        name, "generalization", "Right?", "none", 1, dataset, ("predict",), "accuracy", ("accuracy",), score,
+        facts=(Share(test, ("accuracy",)),)))
 """
 
 
