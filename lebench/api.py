@@ -12,6 +12,7 @@ from lebench.errors import LebenchWarning
 from lebench.models.objects import names_of
 from lebench.runner.execution import TIME_LIMIT, execute
 from lebench.runner.plan import make_plan
+from lebench.runner.shares import Shard, parse_seeds
 from lebench.runner.store import Store
 
 if TYPE_CHECKING:
@@ -28,11 +29,12 @@ register_backend = registry.backends.register
 def run(
     models: object,
     tasks: str | Iterable[str] = "digits/*",
-    seeds: int | Sequence[int] = 3,
+    seeds: int | str | Sequence[int] = 3,
     *,
     results: str | Path = "results",
     backend: str | None = None,
     plugins: Iterable[str | Path] = (),
+    shard: str | None = None,
     jobs: int | None = None,
     force: bool = False,
     time_limit: float = TIME_LIMIT,
@@ -49,12 +51,14 @@ def run(
         models that are objects, or are defined in a script or notebook, cannot be submitted.
     tasks : str or iterable of str
         Names, globs or tracks; by default the suite on digits.
-    seeds : int or sequence of int
-        Number of repetitions, or their root seeds.
+    seeds : int, str or sequence of int
+        Number of repetitions, or their root seeds; a list may be a text: ``"0-9,12"``.
     results : path
         Folder of the records.
     backend, plugins
         See :func:`lebench.runner.plan.make_plan`.
+    shard : str, optional
+        Run this share only: ``"2/8"`` is the second of eight. The same on every machine, each job in one of them.
     jobs, force, time_limit, memory_limit, on_event
         See :func:`lebench.runner.execution.execute`.
 
@@ -76,9 +80,10 @@ def run(
     plan = make_plan(
         names_of("tasks", tasks, "a task"),
         models,
-        range(seeds) if isinstance(seeds, int) else seeds,
+        parse_seeds(seeds),
         backend,
         plugins,
+        None if shard is None else Shard.parse(shard),
     )
     for task, reason in plan.unavailable:
         warnings.warn(f"{task} is left out: {reason}", LebenchWarning, stacklevel=2)

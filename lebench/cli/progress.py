@@ -17,6 +17,7 @@ from lebench.runner.events import (
     JobEnded,
     JobStarted,
     RunStarted,
+    Waiting,
 )
 from lebench.runner.plan import Job
 
@@ -65,6 +66,8 @@ class _Plain:
                 self._console.print(
                     f"[{self._done:{width}}/{self._total}] {_outcome(record)}", highlight=False, markup=False
                 )
+            case Waiting(count):
+                self._console.print(_waiting(count), highlight=False, markup=False)
             case _:
                 pass
 
@@ -106,6 +109,8 @@ class _Live:
                     self._done += 1
                     self._console.print(_outcome(record), highlight=False, markup=False)
                 self._advance()
+            case Waiting(count):
+                self._console.print(_waiting(count), highlight=False, markup=False)
             case JobEnded(job):
                 self._part.pop(_key(job), None)
                 self._progress.remove_task(self._bars.pop(_key(job)))
@@ -149,6 +154,10 @@ def _opening(event: RunStarted) -> str:
     processes = "1 process" if event.workers == 1 else f"{event.workers} processes"
     fits = "1 fit" if event.fits == 1 else f"{event.fits} fits"
     return f"{cells(event.cells)} to compute with {fits} on {processes}{known}"
+
+
+def _waiting(count: int) -> str:
+    return f"waiting for {cells(count)} that another run on this folder is computing"
 
 
 def _outcome(record: Record) -> str:

@@ -13,6 +13,7 @@ from lebench.cli.progress import cells, display
 from lebench.errors import LebenchError
 from lebench.runner.execution import Summary, execute, pending
 from lebench.runner.plan import Plan, make_plan
+from lebench.runner.shares import Shard, parse_seeds
 from lebench.runner.store import Store
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def run(
     *,
     models: Sequence[str],
     tasks: Sequence[str],
-    seeds: int,
+    seeds: str,
+    shard: str | None,
     backend: str | None,
     jobs: int | None,
     results: Path,
@@ -39,13 +41,15 @@ def run(
     entries: Path | None,
 ) -> int:
     """Run cells and print how they did; return the exit code."""
-    if seeds < 1:
-        raise LebenchError(f"--seeds must be at least 1, not {seeds}")
-    plan = make_plan(tasks or [DEFAULT_TASKS], models, range(seeds), backend)
+    part = None if shard is None else Shard.parse(shard)
+    plan = make_plan(tasks or [DEFAULT_TASKS], models, parse_seeds(seeds), backend, shard=part)
     console = reading.make_console()
     store = Store(results)
     if dry_run:
         _print_plan(plan, store, force, console)
+        return 0
+    if part and not plan.jobs:
+        console.print(f"there is nothing to compute in shard {shard}", highlight=False, markup=False)
         return 0
     if not plan.jobs:
         first, *others = plan.skipped
@@ -55,7 +59,7 @@ def run(
     memory = None if memory_limit is None else round(memory_limit * 1e9)
     with display(console) as on_event:
         summary = execute(plan, store, jobs, force, time_limit, memory, on_event)
-    if summary.done or summary.reused:
+    if summary.done or summary.reused or summary.elsewhere:
         console.print()
         labels = list(dict.fromkeys(cell.label for cell in plan.cells))
         # Of what was asked for: the folder may have records of these models by other versions.
@@ -93,6 +97,8 @@ def _print_plan(plan: Plan, store: Store, force: bool, console: Console) -> None
 def conclude(summary: Summary, results: Path, console: Console) -> int:
     """Say how a run ended; return the exit code."""
     parts = [f"{cells(summary.done)} computed", f"{summary.reused} known from before"]
+    if summary.elsewhere:
+        parts.append(f"{summary.elsewhere} by another run at the same time")
     if summary.skipped:
         parts.append(f"{summary.skipped} skipped")
     console.print(f"{', '.join(parts)} in {summary.wall_s:.0f} s; records in {results}/", highlight=False, markup=False)

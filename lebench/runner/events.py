@@ -117,6 +117,13 @@ class CellDone:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """All that is left is being computed by another run on the same folder: so many cells are waited for."""
+
+    cells: int
+
+
+@dataclass(frozen=True)
 class JobEnded:
     """The worker of a job has ended, whatever came of it."""
 
@@ -130,7 +137,7 @@ WorkerEvent = CellStarted | FitStarted | FitProgress | FitDone | CellEnded
 ExecutorEvent = JobStarted | WorkerEvent | JobEnded
 
 #: What a display receives.
-Event = RunStarted | JobStarted | CellStarted | FitStarted | FitProgress | FitDone | CellDone | JobEnded
+Event = RunStarted | Waiting | JobStarted | CellStarted | FitStarted | FitProgress | FitDone | CellDone | JobEnded
 
 _TOLD = {kind.__name__: kind for kind in (CellStarted, FitStarted, FitProgress, FitDone, CellEnded)}
 

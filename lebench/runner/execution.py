@@ -16,8 +16,9 @@ from typing import Any
 
 from lebench.errors import LebenchError
 from lebench.records import Record
+from lebench.runner.claims import Division
 from lebench.runner.environment import cores
-from lebench.runner.events import CellDone, CellEnded, Event, Result, RunStarted
+from lebench.runner.events import CellDone, CellEnded, Event, Result, RunStarted, Waiting
 from lebench.runner.executors import LocalExecutor, default_memory_limit
 from lebench.runner.plan import Job, Plan, PlannedCell
 from lebench.runner.results import Origin, make_result
@@ -39,6 +40,8 @@ class Summary:
         Those written by this run, in the order in which they were complete.
     reused : int
         Cells whose outcome was known.
+    elsewhere : int
+        Cells that another run on the same folder has done in the meantime.
     left : int
         Cells that were not reached because the run was interrupted.
     interrupted : str
@@ -49,6 +52,7 @@ class Summary:
 
     records: tuple[Record, ...]
     reused: int
+    elsewhere: int
     left: int
     interrupted: str
     wall_s: float
@@ -102,7 +106,8 @@ def execute(
 ) -> Summary:
     """Do what of a plan is not in the store.
 
-    An interrupt (SIGINT, SIGTERM, SIGHUP) ends the workers and returns what is done; a second SIGINT raises.
+    Cells that another run on the same folder is computing are left to it, and waited for in the end. An interrupt
+    (SIGINT, SIGTERM, SIGHUP) ends the workers and returns what is done; a second SIGINT raises.
 
     Parameters
     ----------
@@ -152,14 +157,20 @@ def execute(
     for planned in impossible:
         record(make_result(planned, origin, began, "skipped", planned.unmet or ""))
     executor = LocalExecutor(workers, time_limit, memory, origin)
-    with _Interruption() as interruption, closing(executor.run(plan, todo, interruption.happened)) as events:
-        for event in events:
-            if isinstance(event, CellEnded):
-                left -= 1
-                record(event.result)
-            else:
-                on_event(event)
-    return Summary(tuple(records), reused, left, interruption.name, time.time() - began)
+    with _Interruption() as interruption, Division(store, todo, force) as division:
+        while todo:
+            with closing(executor.run(plan, todo, interruption.happened, division.claim)) as events:
+                for event in events:
+                    if isinstance(event, CellEnded):
+                        left -= 1
+                        record(event.result)
+                        division.release(event.cell)
+                    else:
+                        on_event(event)
+            todo = division.theirs(interruption.happened, lambda count: on_event(Waiting(count)))
+        store.sync()
+    elsewhere = division.elsewhere
+    return Summary(tuple(records), reused, elsewhere, left - elsewhere, interruption.name, time.time() - began)
 
 
 class _Interruption:

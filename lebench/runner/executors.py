@@ -96,7 +96,13 @@ class LocalExecutor:
             raise LebenchError("cells are computed on Linux and macOS only; on Windows, run lebench in WSL")
         self.workers, self.time_limit, self.memory_limit, self.origin = workers, time_limit, memory_limit, origin
 
-    def run(self, plan: Plan, jobs: Sequence[Job], stopped: Callable[[], bool]) -> Generator[ExecutorEvent, None, None]:
+    def run(
+        self,
+        plan: Plan,
+        jobs: Sequence[Job],
+        stopped: Callable[[], bool],
+        claim: Callable[[Job], Job | None] = lambda job: job,
+    ) -> Generator[ExecutorEvent, None, None]:
         """Do jobs and yield what happens; every cell of every job ends with a ``CellEnded``.
 
         Parameters
@@ -107,6 +113,8 @@ class LocalExecutor:
             What to do, in this order.
         stopped : callable
             Once it returns true, the workers are killed and the generator ends. So it does when it is closed.
+        claim : callable
+            Receives a job that is about to start, and returns what of it is to be done, if anything.
 
         Raises
         ------
@@ -125,7 +133,10 @@ class LocalExecutor:
                         and len(running) < self.workers
                         and not (running and (queue[0][1] or any(each.alone for each in running)))
                     ):
-                        job, alone = queue.popleft()
+                        queued, alone = queue.popleft()
+                        job = claim(queued)
+                        if job is None:
+                            continue
                         try:
                             process = self._start(context, plan, job, Path(folder))
                         except OSError as error:

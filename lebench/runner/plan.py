@@ -17,6 +17,7 @@ from lebench.plugins import PREFIX, Plugin, find, loaded
 from lebench.records import Cell
 from lebench.runner.fingerprint import model_fingerprint, task_fingerprint
 from lebench.runner.session import Session, is_of_session, make_session
+from lebench.runner.shares import Shard, parse_seeds
 from lebench.tasks.base import Task, metric_of
 
 #: What is imported only when a fit or a score first needs it, at the price of up to a second in every worker: parts
@@ -126,6 +127,7 @@ def make_plan(
     seeds: Sequence[int],
     backend: str | None = None,
     plugins: Iterable[str | Path] = (),
+    shard: Shard | None = None,
 ) -> Plan:
     """Resolve names into cells and group them into jobs.
 
@@ -141,6 +143,8 @@ def make_plan(
         For the models that need a framework; by default each model's own.
     plugins : iterable of path or str
         Plug-ins that register tasks, models, metrics, datasets or backends: files, package folders, names of modules.
+    shard : Shard, optional
+        Plan this share only. Which jobs it has does not depend on whether the files of a dataset are here.
 
     Returns
     -------
@@ -157,7 +161,7 @@ def make_plan(
     given = [find(plugin) for plugin in plugins]
     for plugin in given:
         registry.load_plugin(plugin)
-    seeds = _checked_seeds(seeds)
+    seeds = parse_seeds(seeds)
     if backend not in (None, NUMPY):
         registry.backends.item(backend)
     chosen_tasks: list[Task] = [registry.tasks.get(name) for name in registry.tasks.select(tasks)]
@@ -175,12 +179,21 @@ def make_plan(
     task_prints = {task.name: task_fingerprint(task, datasets[task.dataset]) for task in chosen_tasks}
     model_prints = {label: model_fingerprint(model) for label, model in configured.items()}
 
+    groups = {
+        (label, model.backend, dataset, seed)
+        for label, model in configured.items()
+        for dataset in datasets
+        for seed in seeds
+    }
+    mine = groups if shard is None else shard.of(groups)
     jobs: list[Job] = []
     skipped: list[PlannedCell] = []
     for seed in seeds:
         for label, model in configured.items():
             by_dataset: dict[str, list[PlannedCell]] = {}
             for task in chosen_tasks:
+                if (label, model.backend, task.dataset, seed) not in mine:
+                    continue
                 planned = PlannedCell(
                     Cell(
                         task=task.name,
@@ -255,14 +268,6 @@ def _width_problem(model: object, task: Task) -> str | None:
         return "varies the width, and the model is no perceptron and has no method with_width of its own"
     problem = width_problem(network)
     return None if problem is None else f"varies the width of a perceptron, and the model {problem}"
-
-
-def _checked_seeds(seeds: Sequence[int]) -> list[int]:
-    if not seeds:
-        raise LebenchError("nothing to run: the number of seeds must be at least 1")
-    if min(seeds) < 0:
-        raise LebenchError(f"seed {min(seeds)} is negative; a seed is a whole number from 0")
-    return sorted(set(seeds))
 
 
 def providers(

@@ -36,11 +36,9 @@ _VERSION = 100 * SCHEMA + 1
 _TABLES = """
 CREATE TABLE files (name TEXT PRIMARY KEY, size INT, changed INT, end INT, lines INT);
 CREATE TABLE records (file TEXT, start INT, length INT, key TEXT, checksum TEXT, label TEXT, task TEXT, status TEXT);
-CREATE TABLE replaced (file TEXT, checksum TEXT);
 CREATE TABLE problems (file TEXT, line INT, reason TEXT);
 CREATE INDEX by_key ON records (key);
 CREATE INDEX by_label ON records (label);
-CREATE INDEX by_replaced ON replaced (checksum);
 """
 _CHECKSUM, _CELL = b'"checksum":"', b'"cell":{'
 
@@ -189,19 +187,13 @@ class Index:
         return self._new_problems()
 
     def known(self, key: str) -> bool:
-        """Return whether a cell has an outcome that is no failure and was not replaced."""
-        return bool(
-            self._database.execute(
-                "SELECT 1 FROM records WHERE key = ? AND status IN ('ok', 'skipped') "
-                "AND checksum NOT IN (SELECT checksum FROM replaced) LIMIT 1",
-                (key,),
-            ).fetchone()
-        )
+        """Return whether a cell has an outcome that is no failure."""
+        asked = "SELECT 1 FROM records WHERE key = ? AND status IN ('ok', 'skipped') LIMIT 1"
+        return self._database.execute(asked, (key,)).fetchone() is not None
 
-    def checksums(self, key: str | None = None) -> set[str]:
-        """Return the checksums of the records of a cell, or of all."""
-        where, values = ("", ()) if key is None else (" WHERE key = ?", (key,))
-        return {checksum for (checksum,) in self._database.execute(f"SELECT checksum FROM records{where}", values)}
+    def checksums(self, key: str) -> set[str]:
+        """Return the checksums of the records of a cell."""
+        return {found for (found,) in self._database.execute("SELECT checksum FROM records WHERE key = ?", (key,))}
 
     def labels(self) -> list[str]:
         """Return the labels of all records, sorted."""
@@ -253,7 +245,6 @@ class Index:
         # What was noted beyond was half of a line that may be whole by now.
         self._database.execute("DELETE FROM problems WHERE file = ? AND line > ?", (name, lines))
         rows: list[tuple[object, ...]] = []
-        replaced: list[tuple[str, str]] = []
         with path.open("rb") as file:
             file.seek(end)
             for line in file:
@@ -265,19 +256,17 @@ class Index:
                     key, record = _described(line)
                     fields = (record["checksum"], record["label"], record["cell"]["task"], record["status"])
                     rows.append((name, end, len(line), key, *fields))
-                    replaced += [(name, checksum) for checksum in record.get("replaces", ())]
                 except RecordError as error:
                     self._note(name, lines, str(error))
                 end += len(line)
                 self._unsaved += len(line)
         self._database.executemany(f"INSERT INTO records VALUES ({','.join('?' * 8)})", rows)
-        self._database.executemany("INSERT INTO replaced VALUES (?, ?)", replaced)
         known = (name, state.st_size, state.st_mtime_ns, end, lines)
         self._database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", known)
         self._database.commit()
 
     def _forget(self, name: str) -> None:
-        for table, column in (("files", "name"), ("records", "file"), ("replaced", "file"), ("problems", "file")):
+        for table, column in (("files", "name"), ("records", "file"), ("problems", "file")):
             self._database.execute(f"DELETE FROM {table} WHERE {column} = ?", (name,))
 
     def _note(self, name: str, line: int, reason: str) -> None:

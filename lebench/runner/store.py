@@ -139,13 +139,10 @@ class Store:
         index = self._refreshed()
         return {key for key in keys if index.known(key)}
 
-    def replaceable(self, cell: Cell) -> tuple[str, ...]:
-        """Return the checksums of all records of a cell, which another one may replace."""
-        return tuple(sorted(self._refreshed().checksums(cell.key)))
-
-    def checksums(self) -> set[str]:
-        """Return the checksums of all records."""
-        return self._refreshed().checksums()
+    def checksums(self, keys: Iterable[str]) -> dict[str, set[str]]:
+        """Return the checksums of all records of some cells, by their keys."""
+        index = self._refreshed()
+        return {key: index.checksums(key) for key in keys}
 
     def labels(self) -> list[str]:
         """Return the labels of all records, sorted.

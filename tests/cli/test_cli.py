@@ -81,7 +81,7 @@ def test_info_of_a_model_shows_its_parameters_with_defaults(lebench):
         (["run", "--model", "knn[k=many]"], ["k=many", "integer"]),
         (["run", "--model", "knn[k=0]"], ["k=0", "greater than or equal to 1"]),
         (["run", "--model", "knn[k"], ["knn[k", "name[parameter=value"]),
-        (["run", "--model", "knn", "--seeds", "0"], ["--seeds must be at least 1"]),
+        (["run", "--model", "knn", "--seeds", "0"], ["the number of seeds must be from 1"]),
         (["baselines", "--seeds", "9"], ["--seeds of baselines lies between 3 and 5"]),
         (
             ["run", "--model", "mlp", "--backend", "tensorflow"],

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+import lebench
 from lebench import registry
 from lebench.artifacts import unpack
 from lebench.data.base import Variant
@@ -434,14 +436,48 @@ def test_two_runs_on_one_folder(workshop):
         assert process.communicate(timeout=60)[1] == b""
         assert process.returncode == 0
     records = workshop.store.load()
-    assert {record.cell.seed for record in records} == set(range(8))
+    assert sorted(record.cell.seed for record in records) == list(range(8))
+    assert sorted(seed for _, seed, _ in workshop.fits()) == list(range(8))
     assert {record.status for record in records} == {"ok"}
     assert not [path for path in workshop.folder.rglob("*") if path.suffix == ".tmp"]
 
 
-def test_run_is_a_function_of_the_package_whatever_was_imported_before():
-    import lebench
+def test_a_run_takes_over_what_another_leaves_behind_when_it_dies(workshop):
+    first = start(workshop, seconds=1.0)
+    wait_until(lambda: len(workshop.lines()) >= 1)
+    second = start(workshop, seconds=1.0)
+    wait_until(lambda: len(workshop.fits()) >= 5)
+    family = psutil.Process(first.pid).children(recursive=True)
+    first.kill()
+    first.communicate()
+    for child in family:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    assert second.communicate(timeout=100)[1] == b""
+    assert second.returncode == 0
+    assert sorted(record.cell.seed for record in workshop.store.load()) == list(range(8))
 
+
+def test_what_another_run_has_done_meanwhile_is_counted_as_its(workshop):
+    other = start(workshop)
+    summary = execute(workshop.plan(seeds=range(8)), workshop.store, jobs=1)
+    assert other.communicate(timeout=100)[1] == b""
+    assert summary.done + summary.reused + summary.elsewhere == 8
+    assert summary.left == 0
+    assert len(workshop.fits()) == 8
+
+
+def test_shards_of_a_run_together_are_the_run(workshop):
+    for number in (1, 2, 3):
+        lebench.run(
+            workshop.spec(), "toy/accuracy", "0-3,9", shard=f"{number}/3", results=workshop.folder, plugins=[TOY]
+        )
+    assert sorted(record.cell.seed for record in workshop.store.load()) == [0, 1, 2, 3, 9]
+    assert len(workshop.fits()) == 5
+    assert execute(workshop.plan(seeds=[0, 1, 2, 3, 9]), workshop.store).reused == 5
+
+
+def test_run_is_a_function_of_the_package_whatever_was_imported_before():
     for _ in range(2):
         with pytest.raises(LebenchError, match="unknown model 'nothing-of-this-name'"):
             lebench.run("nothing-of-this-name")

@@ -9,6 +9,7 @@ import pytest
 from lebench.errors import LebenchError, ParameterError, UnknownNameError
 from lebench.runner.plan import make_plan
 from lebench.runner.session import Session
+from lebench.runner.shares import Shard
 
 TOY = Path(__file__).with_name("toy.py")
 MODEL = "toy[diary=/nowhere]"
@@ -45,6 +46,23 @@ def test_cells_of_a_model_dataset_and_seed_are_a_job_and_seeds_come_first():
     assert len({cell.cell.key for cell in made.cells}) == len(made.cells)
 
 
+@pytest.mark.parametrize("here", [True, False])
+def test_shards_are_a_partition_whichever_files_are_here(monkeypatch, here):
+    asked = (["toy/*", "digits/accuracy"], [MODEL, "toy[diary=/nowhere,on=3]"], range(5))
+    with_all = [plan(*asked, shard=Shard(number, 3)) for number in (1, 2, 3)]
+    if not here:
+        monkeypatch.setattr(
+            "lebench.runner.plan._unavailable", lambda datasets: {"digits": "no files"} if datasets else {}
+        )
+    whole = plan(*asked)
+    shares = [plan(*asked, shard=Shard(number, 3)) for number in (1, 2, 3)]
+    keys = [{cell.cell.key for cell in share.cells} for share in shares]
+    assert set().union(*keys) == {cell.cell.key for cell in whole.cells}
+    assert sum(map(len, keys)) == len(whole.cells)
+    # Where files are missing, a shard has the rest of the same cells.
+    assert all(some <= {cell.cell.key for cell in all_.cells} for some, all_ in zip(keys, with_all, strict=True))
+
+
 def test_same_model_written_in_two_ways_is_one():
     assert len(plan(models=[MODEL, "toy[on=20,diary=/nowhere]"]).jobs) == 1
 
@@ -68,7 +86,7 @@ def test_workers_are_told_what_registers_the_planned_objects():
 @pytest.mark.parametrize(
     ("request_", "error", "message"),
     [
-        ({"seeds": []}, LebenchError, "the number of seeds must be at least 1"),
+        ({"seeds": []}, LebenchError, "the number of seeds must be from 1"),
         ({"seeds": [2, -1]}, LebenchError, "seed -1 is negative"),
         ({"tasks": []}, LebenchError, "name at least one task and one model"),
         ({"tasks": ["toy/acuracy"]}, UnknownNameError, "did you mean 'toy/accuracy'"),
