@@ -20,7 +20,8 @@ import torch.nn.functional as F  # noqa: E402
 from sklearn.datasets import load_digits  # noqa: E402
 from torch import nn  # noqa: E402
 
-from lebench.backends.torch_backend import FittedClassifier  # noqa: E402
+from lebench.backends.fitted import FittedNetwork  # noqa: E402
+from lebench.backends.torch_function import TorchFunction  # noqa: E402
 from lebench.backends.torch_tangents import tangent_products  # noqa: E402
 
 
@@ -117,7 +118,7 @@ def first_order(rounds):
         kept = {}
 
         def ours(net=net, x=x, y=y, targets=targets, classes=classes, kept=kept):
-            model = FittedClassifier(net, "cross_entropy", classes, x[:1])
+            model = FittedNetwork(TorchFunction(net, x[:1].numpy()), "cross_entropy", classes)
             kept["ours"] = model.similarity(x.numpy(), y.numpy(), targets.numpy())
 
         def loop(net=net, x=x, y=y, targets=targets, kept=kept):

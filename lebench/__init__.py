@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lebench import architectures as architectures
     from lebench import metrics as metrics
     from lebench.backends.base import Recipe as Recipe
+    from lebench.backends.wrapping import wrap as wrap
     from lebench.data.base import Dataset as Dataset
     from lebench.data.base import Split as Split
     from lebench.data.base import Variant as Variant
@@ -41,6 +42,7 @@ _ORIGIN = {
     "register_model": "lebench.api",
     "register_task": "lebench.api",
     "run": "lebench.api",
+    "wrap": "lebench.backends.wrapping",
 }
 _MODULES = ("architectures", "metrics")
 

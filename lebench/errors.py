@@ -39,5 +39,9 @@ class UnavailableDataError(DataError):
     """Files of a dataset are missing, or they are not what they should be; the message says what to do."""
 
 
+class NotOfferedError(LebenchError):
+    """A fitted model lacks a capability after all; its cell is skipped with this reason."""
+
+
 class TrainingError(LebenchError):
     """Training broke down, by divergence for example."""

@@ -60,7 +60,7 @@ def pair(request, digits):
     network = NETWORKS[request.param]
     recipe = Recipe(epochs=2, lr=0.02, min_steps=0)
     trained = TorchBackend().fit(network, recipe, digits.x_train[:200], digits.y_train[:200], 10, 0)
-    return trained, network_from_torch(trained, network, 10)
+    return trained, network_from_torch(trained, network)
 
 
 def close(found, expected, tolerance):
@@ -101,7 +101,7 @@ def _fit_both(network, recipe, x, y, **options):
 
     class Start(Described):
         def draw(self, input_shape, seed):
-            return weights_from_torch(start.module)
+            return weights_from_torch(start.function.module)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(

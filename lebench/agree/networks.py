@@ -111,7 +111,7 @@ def _trained(network: str) -> dict[str, Any]:
     recipe = Recipe(epochs=1, lr=0.02, min_steps=0)
     fitted = registry.backends.get("torch")().fit(architecture, recipe, x, y, _CLASSES, 0)
     convert = importlib.import_module("lebench.backends.jax_from_torch").network_from_torch
-    return {"torch": fitted, "jax": convert(fitted, architecture, _CLASSES)}
+    return {"torch": fitted, "jax": convert(fitted, architecture)}
 
 
 def _measured(measure: _Measure, network: str, which: str) -> FloatArray:
@@ -120,11 +120,11 @@ def _measured(measure: _Measure, network: str, which: str) -> FloatArray:
 
 def _by_neural_tangents(network: str, dtype: str) -> FloatArray:
     backend = importlib.import_module("lebench.backends.neural_tangents")
-    fitted = _trained(network)["jax"]
+    function = _trained(network)["jax"].function
     x, _, z = _points()
 
     def scores(weights: Any, inputs: Any) -> Any:
-        return fitted.trained.network.scores(weights, fitted.statistics, inputs)
+        return function.trained.network.scores(weights, function.statistics, inputs)
 
-    kernel: FloatArray = backend.empirical_kernel(scores, fitted.parameters, x, z, dtype=dtype)
+    kernel: FloatArray = backend.empirical_kernel(scores, function.parameters, x, z, dtype=dtype)
     return kernel

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, Literal
 
 import jax
 import numpy as np
+from jax import Array
+from jax.flatten_util import ravel_pytree
 
 from lebench import registry
 from lebench.architectures import Architecture
 from lebench.arrays import FloatArray, IntArray
 from lebench.backends import neural_tangents
-from lebench.backends.base import Builder, Loss, Recipe
+from lebench.backends.base import Builder, Recipe
+from lebench.backends.fitted import TRANSFORMED, FittedNetwork
 from lebench.backends.jax_build import Weights
-from lebench.backends.jax_networks import Network, network_of
+from lebench.backends.jax_networks import Function, Network, network_of
 from lebench.backends.jax_tangents import Tangents
 from lebench.backends.jax_training import Trained, evaluate, train
-from lebench.capabilities import Checkpoint, LayerWeights, Predicts, SimilarityKind, Trajectory
-from lebench.errors import DataError, LebenchError
+from lebench.capabilities import LayerWeights
+from lebench.errors import LebenchError
 from lebench.seeds import generator
 
 #: Weights and running statistics.
@@ -45,7 +47,7 @@ class JaxBackend:
         classes: int,
         seed: int,
         removed: int | None = None,
-    ) -> FittedFunction:
+    ) -> FittedNetwork:
         """Train a network; see :class:`lebench.backends.base.Backend`.
 
         A `network` of one's own is a function ``(input_shape, outputs)`` to ``(init, apply)`` or, with features, to
@@ -56,8 +58,9 @@ class JaxBackend:
         initial = trained.network.draw(x.shape[1:], seed)
         probe = np.sort(generator(seed, "probe").permutation(len(y))[:_PROBES])
         course, states = train(trained, *initial, recipe, x, y, generator(seed, "batches"), removed, probe)
-        kind = _fitted_class(trained, recipe.loss)
-        return kind(trained, states[-1], states[0], recipe.loss, classes, course, states)
+        function = JaxFunction(trained, states[-1], states[0])
+        moments = [partial(JaxFunction, trained, state, states[0]) for state in states]
+        return FittedNetwork(function, recipe.loss, classes, course, moments, function.unavailable)
 
     def infinite_width_kernel(
         self, architecture: Architecture, x1: FloatArray, x2: FloatArray, kind: Literal["ntk", "nngp"] = "ntk"
@@ -84,6 +87,15 @@ def _evaluator(trained: Trained) -> Callable[..., Any]:
 
 
 @lru_cache(maxsize=32)
+def _gradients(trained: Trained) -> Callable[..., Any]:
+    def gradients(weights: Weights, statistics: Weights, initial: Any, x: Array, cotangents: Array) -> Array:
+        _, pull = jax.vjp(lambda values: trained.scores(values, statistics, initial, x)[0], weights)
+        return jax.vmap(lambda cotangent: ravel_pytree(pull(cotangent)[0])[0])(cotangents)
+
+    return _compiled(gradients)
+
+
+@lru_cache(maxsize=32)
 def _features(network: Network) -> Callable[..., Any]:
     return _compiled(network.features)
 
@@ -92,171 +104,75 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return neural_tangents.compiled(function, "float64")
 
 
-@dataclass(frozen=True)
-class _Moved:
-    """What one step on each of n sources does, one at a time.
+class JaxFunction:
+    """The scores of a JAX network in float64 and in evaluation; see :class:`lebench.backends.fitted.Differentiable`.
 
-    ``at_targets`` (n, m, C) and ``at_source`` (n, C) are the changes of the scores; ``direction`` (n, C) is the unit
-    loss gradient in the scores of the source; ``length`` (n,) is the step times the gradient's norm, 1 at first order.
-    """
-
-    at_targets: FloatArray
-    at_source: FloatArray
-    direction: FloatArray
-    length: FloatArray
-
-
-class FittedFunction:
-    """A trained function of inputs and weights, measured in float64 and in evaluation mode.
-
-    Attributes
+    Parameters
     ----------
     trained : Trained
         The function.
+    state, initial : tuple of pytrees of ndarray
+        Its weights and running statistics, and those at its initialization.
+
+    Attributes
+    ----------
     parameters, statistics : pytree of ndarray
-        Its weights and running statistics.
+        Weights and running statistics in float64.
+    unavailable : dict of str to str
+        Why it has no ``features`` or ``weights``.
     """
 
-    def __init__(
-        self,
-        trained: Trained,
-        state: State,
-        initial: State,
-        loss: Loss,
-        classes: int,
-        course: Trajectory | None = None,
-        states: Sequence[State] = (),
-    ) -> None:
+    def __init__(self, trained: Trained, state: State, initial: State) -> None:
         self.trained = trained
         self.parameters, self.statistics = _double(state)
         self._initial: Any = _double(initial) if trained.transformed else ()
-        self._start = initial
-        self._loss_name: Loss = loss
-        self._classes = classes
-        self._course = course
-        self._states = states
-        self._last_moved: tuple[tuple[object, ...], _Moved] | None = None
+        self.unavailable = dict(trained.network.unavailable)
+        if trained.transformed:
+            self.unavailable |= dict.fromkeys(("features", "weights"), TRANSFORMED)
 
-    def predict(self, x: FloatArray) -> FloatArray:
-        """Return scores (n, C): logits for cross-entropy."""
+    @property
+    def linear_in_weights(self) -> bool:
+        """Whether it is a first-order expansion in its weights."""
+        return self.trained.linearized
+
+    def scores(self, x: FloatArray) -> FloatArray:
+        """Return scores (n, C)."""
         with jax.enable_x64(True):
             function = _evaluator(self.trained)
             return evaluate(lambda part: function(self.parameters, self.statistics, self._initial, part), x)
 
-    def similarity(
-        self,
-        sources: FloatArray,
-        labels: IntArray,
-        targets: FloatArray,
-        kind: SimilarityKind = "relative",
-        step: float | None = None,
-    ) -> FloatArray:
-        """Return similarities (n, m); see :class:`lebench.capabilities.HasSimilarity`.
-
-        Raises
-        ------
-        DataError
-            If a step on some source leaves its own scores where they are, so that there is nothing to divide by.
-        """
-        moved = self._moved(sources, labels, targets, step)
-        result: FloatArray
-        if kind == "kernel":
-            result = -np.einsum("nmc,nc->nm", moved.at_targets, moved.direction) / moved.length[:, None]
-            return result
-        norm = np.linalg.norm(moved.at_source, axis=1)
-        _refuse_zero(norm, "the change of its own scores")
-        if kind == "relative":
-            result = np.linalg.norm(moved.at_targets, axis=2) / norm[:, None]
-        elif kind == "signed":
-            result = np.einsum("nmc,nc->nm", moved.at_targets, moved.at_source) / norm[:, None] ** 2
-        else:
-            raise DataError(f"unknown kind of similarity {kind!r}; choose 'relative', 'signed' or 'kernel'")
-        return result
-
-    def gram(self, x1: FloatArray, x2: FloatArray) -> FloatArray:
-        """Return the empirical NTK (n, m), averaged over outputs, at the trained parameters."""
+    def gradients(self, x: FloatArray, cotangents: FloatArray) -> FloatArray:
+        """Return gradients (n, k, P) of combinations (n, k, C) of each point's scores."""
         with jax.enable_x64(True):
-            values = self._tangents.gram(*self._tangent_state, x1, None if x2 is x1 else x2)
+            function = _gradients(self.trained)
+            rows = [
+                function(self.parameters, self.statistics, self._initial, x[i : i + 1], combinations)
+                for i, combinations in enumerate(np.ascontiguousarray(cotangents))
+            ]
+            return np.stack([np.asarray(row) for row in rows])
+
+    def moved(self, change: FloatArray) -> JaxFunction:
+        """Return the function with changed weights (P,)."""
+        other = copy.copy(self)
+        with jax.enable_x64(True):
+            flat, restore = ravel_pytree(self.parameters)
+            other.parameters = jax.tree.map(np.asarray, restore(flat + change))
+        return other
+
+    def gram(self, x1: FloatArray, x2: FloatArray | None) -> FloatArray:
+        """Return the empirical NTK (n, m), averaged over scores."""
+        with jax.enable_x64(True):
+            values = _tangents(self.trained.network).gram(*self._tangent_state, x1, x2)
         return self._factor**2 * values
 
-    def trajectory(self) -> Trajectory:
-        """Return loss, error and scores of probe points over the epochs."""
-        if self._course is None:
-            raise LebenchError("the network of a checkpoint has no trajectory; ask the trained network for it")
-        return self._course
-
-    def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """Return the network at the moments of its trajectory, weights in the single precision of training."""
-        times = () if self._course is None else self._course.times
-        return tuple(
-            Checkpoint(float(time), partial(self._at, state)) for time, state in zip(times, self._states, strict=True)
-        )
-
-    def _at(self, state: State) -> FittedFunction:
-        return type(self)(self.trained, state, self._start, self._loss_name, self._classes)
-
-    @property
-    def _tangents(self) -> Tangents:
-        return _tangents(self.trained.network)
-
-    @property
-    def _tangent_state(self) -> State:
-        """Weights and statistics where the derivatives of the function are those of the network."""
-        state: State = self._initial if self.trained.linearized else (self.parameters, self.statistics)
-        return state
-
-    @property
-    def _factor(self) -> float:
-        return 1.0 if self.trained.scale is None else self.trained.scale
-
-    def _moved(self, sources: FloatArray, labels: IntArray, targets: FloatArray, step: float | None) -> _Moved:
-        # The kinds of similarity share all that is expensive, and are asked for one after the other.
-        key = (_digest(sources), _digest(labels), _digest(targets), step)
-        if self._last_moved is None or self._last_moved[0] != key:
-            self._last_moved = (key, self._move(sources, labels, targets, step))
-        return self._last_moved[1]
-
-    def _move(self, sources: FloatArray, labels: IntArray, targets: FloatArray, step: float | None) -> _Moved:
-        direction, length = self._loss_gradient(sources, labels)
-        if step is not None and not self.trained.linearized:
-            # A step on a (f(x; w) - f(x; w0)) is a step on f by the gradient times a, and changes a times as much.
-            gradient = self._factor * length[:, None] * direction
-            with jax.enable_x64(True):
-                changes = self._tangents.real_step(*self._tangent_state, sources, gradient, targets, step)
-            return _Moved(self._factor * changes[0], self._factor * changes[1], direction, step * length)
-        # First order, per unit step along the unit gradient: every kind is a ratio, so the length drops out. For a
-        # network that is linear in its weights that is what any step does.
+    def first_order(
+        self, sources: FloatArray, cotangents: FloatArray, targets: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return products of Jacobians at targets (n, m, C) and at sources (n, C)."""
         with jax.enable_x64(True):
-            changes = self._tangents.first_order(*self._tangent_state, sources, direction, targets)
-        scale = -(self._factor**2)
-        return _Moved(scale * changes[0], scale * changes[1], direction, np.ones_like(length))
-
-    def _loss_gradient(self, x: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Return direction (n, C) and length (n,) of the loss gradient in the scores.
-
-        For cross-entropy it is p - onehot, which cancels and underflows when the network is sure. Relative to the
-        largest of the other probabilities, and with minus their sum at the label, the direction keeps its digits.
-        """
-        scores, rows = self.predict(x), np.arange(len(x))
-        if labels.ndim == 2:
-            gradient, scale = scores - labels, np.ones(len(x))
-        elif self._loss_name == "mse":
-            gradient, scale = scores + 1 / self._classes, np.ones(len(x))
-            gradient[rows, labels] -= 1
-        else:
-            shifted = scores - scores.max(axis=1, keepdims=True)
-            others = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-            others[rows, labels] = -np.inf
-            largest = others.max(axis=1, keepdims=True)
-            gradient, scale = np.exp(others - largest), np.exp(largest[:, 0])
-            gradient[rows, labels] = -gradient.sum(axis=1)
-        norm = np.linalg.norm(gradient, axis=1)
-        _refuse_zero(norm, "the loss gradient")
-        return gradient / norm[:, None], scale * norm
-
-
-class FittedNetwork(FittedFunction):
-    """A trained network whose scores are the outputs of its last linear layer."""
+            tangents = _tangents(self.trained.network)
+            changes = tangents.first_order(*self._tangent_state, sources, cotangents, targets)
+        return self._factor**2 * changes[0], self._factor**2 * changes[1]
 
     def features(self, x: FloatArray) -> FloatArray:
         """Return the input of the last linear layer, (n, p)."""
@@ -270,7 +186,7 @@ class FittedNetwork(FittedFunction):
             matrix, bias = self.trained.network.head(self.parameters)
             return np.ascontiguousarray(matrix, np.float64), np.ascontiguousarray(bias, np.float64)
 
-    def weights(self) -> tuple[LayerWeights, ...]:
+    def layers(self) -> tuple[LayerWeights, ...]:
         """Return the layers with their weights; see :class:`lebench.capabilities.HasWeights`.
 
         Raises
@@ -281,42 +197,32 @@ class FittedNetwork(FittedFunction):
         """
         return self.trained.network.layers(self.parameters, self.statistics)
 
+    @property
+    def _tangent_state(self) -> State:
+        """Weights and statistics where the derivatives of the function are those of the network."""
+        state: State = self._initial if self.trained.linearized else (self.parameters, self.statistics)
+        return state
 
-class _Classifies:
-    """What was trained by cross-entropy, so that its scores are logits."""
-
-    def predict_proba(self: Predicts, x: FloatArray) -> FloatArray:
-        """Return the softmax of the logits, (n, C)."""
-        scores = self.predict(x)
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-        probabilities: FloatArray = powers / powers.sum(axis=1, keepdims=True)
-        return probabilities
-
-
-class FittedClassifier(_Classifies, FittedNetwork):
-    """A network trained by cross-entropy."""
-
-
-class _FittedExpansion(_Classifies, FittedFunction):
-    """A first-order expansion or a centred network trained by cross-entropy."""
-
-
-def _fitted_class(trained: Trained, loss: Loss) -> type[FittedFunction]:
-    if trained.transformed:
-        return _FittedExpansion if loss == "cross_entropy" else FittedFunction
-    return FittedClassifier if loss == "cross_entropy" else FittedNetwork
+    @property
+    def _factor(self) -> float:
+        return 1.0 if self.trained.scale is None else self.trained.scale
 
 
 def _double(state: Any) -> Any:
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), state)
 
 
-def _refuse_zero(values: FloatArray, what: str) -> None:
-    zero = np.flatnonzero(values == 0).tolist()
-    if zero:
-        shown = ", ".join(map(str, zero[:5])) + (", ..." if len(zero) > 5 else "")
-        raise DataError(f"similarity is undefined for source {shown}: {what} is zero")
+def wrapped(*functions: Any) -> JaxFunction:
+    """Return functions with weights that somebody else has trained; see :func:`lebench.backends.wrapping.wrap`.
 
-
-def _digest(array: np.ndarray[Any, Any]) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(array).tobytes()).digest()
+    Raises
+    ------
+    LebenchError
+        If the weights are not finite.
+    """
+    *parts, weights = functions
+    state = jax.tree.map(np.asarray, weights)
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state)):
+        raise LebenchError("the weights hold NaN or infinite numbers; they cannot be scored")
+    function = Function(lambda _: state, *parts)
+    return JaxFunction(Trained(function), (state, ()), (state, ()))

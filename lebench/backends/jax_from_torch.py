@@ -7,8 +7,8 @@ from typing import Any
 from torch import nn
 
 from lebench.architectures import Architecture
-from lebench.backends import torch_backend
-from lebench.backends.jax_backend import FittedClassifier, State
+from lebench.backends.fitted import FittedNetwork
+from lebench.backends.jax_backend import JaxFunction, State
 from lebench.backends.jax_networks import Described
 from lebench.backends.jax_training import Trained
 
@@ -46,19 +46,17 @@ def _arrays(layers: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     return tuple({name: value.detach().numpy() for name, value in layer.items()} for layer in layers)
 
 
-def network_from_torch(
-    fitted: torch_backend.FittedClassifier, architecture: Architecture, classes: int
-) -> FittedClassifier:
-    """Return a network of the torch backend, trained by cross-entropy, as one of the jax backend.
+def network_from_torch(fitted: FittedNetwork, architecture: Architecture) -> FittedNetwork:
+    """Return a network of the torch backend as one of the jax backend.
 
     Parameters
     ----------
-    fitted : FittedClassifier
+    fitted : FittedNetwork
         Of the torch backend.
     architecture : Architecture
         What it was built from.
-    classes : int
-        Number of scores C.
     """
-    state = weights_from_torch(fitted.module)
-    return FittedClassifier(Trained(Described(architecture, classes)), state, state, "cross_entropy", classes)
+    function: Any = fitted.function
+    state = weights_from_torch(function.module)
+    same = JaxFunction(Trained(Described(architecture, fitted.classes)), state, state)
+    return FittedNetwork(same, fitted.loss, fitted.classes)

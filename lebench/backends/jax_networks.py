@@ -21,11 +21,22 @@ from lebench.capabilities import LayerWeights
 from lebench.errors import LebenchError
 from lebench.seeds import stream
 
+_NO_FEATURES = (
+    "a network given as (init, apply) has no features; let the builder return (init, features, head) with "
+    "head(weights) the matrix (C, p) and the bias (C,) of the last layer"
+)
+_NO_LAYERS = "a network of one's own as JAX functions does not say what its layers are"
+
 
 class Network(Protocol):
     """A function of weights, running statistics and inputs; compiled functions are cached by it."""
 
     def __hash__(self) -> int: ...
+
+    @property
+    def unavailable(self) -> dict[str, str]:
+        """Why it has no ``features`` or ``weights``, if so."""
+        ...
 
     def draw(self, input_shape: tuple[int, ...], seed: int) -> tuple[Weights, Weights]:
         """Return initial weights and running statistics, NumPy arrays."""
@@ -70,6 +81,11 @@ class Described:
 
     architecture: Architecture
     outputs: int
+
+    @property
+    def unavailable(self) -> dict[str, str]:
+        """Nothing that is known before the weights are looked at."""
+        return {}
 
     def draw(self, input_shape: tuple[int, ...], seed: int) -> tuple[Weights, Weights]:
         """Return initial weights and running statistics, NumPy arrays."""
@@ -150,6 +166,11 @@ class Function:
     apply: Callable[[Weights, Array], Array]
     last: Callable[[Weights], tuple[Array, Array]] | None = None
 
+    @property
+    def unavailable(self) -> dict[str, str]:
+        """Layers are never known, features only with a head."""
+        return {"weights": _NO_LAYERS} if self.last else {"weights": _NO_LAYERS, "features": _NO_FEATURES}
+
     def draw(self, input_shape: tuple[int, ...], seed: int) -> tuple[Weights, Weights]:
         """Return initial weights and no running statistics."""
         key = jax.random.key(int(stream(seed, "init").generate_state(1)[0] >> np.uint32(1)))
@@ -175,15 +196,12 @@ class Function:
     def head(self, weights: Weights) -> tuple[Array, Array]:
         """Return weights (C, p) and bias (C,) of the last layer."""
         if self.last is None:
-            raise LebenchError(
-                "a network given as (init, apply) has no features; let the builder return (init, features, head) with "
-                "head(weights) the matrix (C, p) and the bias (C,) of the last layer"
-            )
+            raise LebenchError(_NO_FEATURES)
         return self.last(weights)
 
     def layers(self, weights: Weights, statistics: Weights) -> tuple[LayerWeights, ...]:
         """Refuse: nothing says which of the weights make up a layer."""
-        raise LebenchError("a network of one's own as JAX functions does not say what its layers are")
+        raise LebenchError(_NO_LAYERS)
 
     def factors(self, weights: Weights, statistics: Weights, x: Array, cotangents: Array) -> list[Factor]:
         """Return explicit gradients."""

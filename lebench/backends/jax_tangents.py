@@ -1,4 +1,4 @@
-"""Empirical tangent kernels, first-order changes and real steps of JAX networks, in bounded memory.
+"""Empirical tangent kernels and first-order changes of JAX networks, in bounded memory.
 
 The gradient of a score in the weights of a dense or convolutional layer is a product of its input patches and of the
 gradient in its outputs. Kernels need only inner products of such gradients: for a dense layer the product of two Gram
@@ -57,7 +57,7 @@ class Tangents:
         self.factors, self.scores = factors, scores
         self._all_factors, self._gram = compiled(self._all), compiled(_gram_block)
         self._changes = compiled(self._change_block)
-        self._own, self._steps = compiled(self._own_changes), compiled(self._step_changes)
+        self._own = compiled(self._own_changes)
 
     def gram(self, weights: Weights, statistics: Weights, x1: FloatArray, x2: FloatArray | None) -> FloatArray:
         """Return the empirical NTK (n, m), averaged over scores; without `x2` that of `x1` with itself."""
@@ -92,23 +92,6 @@ class Tangents:
                 block = self._changes(weights, statistics, part, given, _padded(targets[columns], size))
                 at_targets[rows, columns] = np.asarray(block)[:kept, : columns.stop - columns.start]
         return at_targets, at_sources
-
-    def real_step(
-        self,
-        weights: Weights,
-        statistics: Weights,
-        sources: FloatArray,
-        gradients: FloatArray,
-        targets: FloatArray,
-        step: float,
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return the changes of the scores at targets, (n, m, C), and sources, (n, C), after a step on each source.
-
-        ``gradients`` (n, C) are those of the loss in the scores of the sources.
-        """
-        size = _power_of_two(len(targets))
-        at_targets, at_sources = self._steps(weights, statistics, sources, gradients, _padded(targets, size), step)
-        return np.asarray(at_targets)[:, : len(targets)], np.asarray(at_sources)
 
     def chunk(self, weights: Weights, statistics: Weights, x: FloatArray) -> int:
         """Return how many samples to treat at once: a power of two, as large as the budget allows."""
@@ -152,21 +135,6 @@ class Tangents:
 
         changes: Array = jax.lax.map(one, (x, cotangents))
         return changes
-
-    def _step_changes(
-        self, weights: Weights, statistics: Weights, sources: Array, gradients: Array, targets: Array, step: float
-    ) -> tuple[Array, Array]:
-        before = self.scores(weights, statistics, targets)
-
-        def one(inputs: tuple[Array, Array]) -> tuple[Array, Array]:
-            source, gradient = inputs[0][None], inputs[1][None]
-            own, pull = jax.vjp(lambda values: self.scores(values, statistics, source), weights)
-            stepped = jax.tree.map(lambda value, slope: value - step * slope, weights, pull(gradient)[0])
-            at_source = self.scores(stepped, statistics, source) - own
-            return self.scores(stepped, statistics, targets) - before, at_source[0]
-
-        at_targets, at_sources = jax.lax.map(one, (sources, gradients))
-        return at_targets, at_sources
 
 
 def _gram_block(left: list[Factor], right: list[Factor]) -> Array:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lebench import registry
-from lebench.errors import LebenchError
+from lebench.errors import LebenchError, NotOfferedError
 from lebench.metrics.base import Missing
 from lebench.records import SCHEMA, Artifact, Cost, Environment, Record, RunInfo, Source, Status
 from lebench.runner.environment import environment, source
@@ -124,6 +124,8 @@ def describe(error: BaseException) -> tuple[Status, str, str]:
     if "read-only" in message and isinstance(error, ValueError):
         reason += " (the arrays of a split cannot be written to: copy them first)"
     status: Status = "out_of_memory" if _is_out_of_memory(error, message) else "failed"
+    if isinstance(error, NotOfferedError):
+        status = "skipped"
     try:
         traceback.clear_frames(error.__traceback__)
         error.__traceback__ = None

@@ -15,7 +15,7 @@ from lebench import progress, registry
 from lebench.artifacts import pack
 from lebench.capabilities import offers
 from lebench.data.base import Split, Variant
-from lebench.errors import LebenchError, TrainingError
+from lebench.errors import LebenchError, NotOfferedError, TrainingError
 from lebench.models.spec import build_model
 from lebench.records import Artifact, Cost
 from lebench.runner.channel import Sender
@@ -259,6 +259,11 @@ def _check_promises(task: Task, fitted: object) -> None:
     for need in task.needs:
         options = (need,) if isinstance(need, str) else need
         if not any(offers(fitted, option) for option in options):
+            # What a fitted model says it lacks, by capability.
+            lacks: Mapping[str, str] = getattr(fitted, "unavailable", {})
+            for option in options:
+                if option in lacks:
+                    raise NotOfferedError(lacks[option])
             raise LebenchError(
                 f"the model says that it offers {' or '.join(options)}, but what its fit returned has no such methods"
             )

@@ -123,19 +123,20 @@ def test_a_function_of_ones_own_is_measured_like_its_description(blobs):
         return init, features, lambda weights: (weights["last"]["w"].T, weights["last"]["b"])
 
     fitted = fit(builder, x, y)
-    assert {name for name in CAPABILITIES if offers(fitted, name)} == set(CAPABILITIES) - {"diagnostics", "complexity"}
+    lacking = {"diagnostics", "complexity", "weights"}
+    assert {name for name in CAPABILITIES if offers(fitted, name)} == set(CAPABILITIES) - lacking
     matrix, bias = fitted.head()
     np.testing.assert_allclose(fitted.features(x) @ matrix.T + bias, fitted.predict(x), atol=1e-12)
 
     described = Described(arch.mlp(width=8, depth=1, activation="tanh"), 3)
     tangents = Tangents(described.factors, described.scores, jax.jit)
-    weights = (fitted.parameters["hidden"], fitted.parameters["last"])
+    weights = (fitted.function.parameters["hidden"], fitted.function.parameters["last"])
     with jax.enable_x64(True):
         expected = tangents.gram(weights, (), x[:5], x[5:9])
         changes = tangents.first_order(weights, (), x[:5], np.eye(3)[y[:5]], x[5:9])
         own = Function(lambda key: None, lambda values, x: described.scores((values["hidden"], values["last"]), (), x))
         found = Tangents(own.factors, own.scores, jax.jit).first_order(
-            fitted.parameters, (), x[:5], np.eye(3)[y[:5]], x[5:9]
+            fitted.function.parameters, (), x[:5], np.eye(3)[y[:5]], x[5:9]
         )
     np.testing.assert_allclose(fitted.gram(x[:5], x[5:9]), expected, rtol=1e-12)
     for one, other in zip(found, changes, strict=True):
@@ -147,8 +148,8 @@ def test_a_function_without_a_head_says_how_to_have_features(blobs):
         return lambda key: jnp.zeros((shape[0], outputs)), lambda weights, x: x @ weights
 
     fitted = fit(headless, *blobs)
-    with pytest.raises(LebenchError, match=r"has no features; let the builder return \(init, features, head\)"):
-        fitted.features(blobs[0])
+    assert not offers(fitted, "features")
+    assert "has no features; let the builder return (init, features, head)" in fitted.unavailable["features"]
     with pytest.raises(LebenchError, match=r"must return functions \(init, apply\)"):
         fit(lambda shape, outputs: None, *blobs)
 

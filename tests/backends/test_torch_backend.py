@@ -89,8 +89,10 @@ def test_linearized_network_is_linear_in_its_weights_with_the_kernel_of_the_init
     assert fitted.trajectory().loss[-1] < fitted.trajectory().loss[0] / 2
     np.testing.assert_allclose(fitted.gram(x, x), start.gram(x, x), rtol=1e-12)
     # Scores are affine in the weights: half-way between start and end they are the mean of both.
-    middle = copy.deepcopy(fitted.module)
-    for p, a, b in zip(middle.parameters(), start.module.parameters(), fitted.module.parameters(), strict=True):
+    middle = copy.deepcopy(fitted.function.module)
+    for p, a, b in zip(
+        middle.parameters(), start.function.module.parameters(), fitted.function.module.parameters(), strict=True
+    ):
         p.data = (a.data + b.data) / 2
     inputs = torch.from_numpy(x)
     np.testing.assert_allclose(
@@ -316,8 +318,10 @@ def test_similarity_tends_to_the_tangent_kernel_in_proportion_to_the_step(blobs)
 def test_gram_is_the_average_over_outputs_of_the_jacobian_gram(blobs):
     x, y = blobs
     fitted = fit(arch.mlp(width=8), x, y, 3)
-    parameters = dict(fitted.module.named_parameters())
-    jacobian = torch.func.jacrev(lambda p: torch.func.functional_call(fitted.module, p, torch.from_numpy(x[:6])))
+    parameters = dict(fitted.function.module.named_parameters())
+    jacobian = torch.func.jacrev(
+        lambda p: torch.func.functional_call(fitted.function.module, p, torch.from_numpy(x[:6]))
+    )
     rows = torch.cat([j.flatten(2) for j in jacobian(parameters).values()], dim=2)
     expected = torch.einsum("ncp,mcp->nm", rows, rows).detach().numpy() / 3
     np.testing.assert_allclose(fitted.gram(x[:6], x[:6]), expected, rtol=1e-10)
@@ -328,7 +332,7 @@ def test_similarity_survives_a_saturated_classifier(blobs):
     x, y = blobs
     fitted = fit(arch.linear(), x, y, 3, Recipe(epochs=100, lr=0.1))
     with torch.no_grad():
-        for parameter in fitted.module.parameters():
+        for parameter in fitted.function.module.parameters():
             parameter.mul_(500.0)
     right = fitted.predict(x).argmax(1) == y
     found = fitted.similarity(x[right], y[right], x)
@@ -343,7 +347,7 @@ def test_a_vanishing_denominator_is_reported_by_source(blobs):
     x, y = np.abs(blobs[0]), blobs[1]
     fitted = fit(dead, x, y, 3, replace(FAST, epochs=0))
     with torch.no_grad():
-        fitted.module[0].weight.fill_(-1.0)  # no unit is active on positive inputs: nothing moves
+        fitted.function.module[0].weight.fill_(-1.0)  # no unit is active on positive inputs: nothing moves
     with pytest.raises(DataError, match="undefined for source 0, 1"):
         fitted.similarity(x[:2], y[:2], x)
 
@@ -363,7 +367,7 @@ def test_a_module_without_a_linear_head_has_no_features(blobs):
         return nn.Sequential(nn.Linear(shape[0], 7), nn.ReLU(), nn.Linear(7, outputs + 1), nn.AvgPool1d(2, 1))
 
     fitted = fit(headless, *blobs, 3)
-    with pytest.raises(LebenchError, match=r"does not end in a torch\.nn\.Linear"):
-        fitted.features(blobs[0])
+    assert not offers(fitted, "features")
+    assert "does not end in a torch.nn.Linear" in fitted.unavailable["features"]
     with pytest.raises(LebenchError, match=r"must return a torch\.nn\.Module"):
         fit(lambda shape, outputs: None, *blobs, 3)

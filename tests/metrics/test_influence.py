@@ -31,7 +31,7 @@ def test_influence_functions_order_the_changes_of_a_network_as_retraining_does()
     losses = [metrics.clipped_cross_entropy(scores, split.y_test) for scores in (trained.full, *trained.without)]
     actual = metrics.loss_changes(losses[0], np.stack(losses[1:]))
 
-    module = model.fit(split, 0).module
+    module = model.fit(split, 0).function.module
     names, shapes = zip(*[(name, p.shape) for name, p in module.named_parameters()], strict=True)
     flat = torch.cat([p.detach().flatten() for p in module.parameters()])
 

@@ -1,0 +1,98 @@
+"""``lebench.wrap``: a fitted network of a function that somebody else has trained."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import numpy as np
+
+from lebench.arrays import FloatArray
+from lebench.backends.base import Loss
+from lebench.backends.fitted import FittedNetwork
+from lebench.errors import LebenchError
+
+
+def wrap(model: Any, example: Any, *, loss: Loss = "cross_entropy", channels_last: bool = False) -> FittedNetwork:
+    """Return the fitted network of a torch module or a JAX function that is trained already.
+
+    It offers every capability that the function allows, as if lebench had trained it; ``unavailable`` says why it lacks
+    another. The module itself is left as it is: a copy in float64 and evaluation mode is measured.
+
+    Parameters
+    ----------
+    model : torch.nn.Module, or tuple
+        A module that maps inputs (n, ...) to scores (n, C), or to an object with them as ``.logits``; or JAX functions
+        with their weights, any pytree: ``(apply, weights)`` with ``apply(weights, x)`` the scores, or
+        ``(features, head, weights)`` with ``features(weights, x)`` the features (n, p) and ``head(weights)`` the
+        matrix (C, p) and the bias (C,) of the last layer.
+    example : array of shape (n, ...)
+        An input or more, as the model takes them.
+    loss : {"cross_entropy", "mse"}
+        What it was trained by; with cross-entropy its scores are logits. ``mse`` is half of the squared distance to
+        one-hot targets minus 1/C.
+    channels_last : bool
+        For modules that take images as (n, channels, height, width): whether arrays hold them as (n, height, width,
+        channels), as the datasets of lebench do.
+
+    Raises
+    ------
+    LebenchError
+        If the model is none of these, does not take the example, returns no scores (n, C), or has weights that are not
+        finite.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> fitted = wrap(torch.nn.Linear(2, 3), np.eye(2))
+    >>> fitted.gram(np.eye(2), np.eye(2))
+    array([[2., 1.],
+           [1., 2.]])
+    """
+    if loss not in ("cross_entropy", "mse"):
+        raise LebenchError(f"the loss must be 'cross_entropy' or 'mse', got {loss!r}")
+    points = as_array(example)
+    torch = sys.modules.get("torch")
+    function: Any
+    if torch is not None and isinstance(model, torch.nn.Module):
+        function = importlib.import_module("lebench.backends.torch_function").wrapped(model, points, channels_last)
+    elif isinstance(model, tuple) and len(model) in (2, 3) and all(map(callable, model[:-1])):
+        function = importlib.import_module("lebench.backends.jax_backend").wrapped(*model)
+    else:
+        raise LebenchError(
+            f"cannot wrap {type(model).__name__}: give a torch.nn.Module, or JAX functions with their weights, "
+            "(apply, weights) or (features, head, weights)"
+        )
+    try:
+        scores = function.scores(points)
+    except LebenchError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        raise LebenchError(f"the model does not take inputs of shape {points.shape[1:]}: {reason}") from error
+    if scores.ndim != 2 or len(scores) != len(points):
+        raise LebenchError(f"the model must return scores of shape (n, C), got {scores.shape} for {len(points)} inputs")
+    return FittedNetwork(function, loss, scores.shape[1], unavailable=function.unavailable)
+
+
+def as_array(x: Any) -> FloatArray:
+    """Return inputs as an array: floating-point numbers as float64, integers as they are.
+
+    Raises
+    ------
+    LebenchError
+        If they are no array of numbers with at least one point, or not finite.
+    """
+    try:
+        # Tensors that require gradients or live on another device refuse to be arrays.
+        array = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise LebenchError(f"the inputs cannot be made an array: {error}") from error
+    if array.dtype.kind not in "fiub" or array.ndim == 0 or len(array) == 0:
+        raise LebenchError(f"inputs must be an array of numbers (n, ...), got {array.dtype} of shape {array.shape}")
+    if array.dtype.kind != "f":
+        return array.astype(np.int64)
+    if not np.isfinite(array).all():
+        raise LebenchError("the inputs contain NaN or infinite numbers; remove or replace them first")
+    return array.astype(np.float64)
