@@ -30,7 +30,7 @@ def main() -> None:
         except click.ClickException as error:
             context = getattr(error, "ctx", None)
             command = context.command_path if context else "lebench"
-            _fail(f"{error.format_message().rstrip('.')}; see '{command} --help'")
+            _fail(f"{' '.join(error.format_message().split()).rstrip('.')}; see '{command} --help'")
         except click.Abort:
             _fail("interrupted", 130)
         except BrokenPipeError:

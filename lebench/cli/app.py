@@ -67,25 +67,41 @@ _OPTIONS = {
         callback=_load_plugins,
         is_eager=True,
         expose_value=False,
-        help="Python file that registers models, tasks, ... (repeatable).",
+        help="File, package folder or module that registers models, tasks, ... (repeatable).",
     ),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     "csv": click.option("--csv", "as_csv", is_flag=True, help="Print CSV."),
 }
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(package_name="lebench", message="lebench %(version)s")
-def app() -> None:
+@click.pass_context
+def app(context: click.Context) -> None:
     """Benchmark generalization, local elasticity and neural collapse of networks and kernels."""
+    if context.invoked_subcommand is None:
+        from lebench.cli import welcome
+
+        click.echo(welcome.text())
+
+
+class _Kind(click.Choice[str]):
+    """A kind of objects, in the plural or the singular."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(super().convert(f"{value}s" if f"{value}s" in self.choices else value, param, ctx))
 
 
 @app.command("list")
-@click.argument("kind", type=click.Choice([f"{kind}s" for kind in registry.REGISTRIES]))
+@click.argument("kind", required=False, type=_Kind([f"{kind}s" for kind in registry.REGISTRIES]))
 @_common("plugin", "json")
-def list_(kind: str, as_json: bool) -> None:
-    """List what is registered: tasks, models, metrics, datasets or backends."""
-    from lebench.cli import catalogue
+def list_(kind: str | None, as_json: bool) -> None:
+    """List what is registered: tasks, models, metrics, datasets or backends; without a kind, how many there are."""
+    from lebench.cli import catalogue, welcome
+
+    if kind is None:
+        click.echo(welcome.counts(as_json=as_json))
+        return
 
     click.echo(catalogue.listing(kind, as_json=as_json))
 
@@ -203,7 +219,7 @@ def baselines(context: click.Context, /, **options: Any) -> None:
 @click.option("--licence", default="CC-BY-4.0", show_default=True, help="Of the records, an SPDX identifier.")
 @click.option("--name", help="Name of the entry; by default made of the model's.")
 @click.option("--backend", help="Backend whose records to take, where there are several.")
-@click.option("--plugin", type=_FOLDER, help="Python file of the model's own code; kept in the entry as text.")
+@click.option("--plugin", type=_FOLDER, help="File, package or module of the model's own code; kept in the entry.")
 @click.option("--yes", "-y", is_flag=True, help="Open the pull request without asking.")
 @_common("entries")
 @click.pass_context
@@ -300,8 +316,8 @@ def site() -> None:
 )
 def site_build(entries: Path | None, out: Path) -> None:
     """Write the generated pages of the site from the entries."""
-    from lebench.cli.reading import entries_folder
+    from lebench.cli.reading import folder_of_clone
     from lebench.site import build
 
-    pages = build(entries_folder(entries), out)
+    pages = build(folder_of_clone(entries), out)
     click.echo(f"{len(pages)} pages written under {out}")

@@ -115,7 +115,7 @@ def baselines(*, jobs: int | None, results: Path, entries: Path | None, seeds: i
     """
     if not FEWEST_SEEDS <= seeds <= SEEDS:
         raise LebenchError(f"--seeds of baselines lies between {FEWEST_SEEDS} and {SEEDS}, not {seeds}")
-    folder = reading.entries_folder(entries)
+    folder = reading.folder_of_clone(entries)
     console = reading.make_console()
     store = Store(results)
     store.prepare()

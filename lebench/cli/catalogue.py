@@ -83,7 +83,7 @@ def _variant(variant: Any) -> str:
 
 
 def _model(name: str) -> dict[str, Any]:
-    from lebench.models.spec import build_model, parameters
+    from lebench.models.spec import NUMPY, parameters
     from lebench.models.wording import values_in_words
 
     declared = parameters(name)
@@ -93,11 +93,12 @@ def _model(name: str) -> dict[str, Any]:
     }
     details: dict[str, Any] = {"description": _docstring(registry.models.get(name)), "parameters": shown or "none"}
     if not any(p.required for p in declared.values()):
-        built = build_model(name)
-        details |= {"backend": built.backend, "capabilities": sorted(built.model.capabilities)}
+        # Without its framework, which may not be installed.
+        built = registry.models.get(name)()
+        details |= {"backend": getattr(built, "backend", NUMPY), "capabilities": sorted(built.capabilities)}
         from lebench.architectures import Architecture, describe
 
-        network = getattr(built.model, "network", None)
+        network = getattr(built, "network", None)
         if isinstance(network, Architecture):
             details["layers"] = [describe(layer) for layer in network.layers]
     return details

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from lebench import board, registry
+from lebench import board
 from lebench.artifacts import ArtifactError, unpack
 from lebench.board.ranking import by_seed
 from lebench.cli.reading import (
@@ -26,6 +26,7 @@ from lebench.cli.reading import (
     titled,
     together,
 )
+from lebench.cli.values import direction_of, metrics_of
 from lebench.errors import LebenchError
 from lebench.records import Record
 from lebench.runner.store import Store
@@ -143,7 +144,7 @@ def _differences(
     *,
     every_metric: bool,
 ) -> list[dict[str, Any]]:
-    metrics = registry.tasks.get(task).metrics if every_metric else (board.primary_of(task),)
+    metrics = metrics_of(table, task)[: None if every_metric else 1]
     rows = []
     for metric in metrics:
         values = by_seed(table, task, metric)
@@ -152,7 +153,7 @@ def _differences(
             continue
         added, points = _added(halves.get((task, metric)), names.get(a), names.get(b))
         difference = difference.widened(added)
-        direction = board.direction_of(metric)
+        direction = direction_of(metric)
         common = sorted(values[a].keys() & values[b].keys())
         verdict = "not distinguishable"
         if difference.excludes_zero:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lebench import board, registry
+from lebench import board
 from lebench.board import Position, Triple
 from lebench.cli import reading
+from lebench.cli.values import metrics_of
 from lebench.errors import LebenchError
 from lebench.runner.store import Store
 
@@ -73,8 +74,8 @@ def _positions(
     table: pd.DataFrame, tasks: Iterable[str], triple: Triple, *, every_value: bool
 ) -> Iterable[tuple[str, str, Position]]:
     for task in tasks:
-        values = registry.tasks.get(task).metrics
-        shown = values if every_value else [v for v in values if v == board.primary_of(task) or v in _BESIDE]
+        primary, *others = metrics_of(table, task) or [""]
+        shown = [primary, *(value for value in others if every_value or value in _BESIDE)]
         for value in shown:
             found = board.place(table, task, value, triple)
             if found is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import re
 import sys
@@ -14,6 +15,7 @@ import click
 from lebench import board, registry
 from lebench.board.ranking import by_seed
 from lebench.cli.reasons import without_score, without_value
+from lebench.cli.values import direction_of, metrics_of, primary_of
 from lebench.errors import LebenchError, ParameterError, UnknownNameError
 from lebench.models.spec import parse_spec
 from lebench.records import Record
@@ -44,6 +46,23 @@ def entries_folder(chosen: Path | None) -> Path:
         return chosen
     here = Path("leaderboard/entries")
     return here if here.is_dir() else Path(__file__).parents[2] / here
+
+
+def folder_of_clone(chosen: Path | None) -> Path:
+    """Return the folder of entries to write to or to build from: the one asked for, or that of a clone.
+
+    Raises
+    ------
+    LebenchError
+        If none was asked for, and this is no clone of lebench's repository.
+    """
+    folder = entries_folder(chosen)
+    if chosen is None and not folder.is_dir():
+        raise LebenchError(
+            "there is no folder leaderboard/entries here: run it in a clone of lebench's repository, "
+            "or name a folder of entries with --entries"
+        )
+    return folder
 
 
 def show(
@@ -220,21 +239,24 @@ def tasks_among(patterns: Iterable[str], present: Iterable[str]) -> list[str]:
     LebenchError
         If there are no results of any.
     """
-    present = set(present)
-    chosen = [task for task in registry.tasks.select(patterns) if task in present]
+    present, patterns = set(present), list(patterns)
+    # Also those of a plug-in that is not loaded.
+    chosen = {task for task in present if any(fnmatch.fnmatchcase(task, pattern) for pattern in patterns)}
+    others = [pattern for pattern in patterns if not any(fnmatch.fnmatchcase(task, pattern) for task in chosen)]
+    chosen |= present.intersection(registry.tasks.select(others))
     if not chosen:
         raise LebenchError(f"there are no results of the tasks {', '.join(patterns)}")
-    return chosen
+    return sorted(chosen)
 
 
 def _track(table: pd.DataFrame, title: str, own: set[str]) -> Table:
     """Return the table of some tasks of a track: models by their mean rank on the tasks, which are the columns."""
     tasks = sorted(set(table["task"]))
-    primary = {task: board.primary_of(task) for task in tasks}
+    primary = {task: primary_of(table, task) for task in tasks}
     values = {task: by_seed(table, task, primary[task]) for task in tasks}
     ranks: dict[str, list[int]] = {}
     for task in tasks:
-        sign = 1 if board.direction_of(primary[task]) == "lower" else -1
+        sign = 1 if direction_of(primary[task]) == "lower" else -1
         means = {model: board.mean_interval(seeds.values()).mean for model, seeds in values[task].items()}
         for place, model in enumerate(sorted(means, key=lambda model: sign * means[model])):
             ranks.setdefault(model, []).append(place)
@@ -261,7 +283,7 @@ def _few_models(table: pd.DataFrame) -> Iterable[pd.DataFrame]:
 def _every_metric(table: pd.DataFrame, task: str) -> Table:
     models = sorted(set(table["model"]))
     shown = make_table(task, ("metric", *models))
-    for metric in registry.tasks.get(task).metrics:
+    for metric in metrics_of(table, task):
         values = by_seed(table, task, metric)
         cells = [_mean(board.mean_interval(values[m].values())) if m in values else "–" for m in models]
         add_row(shown, titled(metric), *cells)
@@ -327,7 +349,7 @@ def add_row(table: Table, *cells: str, style: str = "") -> None:
 
 def titled(metric: str) -> str:
     """Return a value's name with an arrow that says what is better."""
-    return f"{metric} {_ARROWS[board.direction_of(metric)]}".strip()
+    return f"{metric} {_ARROWS[direction_of(metric)]}".strip()
 
 
 def number(value: float, signed: bool = False) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lebench import board
 from lebench.board.ranking import by_seed
+from lebench.cli.values import primary_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,7 @@ def without_score(table: pd.DataFrame) -> list[str]:
     """Return a line for each task and reason that some models have no primary score of it."""
     reasons: dict[tuple[str, str], set[str]] = {}
     for task in sorted(set(table["task"])):
-        scored = by_seed(table, task, board.primary_of(task))
+        scored = by_seed(table, task, primary_of(table, task))
         lacking = table[(table["task"] == task) & ~table["model"].isin(scored)]
         for model, status, reason in zip(lacking["model"], lacking["status"], lacking["reason"], strict=True):
             reasons.setdefault((task, f"{status}: {reason}"), set()).add(str(model))

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lebench import board
-from lebench.cli import placing, reading
+from lebench.cli import placing, planning, reading
 from lebench.cli.progress import cells, display
 from lebench.errors import LebenchError
-from lebench.runner.execution import Summary, execute, pending
+from lebench.runner.execution import Summary, execute
 from lebench.runner.plan import Plan, make_plan
 from lebench.runner.shares import Shard, parse_seeds
 from lebench.runner.store import Store
@@ -46,7 +46,8 @@ def run(
     console = reading.make_console()
     store = Store(results)
     if dry_run:
-        _print_plan(plan, store, force, console)
+        planning.show(plan, store, force, jobs, entries, console)
+        _explain_skipped(plan, console)
         return 0
     if part and not plan.jobs:
         console.print(f"there is nothing to compute in shard {shard}", highlight=False, markup=False)
@@ -76,22 +77,6 @@ def _explain_skipped(plan: Plan, console: Console) -> None:
     for reason in dict.fromkeys(reason for _, reason in plan.unavailable):
         tasks = ", ".join(task for task, why in plan.unavailable if why == reason)
         console.print(f"skipped: {tasks}: {reason}", style="yellow", highlight=False, markup=False)
-
-
-def _print_plan(plan: Plan, store: Store, force: bool, console: Console) -> None:
-    todo, _ = pending(plan, store, force)
-    missing = {cell.cell.key for job in todo for cell in job.cells}
-    for job in plan.jobs:
-        console.print(
-            f"job: {job.label} on {job.backend}, {job.dataset}, seed {job.seed}: {job.fits} fits",
-            highlight=False,
-            markup=False,
-        )
-        for cell in job.cells:
-            state = "to do" if cell.cell.key in missing else "done"
-            console.print(f"  {state:5}  {cell.cell.task}  ({cell.cell.key[:12]})", highlight=False, markup=False)
-    _explain_skipped(plan, console)
-    console.print(f"{cells(len(missing))} to do, {sum(job.fits for job in todo)} fits", highlight=False, markup=False)
 
 
 def conclude(summary: Summary, results: Path, console: Console) -> int:

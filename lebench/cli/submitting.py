@@ -61,9 +61,7 @@ def submit(
     LebenchError
         If something that is asked for is not there, or a command of git or gh fails.
     """
-    root = reading.entries_folder(entries)
-    if entries is None and not root.is_dir():
-        raise LebenchError("there is no folder leaderboard/entries here: run it in a clone of lebench's repository")
+    root = reading.folder_of_clone(entries)
     store = Store(results)
     records = _records(store, results, model, backend, authors)
     label = records[0].label

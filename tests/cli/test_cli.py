@@ -167,7 +167,7 @@ def test_a_second_run_computes_nothing(finished, lebench):
 def test_a_dry_run_prints_the_plan_and_computes_nothing(lebench, tmp_path):
     code, out, _ = lebench("run", "-m", "knn", "--seeds", "1", "--dry-run", "-o", tmp_path / "results")
     assert code == 0
-    assert "knn on numpy, digits, seed 0: 5 fits" in out
+    assert "2 cells to do with 5 fits" in out
     assert "skipped: knn on digits/elasticity: needs the capability similarity" in out
     assert not (tmp_path / "results").exists()
 
