@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import warnings
 from typing import Any
 
 from lebench.errors import LebenchError, LebenchWarning
+
+#: What a shell reports for a program that SIGHUP has ended.
+_HANGUP = 129
 
 
 def main() -> None:
@@ -14,7 +18,9 @@ def main() -> None:
     import click
 
     from lebench.cli.app import app
+    from lebench.cli.terminal import use_plain_text_where_needed
 
+    use_plain_text_where_needed()
     with warnings.catch_warnings():
         # Warnings of libraries are for engineers, who run Python with -W.
         warnings.simplefilter("default" if sys.warnoptions else "ignore")
@@ -37,6 +43,12 @@ def main() -> None:
             # The reader of a pipe (head, less) has left: nothing is wrong.
             sys.stderr.close()
             sys.exit(0)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            # The terminal was closed: there is nobody to tell.
+            sys.stderr.close()
+            sys.exit(_HANGUP)
     sys.exit(code if isinstance(code, int) else 0)
 
 
