@@ -36,7 +36,10 @@ _CHUNK = 2**16
 
 def cache_folder() -> Path:
     """Return the folder that ``lebench data fetch`` fills."""
-    return platformdirs.user_cache_path("lebench") / "data"
+    try:
+        return platformdirs.user_cache_path("lebench") / "data"
+    except RuntimeError:  # a user without a home, as in a container
+        return Path(tempfile.gettempdir(), f"lebench-{os.getuid()}", "data")
 
 
 class Bar(Protocol):

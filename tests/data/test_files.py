@@ -3,9 +3,12 @@
 import gzip
 import http.server
 import os
+import pwd
+import tempfile
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +18,8 @@ from lebench.data import files
 from lebench.errors import UnavailableDataError
 
 IMAGES = "train-images-idx3-ubyte"
+#: The original: the tests have another.
+CACHE_FOLDER = files.cache_folder
 
 
 @pytest.fixture(autouse=True)
@@ -310,3 +315,13 @@ def test_a_download_is_shown_by_the_bar(serve):
     for bar in bars.values():
         assert bar.closed
         assert bar.done == bar.total > 0
+
+
+def test_user_without_a_home_has_a_cache_folder(monkeypatch):
+    def nobody(uid):
+        raise KeyError(uid)
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert CACHE_FOLDER() == Path(tempfile.gettempdir(), f"lebench-{os.getuid()}", "data")

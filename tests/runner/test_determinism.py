@@ -1,0 +1,82 @@
+"""The records of a plan are the same, whatever was computed before or beside them, and where."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lebench.runner.execution import execute
+from lebench.runner.plan import make_plan
+from lebench.runner.store import Store
+
+PLUGIN = Path(__file__).with_name("drawing.py")
+MODELS = ["drawing[draws=random]", "drawing[draws=numpy,times=3]", "drawing[draws=normal,times=2]"]
+TASKS = ["drawn/one", "drawn/two", "drawn/few"]
+
+
+def outcomes(store):
+    return {
+        record.cell.key: (record.status, record.metrics, {name: a.sha256 for name, a in record.artifacts.items()})
+        for record in store.load()
+    }
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return make_plan(TASKS, MODELS, [0, 1], plugins=[PLUGIN])
+
+
+@pytest.fixture(scope="module")
+def alone(plan, tmp_path_factory):
+    """Each cell computed in a process of its own."""
+    store = Store(tmp_path_factory.mktemp("alone"))
+    single = tuple(replace(job, cells=(cell,)) for job in plan.jobs for cell in job.cells)
+    assert not execute(replace(plan, jobs=single), store).failures
+    found = outcomes(store)
+    # Nothing is compared with itself: each cell has another value.
+    assert len({tuple(metrics.values()) for _, metrics, _ in found.values()}) == len(plan.cells) == len(found)
+    return found
+
+
+@st.composite
+def shards(draw, plan):
+    """Return the cells of a plan in shards, jobs and cells in any order, and the order in which they are merged."""
+    number = draw(st.integers(1, 3))
+    parts = [[] for _ in range(number)]
+    for job in draw(st.permutations(plan.jobs)):
+        cells = draw(st.permutations(job.cells))
+        where = [draw(st.integers(0, number - 1)) for _ in cells]
+        for shard, part in enumerate(parts):
+            own = tuple(cell for cell, place in zip(cells, where, strict=True) if place == shard)
+            if own:
+                part.append(replace(job, cells=own))
+    return [(replace(plan, jobs=tuple(part)), draw(st.integers(1, 3))) for part in draw(st.permutations(parts))]
+
+
+def check(data, plan, alone, folder):
+    merged = folder / "merged"
+    for place, (shard, jobs) in enumerate(data.draw(shards(plan))):
+        own = folder / str(place)
+        execute(shard, Store(own), jobs=jobs)
+        shutil.copytree(own, merged, dirs_exist_ok=True)
+    assert outcomes(Store(merged)) == alone
+    shutil.rmtree(folder)
+
+
+common = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+
+
+@settings(max_examples=3, **common)
+@given(data=st.data())
+def test_any_order_any_processes_any_shards_give_the_same_records(data, plan, alone, tmp_path_factory):
+    check(data, plan, alone, tmp_path_factory.mktemp("shards"))
+
+
+@pytest.mark.slow
+@settings(max_examples=40, **common)
+@given(data=st.data())
+def test_many_orders_processes_and_shards_give_the_same_records(data, plan, alone, tmp_path_factory):
+    check(data, plan, alone, tmp_path_factory.mktemp("shards"))
