@@ -12,7 +12,6 @@ memory of the process, the entries included. The limits are 60 s and 2 GB.
 
 import argparse
 import cProfile
-import hashlib
 import pstats
 import resource
 import sys
@@ -67,7 +66,6 @@ def make_entries(count, tasks, seeds, seed=0):
     shared = rng.normal(0, 0.01, (len(tasks), seeds))
     for i in range(count):
         label = f"model-{i:03}"
-        digest = hashlib.sha256(label.encode()).hexdigest()
         records = []
         for t, task in enumerate(tasks):
             if rng.random() < 0.1:
@@ -77,20 +75,21 @@ def make_entries(count, tasks, seeds, seed=0):
                 cell = Cell(
                     task=task.name,
                     task_version=1,
-                    task_fingerprint="f" * 64,
                     dataset="digits",
+                    dataset_version=1,
                     dataset_sha256="d" * 64,
                     model=label,
+                    model_version=1,
                     params={"width": 64},
-                    model_fingerprint=digest,
                     backend="torch",
+                    backend_version=1,
                     precision="float32",
                     seed=s,
                 )
                 drawn = np.clip(own + shared[t, s] + rng.normal(0, 0.005, len(task.metrics)), 0, 1)
                 records.append(
                     Record(
-                        schema=1,
+                        schema=2,
                         cell=cell,
                         track=task.track,
                         label=label,

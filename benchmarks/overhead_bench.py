@@ -1,7 +1,7 @@
 """What lebench itself costs: all CPU time of a run that is neither fitting nor scoring, as a share of the run.
 
 The quick suite is that of ``make run``: every digits task, one model, three seeds. Counted is all from the start of
-Python to the end of the last process: imports, planning, fingerprints, worker processes, supervision, records. CPU
+Python to the end of the last process: imports, planning, worker processes, supervision, records. CPU
 seconds, because wall time on a shared machine says more of its other users. The limit is 10%.
 
     python benchmarks/overhead_bench.py [--model resnet] [--seeds 3] [--jobs 2]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from lebench import board, registry
 from lebench.errors import LebenchWarning
 from lebench.models.objects import names_of
+from lebench.records import Record
+from lebench.runner.current import current
 from lebench.runner.execution import TIME_LIMIT, execute
 from lebench.runner.plan import make_plan
 from lebench.runner.shares import Shard, parse_seeds
@@ -91,11 +93,19 @@ def run(
     summary = execute(plan, store, jobs, force, time_limit, memory_limit, on_event)
     if summary.interrupted:
         raise KeyboardInterrupt
-    return board.frame(board.newest(store.load(keys=(cell.cell.key for cell in plan.cells))))
+    return board.frame(_noted(store.load(keys=(cell.cell.key for cell in plan.cells))))
+
+
+def _noted(records: Iterable[Record]) -> tuple[Record, ...]:
+    """Return the current ones of some records, with a warning for what is left out."""
+    found = current(records)
+    for note in found.notes:
+        warnings.warn(note, LebenchWarning, stacklevel=3)
+    return found.records
 
 
 def load(results: str | Path = "results") -> pd.DataFrame:
-    """Return the values in a folder of records: a row for each metric of each cell.
+    """Return the values in a folder of records: a row for each metric of each current cell; others give a warning.
 
     Parameters
     ----------
@@ -112,4 +122,4 @@ def load(results: str | Path = "results") -> pd.DataFrame:
     LebenchError
         If there is no such folder.
     """
-    return board.frame(board.newest(Store(results).load()))
+    return board.frame(_noted(Store(results).load()))

@@ -1,18 +1,20 @@
 """Records: what a cell produced. Typed documents that are the product of a run.
 
-A record is sealed with a checksum over everything in it, so that a truncated or edited file is noticed.
+A record is sealed with a checksum over everything in it, so that a truncated or edited file is noticed. What it is a
+record of, its :class:`Cell`, is made of declared names, versions and parameters; the text of lebench's code is not
+part of it. Records of earlier schemas are read by :mod:`lebench.runner.migrations`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import rfc8785
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-SCHEMA = 1
+from lebench.canonical import digest
+
+SCHEMA = 2
 #: Begin of the names of artifacts from which the score can be computed again; all others are what pictures show.
 RECORDED = "recorded_"
 
@@ -29,6 +31,11 @@ def _finite(value: float) -> float:
 Finite = Annotated[float, AfterValidator(_finite)]
 
 
+def _is_default(value: object) -> bool:
+    """Return whether a later field says nothing: left out, it leaves older records the checksums that they have."""
+    return value is None or value in ("", (), {})
+
+
 class Document(BaseModel):
     """A frozen document that refuses unknown fields."""
 
@@ -38,34 +45,44 @@ class Document(BaseModel):
 class Cell(Document):
     """One (task, model, backend, seed): everything the outcome depends on, and nothing else.
 
+    A version is raised by whoever changes numbers; in what is read from an earlier schema, 0 is a version of which is
+    known only that it is none of today's.
+
     Attributes
     ----------
-    task, task_version, task_fingerprint
-        The task and a checksum of its declaration and of the code of its score.
-    dataset, dataset_sha256
-        The data and a checksum of its arrays.
-    model, params, model_fingerprint
-        Registered name, all parameters with their values, and a checksum of the resolved configuration.
-    backend, precision, seed
-        Where and how it is computed: ``"torch"``, ``"float32"``, 0.
+    task, task_version
+        Registered name and version.
+    dataset, dataset_version, dataset_sha256
+        Registered name, version and a checksum of its arrays.
+    model, model_version, params
+        Registered name, version, and all parameters with their values.
+    plugin : str
+        Sha256 of the code that is not lebench's own, empty if all is.
+    references : dict of str to int
+        Models that the task or the model itself fits, and the backends of those, with their versions.
+    backend, backend_version, precision, seed
+        Where and how it is computed: ``"torch"``, 1, ``"float32"``, 0.
     """
 
     task: str
-    task_version: int
-    task_fingerprint: str
+    task_version: int = Field(ge=0)
     dataset: str
+    dataset_version: int = Field(ge=0)
     dataset_sha256: str
     model: str
+    model_version: int = Field(ge=0)
     params: dict[str, Scalar]
-    model_fingerprint: str
+    plugin: str = ""
+    references: dict[str, int] = {}
     backend: str
+    backend_version: int = Field(ge=0)
     precision: str
     seed: int = Field(ge=0)
 
     @property
     def key(self) -> str:
         """Sha256 of the canonical form (RFC 8785): the identity of the cell."""
-        return hashlib.sha256(rfc8785.dumps(self.model_dump(mode="json"))).hexdigest()
+        return digest(self.model_dump(mode="json"))
 
 
 class Cost(Document):
@@ -112,10 +129,21 @@ class Environment(Document):
 
 
 class Source(Document):
-    """The state of the code: git commit, and whether files differed from it."""
+    """The state of the code: shown, but no part of what a record is.
+
+    Attributes
+    ----------
+    commit : str or None
+        Of git, None outside of a checkout.
+    dirty : bool or None
+        Whether files differed from it.
+    code : str
+        Sha256 of lebench's source files; empty in records of schema 1.
+    """
 
     commit: str | None
     dirty: bool | None
+    code: str = Field("", exclude_if=_is_default)
 
 
 class RunInfo(Document):
@@ -141,6 +169,13 @@ class Record(Document):
         Why a metric of the task has no value.
     status, reason
         ``"ok"``, or what happened and why.
+    replaces : tuple of str
+        Checksums of records of the same cell in whose place this one was made on request.
+    fingerprints : dict of str to str
+        In a record that was read from schema 1: what it had in place of versions, checksums of the code of the task and
+        of the model.
+    deterministic : bool or None
+        Whether a second fit of the model was equal, if that was looked at.
     checksum : str
         Sha256 of the canonical form without this field; empty until :meth:`sealed`.
     """
@@ -158,6 +193,9 @@ class Record(Document):
     environment: Environment
     source: Source
     run: RunInfo
+    replaces: tuple[str, ...] = Field((), exclude_if=_is_default)
+    fingerprints: dict[str, str] = Field({}, exclude_if=_is_default)
+    deterministic: bool | None = Field(None, exclude_if=_is_default)
     checksum: str = ""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -173,8 +211,7 @@ class Record(Document):
         return {name: artifact for name, artifact in self.artifacts.items() if name.startswith(RECORDED)}
 
     def _digest(self) -> str:
-        content: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude={"checksum"})
-        return hashlib.sha256(rfc8785.dumps(content)).hexdigest()
+        return digest(self.model_dump(mode="json", by_alias=True, exclude={"checksum"}))
 
     def sealed(self) -> Record:
         """Return the same record with its checksum."""

@@ -1,6 +1,5 @@
 """A small catalogue of tasks, metrics and models, and records of them, for tests of what reads results."""
 
-import hashlib
 import importlib
 import importlib.util
 import os
@@ -136,18 +135,20 @@ def make_record(catalogue):
         cell = Cell(
             task=task,
             task_version=changes.pop("task_version", known.version),
-            task_fingerprint=changes.pop("task_fingerprint", "f" * 64),
             dataset="digits",
+            dataset_version=1,
             dataset_sha256="d" * 64,
             model=label.split("[")[0],
-            params={"width": 64},
-            model_fingerprint=hashlib.sha256(label.encode()).hexdigest(),
+            model_version=changes.pop("model_version", 1),
+            params={"width": 64, "label": label},
+            plugin=changes.pop("plugin", ""),
             backend=changes.pop("backend", "torch"),
+            backend_version=1,
             precision="float32",
             seed=seed,
         )
         content = {
-            "schema": 1,
+            "schema": 2,
             "cell": cell,
             "track": known.track,
             "label": label,

@@ -14,7 +14,6 @@ from lebench.board import (
     EntryError,
     EntryInfo,
     read_verification,
-    recording_path,
     verified,
     write_entry,
 )
@@ -107,7 +106,7 @@ def test_an_honest_entry_is_re_run(write, capsys):
 def _without_recording(entry):
     """Remove the recording of the record that :func:`better` changes."""
     (record,) = [r for r in entry.records if (r.cell.task, r.cell.seed) == ("digits/accuracy", 1)]
-    recording_path(entry.folder, record).unlink()
+    entry.recording_path(record).unlink()
     return entry
 
 
@@ -167,7 +166,7 @@ def test_status_says_what_was_not_checked(write):
     assert status_of(recomputed=[])[0] == "claimed"
     # What is said of a record that the entry has not counts for nothing.
     assert status_of([left.model_copy(update={"cell": "0" * 64, "verdict": "differs"})])[0] == "recomputed"
-    recording_path(entry.folder, entry.records[0]).unlink()
+    entry.recording_path(entry.records[0]).unlink()
     assert verified(entry).recordings == 5
 
 
@@ -185,22 +184,24 @@ def test_draws_are_decided_by_the_text_and_spread_over_tasks(write):
     assert all(abs(count - 100) < 55 for count in first.values())
 
 
-def test_other_code_of_the_model_is_said(write, run, capsys):
-    stale = {}
+def test_records_of_other_versions_are_not_drawn(write):
+    entry = write(lambda record: {"cell": record.cell.model_copy(update={"model_version": 0})})
+    assert draw(entry, None, "x") == ()
 
+
+def test_other_code_of_a_plug_in_is_said(write, run, capsys):
     def change(record):
-        cell = record.cell.model_copy(update={"model_fingerprint": "0" * 64})
-        return {"cell": cell} | stale.get(record.cell.seed, {})
+        return {"cell": record.cell.model_copy(update={"plugin": "0" * 64})}
 
-    (entry,) = [write(change)]
+    entry = write(change)
     (first,) = draw(entry, 1, "x")
     (again,) = run_again(entry, [first], jobs=1)
-    assert (again.verdict, again.rule, again.reason) == ("agrees", "exact", "was made by other code of the model")
+    assert (again.verdict, again.rule, again.reason) == ("agrees", "exact", "was made by other code of the plug-in")
     wrong = {"metrics": {name: value + 0.05 for name, value in first.metrics.items()}}
     entry = write(lambda record: change(record) | (wrong if record.cell.seed == first.cell.seed else {}))
     (again,) = run_again(entry, [r for r in entry.records if r.cell.key == first.cell.key], jobs=1)
     assert again.verdict == "differs"
-    assert again.reason.endswith("; was made by other code of the model")
+    assert again.reason.endswith("; was made by other code of the plug-in")
 
 
 @pytest.mark.parametrize(

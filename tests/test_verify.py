@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lebench.artifacts import pack, unpack
-from lebench.board import EntryInfo, read_entry, recording_path, write_entry
+from lebench.board import EntryInfo, read_entry, write_entry
 from lebench.cli import verifying
 from lebench.runner.execution import execute
 from lebench.runner.plan import make_plan
@@ -76,12 +76,13 @@ def test_a_tampered_metric_is_found_by_recomputing(write):
 
 def test_a_tampered_prediction_is_found(write, made):
     folder = write()
-    record = next(r for r in read_entry(folder).records if r.recorded)
+    entry = read_entry(folder)
+    record = next(r for r in entry.records if r.recorded)
     arrays = unpack(made[2][record.cell.key], record.recorded)
     answers = arrays["recorded_answers"].copy()
     answers[1, :2000] = 0
     changed, described = pack(arrays | {"recorded_answers": answers})
-    recording_path(folder, record).write_bytes(changed)
+    entry.recording_path(record).write_bytes(changed)
     assert "is not the one whose checksum the record has" in lines(folder)
 
     # The forger who also seals the record with the new predictions is found by what they score.
@@ -119,9 +120,9 @@ def cell(**changes):
         (accuracy(0.5, log_loss=0.1), "log_loss: is smaller than the error allows"),
         (accuracy(0.9, unknown=1.0), "metrics: are not those of the task"),
         (lambda record: {"cost": None}, "cost: is missing"),
-        (lambda record: {"track": "collapse"}, "version or track are not those of the task"),
+        (lambda record: {"track": "collapse"}, "dataset or track are not those of the task"),
         (cell(task="digits/<script>"), "there is no such task"),
-        (cell(task_fingerprint="0" * 64), "other code of the task"),
+        (cell(task_version=9), "version 9 of digits/accuracy is none yet, today's is 1"),
         (cell(dataset_sha256="0" * 64), "other data"),
         (cell(seed=2**53 - 1), "seed: is larger than 1,000,000"),
         (cell(seed=7), "has the seeds 1, 7: they must begin at 0 and leave none out"),

@@ -7,13 +7,11 @@ from lebench.board.entries import (
     Entry,
     EntryError,
     EntryInfo,
-    artifacts_path,
     read_entries,
     read_entry,
-    recording_path,
 )
 from lebench.board.entry_writing import entry_name, write_entry
-from lebench.board.frame import frame, newest
+from lebench.board.frame import frame
 from lebench.board.outlook import Beside, Outlook, Prospect, make_outlook
 from lebench.board.places import Method, Place, Standings
 from lebench.board.point_effects import Effects
@@ -53,7 +51,6 @@ __all__ = [
     "Triple",
     "Verification",
     "Verified",
-    "artifacts_path",
     "check_controls",
     "direction_of",
     "entry_name",
@@ -67,14 +64,12 @@ __all__ = [
     "make_resolution",
     "make_standings",
     "mean_interval",
-    "newest",
     "paired_difference",
     "place",
     "primary_of",
     "read_entries",
     "read_entry",
     "read_verification",
-    "recording_path",
     "score_table",
     "smallest_difference",
     "standing",

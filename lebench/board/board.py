@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -173,7 +173,7 @@ def make_board(
         If a library of the extra ``site`` is missing.
     """
     entries = sorted(entries, key=lambda entry: entry.name)
-    current = {entry.name: _current(entry.records) for entry in entries}
+    current = {entry.name: _of_lebench(entry) for entry in entries}
     used = {record.cell.task for records, _ in current.values() for record in records}
     tasks = sorted((registry.tasks.get(name) for name in used), key=lambda task: (task.track, task.name))
     values = collect({name: records for name, (records, _) in current.items()})
@@ -271,18 +271,14 @@ def _standings(
         )
 
 
-def _current(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
-    """Split records into those of the tasks as they are now, and a line for each group that is not."""
-    kept, ignored = [], Counter[str]()
-    for record in records:
-        name, version = record.cell.task, record.cell.task_version
-        if name not in registry.tasks:
-            ignored[f"{name} is not a task of this version of lebench"] += 1
-        elif version != registry.tasks.get(name).version:
-            ignored[f"{name}: made with version {version}, the current one is {registry.tasks.get(name).version}"] += 1
-        else:
-            kept.append(record)
-    return kept, [f"{reason} (records: {count})" for reason, count in sorted(ignored.items())]
+def _of_lebench(entry: Entry) -> tuple[list[Record], list[str]]:
+    """Return the current records of an entry on tasks that are there, and a line for each group that is left out."""
+    found = entry.current
+    ignored = Counter(r.cell.task for r in found.records if r.cell.task not in registry.tasks)
+    lines = [f"{reason} (records: {count})" for reason, count in found.outdated.items()]
+    lines += [f"{name} is not a task of this version of lebench (records: {n})" for name, n in sorted(ignored.items())]
+    kept = [record for record in found.records if record.cell.task in registry.tasks]
+    return kept, [*lines, *map(str, found.conflicts)]
 
 
 def _task(task: Task, resampled: Resampled) -> BoardTask:

@@ -13,6 +13,7 @@ An entry is a folder that a person can read in a pull request::
 
 In ``records.jsonl`` the fields ``environment`` and ``source`` of a record hold the sha256 of the RFC 8785 form of
 the document that stands in ``environments.json``. Put back together, every record has the checksum it was sealed with.
+Entries of earlier schemas are read as of today's, see :mod:`lebench.runner.migrations`.
 """
 
 from __future__ import annotations
@@ -21,18 +22,21 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import rfc8785
 from numpy.typing import NDArray
 from pydantic import Field, StringConstraints, field_validator
 
 from lebench.artifacts import ArtifactError, unpack
 from lebench.board.documents import DocumentError, one_line, parse_json, parse_toml, printable, read_bytes, read_text
+from lebench.canonical import canonical, digest
 from lebench.errors import LebenchError
 from lebench.records import Artifact, Document, Record
+from lebench.runner.current import Current, current
+from lebench.runner.migrations import read_record
 
 #: No dot at the end, and no name that a file system or a page of the site has taken.
 _NAME = (
@@ -115,6 +119,14 @@ class EntryInfo(Document):
 
 
 @dataclass(frozen=True)
+class Former:
+    """Key and checksum of a record as it stands in a file of an earlier schema."""
+
+    key: str
+    checksum: str
+
+
+@dataclass(frozen=True)
 class Entry:
     """One submitted model.
 
@@ -126,16 +138,24 @@ class Entry:
         Sorted by task, seed and cell.
     folder : Path
         Where it stands.
+    former : mapping of str to Former
+        Of records that were read from an earlier schema, by their key: under what they stand in the folder.
     """
 
     info: EntryInfo
     records: tuple[Record, ...]
     folder: Path
+    former: Mapping[str, Former] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """Name of the entry's folder, unique on the board."""
         return self.info.name
+
+    @cached_property
+    def current(self) -> Current:
+        """Which of its records are current: those that are shown and compared."""
+        return current(self.records)
 
     def artifacts(self, record: Record) -> dict[str, NDArray[Any]]:
         """Return the arrays that pictures of one of its records are made from, none if the entry does not hold them.
@@ -145,7 +165,7 @@ class Entry:
         EntryError
             If the file is not the one that the record describes.
         """
-        return _unpacked(artifacts_path(self.folder, record), record.pictured)
+        return _unpacked(self.artifacts_path(record), record.pictured)
 
     def recording(self, record: Record) -> dict[str, NDArray[Any]]:
         """Return what the model answered when a record was made, nothing if the entry does not hold it.
@@ -155,7 +175,23 @@ class Entry:
         EntryError
             If the file is not the one that the record describes.
         """
-        return _unpacked(recording_path(self.folder, record), record.recorded)
+        return _unpacked(self.recording_path(record), record.recorded)
+
+    def artifacts_path(self, record: Record) -> Path:
+        """Return the file of the arrays that pictures of a record are made from."""
+        return self._file(record, ".npz")
+
+    def recording_path(self, record: Record) -> Path:
+        """Return the file of a record's recording."""
+        return self._file(record, ".recording.npz")
+
+    def stands_as(self, record: Record) -> Former:
+        """Return key and checksum of a record as they stand in the entry's files."""
+        key = record.cell.key
+        return self.former.get(key) or Former(key, record.checksum)
+
+    def _file(self, record: Record, end: str) -> Path:
+        return self.folder / "artifacts" / f"{self.stands_as(record).key[:16]}{end}"
 
 
 def _unpacked(path: Path, described: Mapping[str, Artifact]) -> dict[str, NDArray[Any]]:
@@ -166,16 +202,6 @@ def _unpacked(path: Path, described: Mapping[str, Artifact]) -> dict[str, NDArra
         return unpack(read_bytes(path, LARGEST_ARTIFACT), described)
     except (ArtifactError, DocumentError) as error:
         raise _wrong(path, "", str(error)) from error
-
-
-def artifacts_path(folder: Path, record: Record) -> Path:
-    """Return the file of a record's arrays for pictures in an entry's folder."""
-    return folder / "artifacts" / f"{record.cell.key[:16]}.npz"
-
-
-def recording_path(folder: Path, record: Record) -> Path:
-    """Return the file of a record's recording in an entry's folder."""
-    return folder / "artifacts" / f"{record.cell.key[:16]}.recording.npz"
 
 
 def read_entry(folder: Path) -> Entry:
@@ -203,6 +229,8 @@ def examine_entry(folder: Path) -> tuple[Entry | None, list[EntryError]]:
     problems: list[EntryError] = []
     info: EntryInfo | None = None
     records: list[Record] = []
+    stand: list[tuple[str, int, str]] = []
+    former: dict[str, Former] = {}
     shared: dict[str, dict[str, Any]] = {}
     path = folder / "records.jsonl"
     try:
@@ -218,21 +246,26 @@ def examine_entry(folder: Path) -> tuple[Entry | None, list[EntryError]]:
         lines = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(_read_record(line, shared, path, f"line {number}"))
+            record, as_read = _read_record(line, shared, path, f"line {number}")
         except EntryError as error:
             problems.append(error)
+            continue
+        records.append(record)
+        stand.append((record.cell.task, record.cell.seed, as_read.key))
+        if as_read.checksum != record.checksum:
+            former[record.cell.key] = as_read
     if not problems:
         try:
             refuse_doubles(records, str(path))
         except EntryError as error:
             problems.append(error)
-        if records != sorted(records, key=order_of):
+        if stand != sorted(stand):
             problems.append(
                 _wrong(path, "", "the lines are not sorted by task, seed and cell; write the entry with lebench")
             )
     if info is None or problems:
         return None, problems
-    return Entry(info, tuple(records), folder), []
+    return Entry(info, tuple(sorted(records, key=order_of)), folder, former), []
 
 
 def read_entries(root: Path) -> list[Entry]:
@@ -284,30 +317,30 @@ def _read_shared(path: Path) -> dict[str, dict[str, Any]]:
         tables = parse_json(text)
         shared = {field: dict(tables[table]) for field, table in SHARED.items()}
         for documents in shared.values():
-            for digest, document in documents.items():
-                canonical = rfc8785.dumps(document)
-                if len(canonical) > LARGEST_ENVIRONMENT:
-                    rule = f"has {len(canonical):,} bytes, at most {LARGEST_ENVIRONMENT:,} are allowed"
-                    raise _wrong(path, "", f"the document under {printable(str(digest), 12)} {rule}")
-                if hashlib.sha256(canonical).hexdigest() != digest:
-                    raise _wrong(path, "", f"the document under {digest[:12]}… is not the one with this checksum")
+            for name, document in documents.items():
+                content = canonical(document)
+                if len(content) > LARGEST_ENVIRONMENT:
+                    rule = f"has {len(content):,} bytes, at most {LARGEST_ENVIRONMENT:,} are allowed"
+                    raise _wrong(path, "", f"the document under {printable(str(name), 12)} {rule}")
+                if hashlib.sha256(content).hexdigest() != name:
+                    raise _wrong(path, "", f"the document under {name[:12]}… is not the one with this checksum")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _wrong(path, "", f"not a table of environments and sources ({one_line(error)})") from error
     return shared
 
 
-def _read_record(line: str, shared: dict[str, dict[str, Any]], path: Path, field: str) -> Record:
+def _read_record(line: str, shared: dict[str, dict[str, Any]], path: Path, field: str) -> tuple[Record, Former]:
+    """Return the record of a line, and key and checksum that it has there."""
     try:
         document = parse_json(line)
         for name, documents in shared.items():
             document[name] = documents[document[name]]
-        record = Record.model_validate(document)
-        intact = record.intact
+        record = read_record(document)
+        return record, Former(digest(document["cell"]), str(document["checksum"]))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _wrong(path, field, f"not a record of this version ({one_line(error)})") from error
-    if not intact:
-        raise _wrong(path, field, "the checksum does not match, so the record was edited; run the cell again")
-    return record
+    except LebenchError as error:
+        raise _wrong(path, field, str(error)) from error
 
 
 def _read(path: Path) -> str:

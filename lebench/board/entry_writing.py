@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-
-import rfc8785
 
 from lebench.board.entries import (
     SHARED,
     Entry,
     EntryError,
     EntryInfo,
-    artifacts_path,
     is_entry_name,
     order_of,
-    recording_path,
     refuse_doubles,
 )
+from lebench.canonical import digest
 from lebench.records import Record
 
 #: Bytes that the recordings of an entry may have together; those that are too many can be checked by running again.
@@ -91,9 +87,9 @@ def write_entry(
     for record in ordered:
         document = record.model_dump(mode="json", by_alias=True)
         for field, table in SHARED.items():
-            digest = hashlib.sha256(rfc8785.dumps(document[field])).hexdigest()
-            shared[table][digest] = document[field]
-            document[field] = digest
+            checksum = digest(document[field])
+            shared[table][checksum] = document[field]
+            document[field] = checksum
         lines.append(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
 
     target = folder / name
@@ -102,29 +98,28 @@ def write_entry(
         _write(target / "entry.toml", _to_toml(meta.model_dump(mode="json", by_alias=True)))
         _write(target / "environments.json", json.dumps(shared, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
         _write(target / "records.jsonl", "\n".join(lines) + "\n")
-        _write_artifacts(target, ordered, arrays or {}, recordings or {})
+        entry = Entry(meta, ordered, target)
+        _write_artifacts(entry, arrays or {}, recordings or {})
     except OSError as error:
         raise EntryError(f"cannot write the entry to {target}: {error.strerror}") from error
-    return Entry(meta, ordered, target)
+    return entry
 
 
-def _write_artifacts(
-    target: Path, records: Sequence[Record], arrays: Mapping[str, bytes], recordings: Mapping[str, bytes]
-) -> None:
-    seed = min(record.cell.seed for record in records)
+def _write_artifacts(entry: Entry, arrays: Mapping[str, bytes], recordings: Mapping[str, bytes]) -> None:
+    seed = min(record.cell.seed for record in entry.records)
     files = {
-        artifacts_path(target, record): arrays.get(record.cell.key, b"")
-        for record in records
+        entry.artifacts_path(record): arrays.get(record.cell.key, b"")
+        for record in entry.records
         if record.cell.seed == seed
     }
-    recorded = {recording_path(target, record): recordings.get(record.cell.key, b"") for record in records}
+    recorded = {entry.recording_path(record): recordings.get(record.cell.key, b"") for record in entry.records}
     room = RECORDINGS_LIMIT
     for path, content in sorted(recorded.items(), key=lambda item: (len(item[1]), item[0])):
         room -= len(content)
         if room >= 0:
             files[path] = content
     files = {path: content for path, content in files.items() if content}
-    folder = target / "artifacts"
+    folder = entry.folder / "artifacts"
     for old in folder.glob("*.npz"):
         if old not in files:
             old.unlink()

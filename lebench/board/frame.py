@@ -81,30 +81,6 @@ def frame(records: Iterable[Record], model: str | None = None) -> pd.DataFrame:
     return table.astype(dict.fromkeys(("value", "fit_s", "score_s", "cpu_s", "peak_memory_bytes", "fits"), "float64"))
 
 
-def newest(records: Iterable[Record]) -> list[Record]:
-    """Return the record that finished last of each task, model, backend, precision and seed.
-
-    A results folder keeps the records of earlier versions of the code; this leaves them out.
-
-    Parameters
-    ----------
-    records : iterable of Record
-        In any order.
-
-    Returns
-    -------
-    list of Record
-        Sorted by task, label, backend, precision and seed.
-    """
-    last: dict[tuple[str, str, str, str, int], Record] = {}
-    for record in records:
-        cell = record.cell
-        identity = (cell.task, record.label, cell.backend, cell.precision, cell.seed)
-        if identity not in last or record.run.finished > last[identity].run.finished:
-            last[identity] = record
-    return [last[identity] for identity in sorted(last)]
-
-
 def _names(records: list[Record]) -> dict[tuple[str, str, str], str]:
     computed: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for record in records:

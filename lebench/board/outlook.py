@@ -149,10 +149,10 @@ def make_outlook(entries: Iterable[Entry], new: Entry, draws: int = DRAWS, point
 
 def _standings(board: Board, new: Entry, control: bool) -> Iterator[Prospect]:
     tasks = {task.name: task for task in board.tasks}
-    run = _counting(record for record in new.records)
+    run = _counting(record for record in new.current.records)
     scored = _counting(
         record
-        for record in new.records
+        for record in new.current.records
         if record.cell.task in tasks and tasks[record.cell.task].primary in record.metrics
     )
     for standings in board.standings:

@@ -7,19 +7,17 @@ executed or trusted beyond that: what is not exactly as lebench writes it is ref
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-import rfc8785
 from pydantic import Field, StringConstraints, ValidationError
 
 from lebench.board.documents import DocumentError, one_line, printable, read_bytes
-from lebench.board.entries import Entry, EntryError, recording_path
-from lebench.records import Document, Environment, Finite, Record
+from lebench.board.entries import Entry, EntryError
+from lebench.canonical import digest
+from lebench.records import Document, Environment, Finite
 
 NAME = "verification.json"
 #: Bytes that the document may have.
@@ -45,7 +43,7 @@ class Check(Document):
     verdict : {"agrees", "differs", "not checked"}
         Whether every value agrees within its tolerance.
     tolerance : str
-        Which rule the tolerances follow, see :mod:`lebench.verify.tolerance`; empty if nothing was compared.
+        Which rule the tolerances follow, see :mod:`lebench.runner.tolerance`; empty if nothing was compared.
     value : str
         The value that deviates most; empty if none does.
     deviation : float or None
@@ -124,9 +122,9 @@ class Verified(Document):
     seed: str = ""
 
 
-def digest_of(records: Iterable[Record]) -> str:
-    """Return the sha256 of the keys and checksums of records, in whatever order they are."""
-    return hashlib.sha256(rfc8785.dumps(sorted([r.cell.key, r.checksum] for r in records))).hexdigest()
+def digest_of(entry: Entry) -> str:
+    """Return the sha256 of the keys and checksums of an entry's records as they stand in its files."""
+    return digest(sorted([stands.key, stands.checksum] for stands in map(entry.stands_as, entry.records)))
 
 
 def write_verification(entry: Entry, verification: Verification) -> Path:
@@ -179,7 +177,7 @@ def verified(entry: Entry) -> Verified:
     A document that cannot be read counts as none, and the reason says so.
     """
     scored = [record for record in entry.records if record.status == "ok"]
-    recorded = [r for r in scored if r.recorded and recording_path(entry.folder, r).is_file()]
+    recorded = [r for r in scored if r.recorded and entry.recording_path(r).is_file()]
     try:
         document = read_verification(entry.folder)
         reason = "no check of it is on record"
@@ -195,7 +193,7 @@ def verified(entry: Entry) -> Verified:
             differing=0,
             reason=reason,
         )
-    checksums = {record.cell.key: record.checksum for record in scored}
+    checksums = {stands.key: stands.checksum for stands in map(entry.stands_as, scored)}
     known = [check for check in document.checks if checksums.get(check.cell) == check.record]
     differing = {check.cell for check in known if check.verdict == "differs"}
     agreeing: dict[How, set[str]] = {
@@ -203,13 +201,13 @@ def verified(entry: Entry) -> Verified:
         for how in ("recomputed", "re-run")
     }
     drawn = {check.cell for check in known if check.how == "re-run"}
-    stale = {record.cell.key for record in recorded} - agreeing["recomputed"]
+    stale = {entry.stands_as(record).key for record in recorded} - agreeing["recomputed"]
     status: Status = "claimed"
     if differing:
         reason = f"{_records(len(differing))} checked, and not in agreement"
     elif stale:
         reason = f"{_records(len(stale))} with a recording not computed again since the last change"
-    elif drawn and drawn == agreeing["re-run"] and document.entry == digest_of(entry.records):
+    elif drawn and drawn == agreeing["re-run"] and document.entry == digest_of(entry):
         status, reason = "re-run", ""
     else:
         status = "recomputed" if recorded else "claimed"

@@ -160,6 +160,6 @@ def _take_from_entries(plan: Plan, folder: Path, store: Store) -> None:
         for record in entry.records:
             cell = planned.get(record.cell.key)
             if cell is not None and not store.has(record.cell):
-                files = (board.artifacts_path(entry.folder, record), board.recording_path(entry.folder, record))
+                files = (entry.artifacts_path(record), entry.recording_path(record))
                 pictured, recorded = (path.read_bytes() if path.is_file() else b"" for path in files)
                 store.put(record, arrays=pictured, recording=recorded)

@@ -13,6 +13,7 @@ from lebench.cli.reading import entries_folder, known_label, tasks_among
 from lebench.errors import LebenchError
 from lebench.pictures import Arrays
 from lebench.records import Record
+from lebench.runner.current import current
 from lebench.runner.store import Store
 
 
@@ -71,7 +72,7 @@ def _of_results(results: Path) -> dict[tuple[str, str], Arrays]:
     """Return the arrays of the first seed in a results folder, by task and model."""
     store = Store(results)
     found: dict[tuple[str, str], Arrays] = {}
-    for record in board.newest(store.load()) if results.exists() else []:
+    for record in current(store.load()).records if results.exists() else []:
         if _key(record) not in found and (content := store.artifacts(record)):
             try:
                 found[_key(record)] = unpack(content, record.pictured)
@@ -86,7 +87,7 @@ def _of_entries(entries: Path | None, own: Sequence[str]) -> dict[tuple[str, str
     folder = entries_folder(entries)
     found: dict[tuple[str, str], Arrays] = {}
     for entry in board.read_entries(folder) if entries is not None or folder.is_dir() else []:
-        for record in entry.records:
+        for record in entry.current.records:
             if record.label not in own and _key(record) not in found and (arrays := entry.artifacts(record)):
                 found[_key(record)] = arrays
     return found

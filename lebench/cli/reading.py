@@ -6,6 +6,7 @@ import fnmatch
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from lebench.cli.values import direction_of, metrics_of, primary_of
 from lebench.errors import LebenchError, ParameterError, UnknownNameError
 from lebench.models.spec import parse_spec
 from lebench.records import Record
+from lebench.runner.current import Current, current
 from lebench.runner.store import Store
 from lebench.tasks.base import TRACKS
 
@@ -117,7 +119,8 @@ def report(labels: Sequence[str], records: Sequence[Record], entries: Path | Non
     folder = entries_folder(entries)
     found = board.read_entries(folder) if entries is not None or folder.is_dir() else []
     tasks = {record.cell.task for record in records}
-    field = board.frame(record for entry in found for record in entry.records if record.cell.task in tasks)
+    of_entries = [current(r for r in entry.records if r.cell.task in tasks) for entry in found]
+    field = board.frame(record for each in of_entries for record in each.records)
     field = field[~field["model"].map(board.is_control).astype(bool)]
     rows = []
     for label in labels:
@@ -144,6 +147,11 @@ def report(labels: Sequence[str], records: Sequence[Record], entries: Path | Non
     if seeds == 1:
         over = "One seed has no interval."
     console.print(f"{over}{_RANKS if len(field) else ''}", style="dim", highlight=False, markup=False)
+    left = Counter[str]()
+    for each in of_entries:
+        left.update(each.outdated)
+    for note in Current((), dict(sorted(left.items()))).notes:
+        console.print(f"Of the leaderboard, {note}", style="dim", highlight=False, markup=False)
 
 
 def _is_of(name: str, label: str) -> bool:
@@ -166,9 +174,9 @@ def make_console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=None if stream.isatty() else _PLAIN_WIDTH)
 
 
-def sources(results: Path, entries: Path | None, baselines: bool) -> tuple[list[Record], list[board.Entry]]:
-    """Return the newest records of the results folder, and the entries of the leaderboard if they are asked for."""
-    records = board.newest(Store(results).load()) if results.exists() or not baselines else []
+def sources(results: Path, entries: Path | None, baselines: bool) -> tuple[Sequence[Record], list[board.Entry]]:
+    """Return the current records of the results folder, and the entries of the leaderboard if they are asked for."""
+    records = say(current(Store(results).load())) if results.exists() or not baselines else ()
     folder = entries_folder(entries)
     found = board.read_entries(folder) if baselines and (entries is not None or folder.is_dir()) else []
     if not records and not found:
@@ -185,7 +193,14 @@ def _of_models(models: Sequence[str], results: Path) -> tuple[set[str], pd.DataF
     labels = [_same_model(model, present) for model in models]
     if None in labels:
         return None
-    return together(board.newest(store.load(labels=[label for label in labels if label])), [])
+    return together(say(current(store.load(labels=[label for label in labels if label]))), [])
+
+
+def say(found: Current) -> tuple[Record, ...]:
+    """Return the current records, and say which are left out and why."""
+    for note in found.notes:
+        click.echo(note, err=True)
+    return found.records
 
 
 def collect(results: Path, entries: Path | None, baselines: bool) -> tuple[set[str], pd.DataFrame]:
@@ -197,7 +212,7 @@ def collect(results: Path, entries: Path | None, baselines: bool) -> tuple[set[s
 def together(records: Sequence[Record], entries: Iterable[board.Entry]) -> tuple[set[str], pd.DataFrame]:
     """Return the labels of some records, and all values: theirs, then those of the entries that they lack."""
     own = {record.label for record in records}
-    others = [record for entry in entries for record in entry.records if record.label not in own]
+    others = [record for entry in entries for record in entry.current.records if record.label not in own]
     return own, board.frame([*records, *others])
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lebench import board
 from lebench.cli import placing, planning, reading
 from lebench.cli.progress import cells, display
 from lebench.errors import LebenchError
+from lebench.runner.current import current
 from lebench.runner.execution import Summary, execute
 from lebench.runner.plan import Plan, make_plan
 from lebench.runner.shares import Shard, parse_seeds
@@ -64,7 +64,7 @@ def run(
         console.print()
         labels = list(dict.fromkeys(cell.label for cell in plan.cells))
         # Of what was asked for: the folder may have records of these models by other versions.
-        records = board.newest(store.load(keys=(cell.cell.key for cell in plan.cells)))
+        records = reading.say(current(store.load(keys=(cell.cell.key for cell in plan.cells))))
         reading.report(labels, records, entries, console)
         placing.report(labels, store, console)
     return conclude(summary, results, console)

@@ -24,7 +24,8 @@ from lebench.errors import LebenchError
 from lebench.models.spec import build_model
 from lebench.records import Record
 from lebench.registry import load_plugin
-from lebench.runner.fingerprint import model_fingerprint
+from lebench.runner.current import current
+from lebench.runner.identity import make_cell
 from lebench.runner.plan import make_plan
 from lebench.runner.store import Store
 
@@ -107,7 +108,10 @@ def _records(
     store: Store, results: Path, model: str | None, backend: str | None, authors: Sequence[str]
 ) -> list[Record]:
     """Return the records of a model on tasks of lebench, by one backend."""
-    present = board.newest(store.load())
+    found = current(store.load())
+    for note in found.notes:
+        click.echo(note)
+    present = found.records
     labels = sorted({record.label for record in present})
     if not labels:
         raise LebenchError(f"there are no records in {results}; 'lebench run --model ... -o {results}' makes some")
@@ -150,8 +154,11 @@ def _code(records: Sequence[Record], plugin: Path | None) -> bytes:
     load_plugin(plugin)
     if name not in registry.models:
         raise LebenchError(f"{plugin} does not register the model {name!r}; give the file that it was run with")
-    now = model_fingerprint(build_model(label, records[0].cell.backend))
-    old = sum(record.cell.model_fingerprint != now for record in records)
+    configured = build_model(label, records[0].cell.backend)
+    old = sum(
+        record.cell.plugin != make_cell(registry.tasks.get(record.cell.task), configured, record.cell.seed).plugin
+        for record in records
+    )
     if old:
         raise LebenchError(
             f"{plugin} has changed since {old} of {len(records)} records were made: run them again with it, then submit"

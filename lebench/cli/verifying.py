@@ -10,6 +10,7 @@ import click
 
 from lebench.board import read_entry
 from lebench.errors import LebenchError
+from lebench.runner.current import current
 from lebench.runner.rescoring import Rescorer
 from lebench.verify import Base, Recomputed, base, recompute, validate
 
@@ -53,7 +54,10 @@ def show_violations(folder: Path, main: Base | None = None, own: Sequence[str] =
         click.echo(f"{folder.absolute().name}: and {len(violations) - _SHOWN:,} more")
     if violations:
         return INVALID
-    click.echo(f"{folder.absolute().name} is valid: {len(read_entry(folder.absolute()).records)} records")
+    records = read_entry(folder.absolute()).records
+    click.echo(f"{folder.absolute().name} is valid: {len(records)} records")
+    for note in current(records).notes:
+        click.echo(note)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import platform
 import subprocess
@@ -42,13 +43,14 @@ def environment() -> Environment:
 
 @functools.cache
 def source() -> Source:
-    """Return commit and state of the checkout that lebench runs from; unknown if it runs from a package."""
+    """Return the state of the code that runs; commit and dirty are unknown if it is no checkout."""
+    code = _code()
     top = _git("rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != _PACKAGE.parent:
-        return Source(commit=None, dirty=None)
+        return Source(commit=None, dirty=None, code=code)
     # Only the code counts: results that wait to be committed do not make it another code.
     changes = _git("status", "--porcelain", "--", str(_PACKAGE))
-    return Source(commit=_git("rev-parse", "HEAD"), dirty=None if changes is None else bool(changes))
+    return Source(commit=_git("rev-parse", "HEAD"), dirty=None if changes is None else bool(changes), code=code)
 
 
 def cores() -> int:
@@ -64,6 +66,14 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def _code() -> str:
+    digest = hashlib.sha256()
+    for file in sorted(_PACKAGE.rglob("*.py")):
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(_PACKAGE).as_posix()} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
 
 
 def _git(*arguments: str) -> str | None:

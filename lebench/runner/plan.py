@@ -15,7 +15,7 @@ from lebench.models.objects import named
 from lebench.models.spec import NUMPY, Configured, build_model, expand
 from lebench.plugins import PREFIX, Plugin, find, loaded
 from lebench.records import Cell
-from lebench.runner.fingerprint import model_fingerprint, task_fingerprint
+from lebench.runner.identity import make_cell
 from lebench.runner.session import Session, is_of_session, make_session
 from lebench.runner.shares import Shard, parse_seeds
 from lebench.tasks.base import Task, metric_of
@@ -176,8 +176,9 @@ def make_plan(
     chosen_tasks = [task for task in chosen_tasks if task.dataset not in reasons]
     if not chosen_tasks:
         raise UnavailableDataError(f"nothing is left to run: {unavailable[0][1]}")
-    task_prints = {task.name: task_fingerprint(task, datasets[task.dataset]) for task in chosen_tasks}
-    model_prints = {label: model_fingerprint(model) for label, model in configured.items()}
+    cells = {
+        (t.name, label): make_cell(t, model, seeds[0]) for label, model in configured.items() for t in chosen_tasks
+    }
 
     groups = {
         (label, model.backend, dataset, seed)
@@ -195,19 +196,7 @@ def make_plan(
                 if (label, model.backend, task.dataset, seed) not in mine:
                     continue
                 planned = PlannedCell(
-                    Cell(
-                        task=task.name,
-                        task_version=task.version,
-                        task_fingerprint=task_prints[task.name],
-                        dataset=task.dataset,
-                        dataset_sha256=datasets[task.dataset].sha256,
-                        model=model.name,
-                        params=model.params,
-                        model_fingerprint=model_prints[label],
-                        backend=model.backend,
-                        precision=model.precision,
-                        seed=seed,
-                    ),
+                    cells[task.name, label].model_copy(update={"seed": seed}),
                     label,
                     task.track,
                     task.variants,

@@ -22,7 +22,9 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from lebench.canonical import canonical, digest
+from lebench.errors import LebenchError
 from lebench.records import SCHEMA, Record
+from lebench.runner.migrations import read_record
 
 #: Folders of records, of their arrays and of the logs of failures; the index; the file whose bytes are locked.
 RECORDS, ARRAYS, LOGS, INDEX, CLAIMS = "records", "arrays", "logs", "index.sqlite", "claims"
@@ -91,13 +93,15 @@ def parsed(line: bytes) -> Record:
     RecordError
         If there is none.
     """
-    checked(line)
+    document, _ = checked(line)
     try:
-        return Record.model_validate_json(line)
+        return Record.model_validate_json(line) if document["schema"] == SCHEMA else read_record(document)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise RecordError(f"{where}: {problem['msg']}") from None
+    except (ValueError, LebenchError) as error:
+        raise RecordError(str(error)) from None
 
 
 class Writer:
@@ -299,6 +303,9 @@ def _described(line: bytes) -> tuple[str, dict[str, Any]]:
         If it is no record.
     """
     document, identity = checked(line)
+    if document["schema"] != SCHEMA:
+        record = parsed(line)
+        return record.cell.key, record.model_dump(mode="json", by_alias=True)
     cell = document.get("cell")
     if not isinstance(cell, dict):
         raise RecordError("it is no record")

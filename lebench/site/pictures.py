@@ -88,7 +88,7 @@ def gallery(entries: Iterable[Entry]) -> Gallery:
     for entry in entries:
         of_entry = found.setdefault(entry.name, {})
         # Records are sorted by task and seed.
-        for record in entry.records:
+        for record in entry.current.records:
             if record.cell.task not in of_entry and (arrays := entry.artifacts(record)):
                 of_entry[record.cell.task] = arrays
     return Gallery(found)

@@ -14,22 +14,26 @@ from lebench.board.verification import Check, Verdict, Verification, digest_of
 from lebench.errors import LebenchError, UnavailableDataError
 from lebench.models.spec import parse_spec
 from lebench.records import Cell, Record
+from lebench.runner.current import outdated
 from lebench.runner.environment import environment, lebench_version, source
 from lebench.runner.events import Event
 from lebench.runner.execution import TIME_LIMIT, execute
 from lebench.runner.plan import Plan, PlannedCell, make_plan
 from lebench.runner.store import Store
+from lebench.runner.tolerance import compare_rerun, same_machine
 from lebench.verify.recomputation import Recomputed
-from lebench.verify.tolerance import compare_rerun, same_machine
 
 _REASON_LENGTH = 300
-#: What makes other code or data of a cell, in words.
+#: What makes another cell of the same place, in words.
 _STALE = {
     "task_version": "another version of the task",
-    "task_fingerprint": "other code of the task",
     "dataset": "another dataset",
+    "dataset_version": "another version of the dataset",
     "dataset_sha256": "other data",
-    "model_fingerprint": "other code of the model",
+    "model_version": "another version of the model",
+    "plugin": "other code of the plug-in",
+    "references": "other versions of reference models",
+    "backend_version": "another version of the backend",
 }
 
 
@@ -46,7 +50,7 @@ class Rerun:
     reason : str
         What differs, why it was not checked, or what a reader should know.
     rule, value, deviation
-        See :class:`lebench.verify.tolerance.Comparison`.
+        See :class:`lebench.runner.tolerance.Comparison`.
     again : Record or None
         As it was made again.
     """
@@ -80,7 +84,7 @@ def draw(entry: Entry, count: int | None, seed: str) -> tuple[Record, ...]:
     Parameters
     ----------
     entry : Entry
-        Its records with scores are drawn from.
+        Its records with scores are drawn from, those of today's versions.
     count : int or None
         How many; None for all.
     seed : str
@@ -93,7 +97,7 @@ def draw(entry: Entry, count: int | None, seed: str) -> tuple[Record, ...]:
         At most `count`.
     """
     ranked = sorted(
-        (record for record in entry.records if record.status == "ok"),
+        (record for record in entry.records if record.status == "ok" and not outdated(record.cell)),
         key=lambda record: hashlib.sha256(f"{seed}\n{record.cell.key}".encode()).digest(),
     )
     seen: dict[str, int] = defaultdict(int)
@@ -232,7 +236,7 @@ def _compared(entry: Entry, record: Record, again: Record) -> Rerun:
     if again.status != "ok":
         reason = "; ".join(filter(None, (f"the run has {again.status}: {again.reason}", note)))
         return Rerun(record, "differs", reason, again=again)
-    found = compare_rerun(entry, record, again)
+    found = compare_rerun(record, again, entry.records)
     if not note and found.rule != "exact" and same_machine(record.environment, again.environment):
         note = "other bits, although the record describes this processor and these packages"
     reason = "; ".join(filter(None, (*found.differences, note)))
@@ -256,8 +260,8 @@ def make_verification(
     """
     checks = [
         Check(
-            cell=each.record.cell.key,
-            record=each.record.checksum,
+            cell=entry.stands_as(each.record).key,
+            record=entry.stands_as(each.record).checksum,
             how="recomputed",
             verdict="differs" if each.differs else "agrees",
             tolerance="recording",
@@ -269,8 +273,8 @@ def make_verification(
     ]
     checks += [
         Check(
-            cell=each.record.cell.key,
-            record=each.record.checksum,
+            cell=entry.stands_as(each.record).key,
+            record=entry.stands_as(each.record).checksum,
             how="re-run",
             verdict=each.verdict,
             tolerance=each.rule,
@@ -287,6 +291,6 @@ def make_verification(
         dirty=state.dirty,
         environment=environment(),
         seed=seed,
-        entry=digest_of(entry.records),
+        entry=digest_of(entry),
         checks=sorted(checks, key=lambda check: (check.cell, check.how)),
     )

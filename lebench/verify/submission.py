@@ -5,42 +5,34 @@ read as ``o``, ``1`` and ``i`` as ``l``, ``rn`` as ``m`` and ``vv`` as ``w``; ot
 name. Two entries are of the same model if model, parameters, backend and precision are the same, and, for a model
 that is not lebench's own, its code. Records are copies if their cost or what their models answered is the same number
 by number; where two entries, or an entry and its renewal, hold the same cell, their values must agree as those of a
-re-run must (:mod:`lebench.verify.tolerance`).
+re-run must (:mod:`lebench.runner.tolerance`).
 """
 
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lebench import registry
-from lebench.board.documents import parse_json, parse_toml, printable
-from lebench.board.entries import Entry
+from lebench.board.documents import parse_toml, printable
+from lebench.board.entries import Entry, EntryError, read_entry
 from lebench.board.verification import NAME as VERIFICATION
 from lebench.errors import LebenchError
-from lebench.records import Record
-from lebench.verify.tolerance import compare_rerun
+from lebench.records import Cell, Record
+from lebench.runner.current import current
+from lebench.runner.tolerance import compare_rerun
 from lebench.verify.violations import Violation
 
 _ENTRIES = Path("leaderboard/entries")
-
-
-@dataclass(frozen=True)
-class _Known:
-    """A record of the main branch: the entry it stands in, and the document as it is."""
-
-    entry: str
-    document: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -85,8 +77,8 @@ class Base:
                 raise LebenchError(f"{self.name}: the entry {name} cannot be read: {printable(str(error))}") from error
         return found
 
-    def records(self) -> Iterator[_Known]:
-        """Yield the records of all its entries.
+    def records(self) -> Iterator[tuple[str, Record]]:
+        """Yield the records of all its entries, each with the entry's name.
 
         Raises
         ------
@@ -94,12 +86,10 @@ class Base:
             If one cannot be read: then it cannot be said what a submission does.
         """
         for name in self.names():
-            path = self.entries / name / "records.jsonl"
             try:
-                for line in path.read_text(encoding="utf-8").rstrip("\n").split("\n") if path.exists() else ():
-                    yield _Known(name, parse_json(line))
-            except (OSError, ValueError) as error:
-                raise LebenchError(f"{self.name}: the entry {name} cannot be read: {printable(str(error))}") from error
+                yield from ((name, record) for record in read_entry(self.entries / name).records)
+            except EntryError as error:
+                raise LebenchError(f"{self.name}: the entry {name} cannot be read: {error}") from error
 
 
 @contextmanager
@@ -198,6 +188,7 @@ def check_submission(folder: Path, entry: Entry | None, main: Base, own: Iterabl
         return
     yield from _look_alikes(entry, main)
     yield from _authors(entry, main)
+    yield from _stale(folder, entry, main)
     yield from _copies(entry, main)
 
 
@@ -268,10 +259,22 @@ def _authors(entry: Entry, main: Base) -> Iterator[Violation]:
         yield Violation("entry.toml", "authors", "are not those of the entry of this name; choose another name")
 
 
+def _stale(folder: Path, entry: Entry, main: Base) -> Iterator[Violation]:
+    """Yield that an entry is brought whose records are of other versions; one that stood there before may stay."""
+    theirs = main.entries / entry.name / "records.jsonl"
+    if theirs.is_file() and theirs.read_bytes() == (folder / "records.jsonl").read_bytes():
+        return
+    found = current(entry.records)
+    for reason, count in found.outdated.items():
+        yield Violation("records.jsonl", "version", f"{reason} (records: {count}); run them again")
+    for conflict in found.conflicts:
+        yield Violation("records.jsonl", "cell", str(conflict))
+
+
 def _copies(entry: Entry, main: Base) -> Iterator[Violation]:
-    cells = {_text(record.cell.model_dump(mode="json")): record for record in entry.records}
-    models = {key for record in entry.records if (key := _model(record.cell.model_dump(mode="json")))}
-    costs = {_cost(record.model_dump(mode="json")): record for record in entry.records if record.cost}
+    cells = {record.cell.key: record for record in entry.records}
+    models = {_model(record.cell) for record in entry.records}
+    costs = {_cost(record): record for record in entry.records if record.cost}
     answers = {
         each.sha256: record for record in entry.records for name, each in record.recorded.items() if "answers" in name
     }
@@ -283,32 +286,29 @@ def _copies(entry: Entry, main: Base) -> Iterator[Violation]:
             said.add((kind, name))
             yield Violation("records.jsonl", field, rule)
 
-    for known in main.records():
-        cell, name = known.document["cell"], known.entry
-        if same := cells.get(_text(cell)):
-            yield from _unequal(entry, same, known)
+    for name, known in main.records():
+        cell = known.cell
+        if same := cells.get(cell.key):
+            yield from _unequal(entry, same, name, known)
         if name == entry.name:
             continue
         if _model(cell) in models:
             rule = f"is that of the entry {name}, which stands on the board already: renew that one"
             yield from once("model", name, "model configuration", rule)
-        if known.document.get("cost") and (copied := costs.get(_cost(known.document))):
-            rule = (
-                f"cost and times are those of {cell['task']} seed {cell['seed']} in the entry {name}: a copied record"
-            )
+        if known.cost and (copied := costs.get(_cost(known))):
+            rule = f"cost and times are those of {cell.task} seed {cell.seed} in the entry {name}: a copied record"
             yield from once("cost", name, _where(copied), rule)
-        for array, described in known.document.get("artifacts", {}).items():
-            if "answers" in array and (copied := answers.get(described["sha256"])):
+        for array, described in known.artifacts.items():
+            if "answers" in array and (copied := answers.get(described.sha256)):
                 rule = f"what the model answered is that of the entry {name}, number by number: a copied record"
                 yield from once("answers", name, _where(copied), rule)
 
 
-def _unequal(entry: Entry, record: Record, known: _Known) -> Iterator[Violation]:
-    if record.status != "ok" or known.document["status"] != "ok":
+def _unequal(entry: Entry, record: Record, name: str, known: Record) -> Iterator[Violation]:
+    if record.status != "ok" or known.status != "ok":
         return
-    again = record.model_copy(update={"metrics": known.document["metrics"]})
-    for difference in compare_rerun(entry, record, again).differences[:1]:
-        text = difference.replace("run again", f"in the entry {known.entry}")
+    for difference in compare_rerun(record, known, entry.records).differences[:1]:
+        text = difference.replace("run again", f"in the entry {name}")
         yield Violation("records.jsonl", _where(record), f"is the same cell with other values: {text}")
 
 
@@ -316,17 +316,12 @@ def _where(record: Record) -> str:
     return f"{record.cell.task} seed {record.cell.seed}"
 
 
-def _text(document: object) -> str:
-    return json.dumps(document, sort_keys=True)
-
-
-def _model(cell: Mapping[str, Any]) -> str:
+def _model(cell: Cell) -> tuple[object, ...]:
     """Return what makes two cells ones of the same model."""
-    name = cell["model"]
-    own = name in registry.models and registry.models.item(name).source == "lebench"
-    code = "" if own else cell["model_fingerprint"]
-    return _text([name, cell["params"], cell["backend"], cell["precision"], code])
+    own = cell.model in registry.models and registry.models.item(cell.model).source == "lebench"
+    return cell.model, *sorted(cell.params.items()), cell.backend, cell.precision, "" if own else cell.plugin
 
 
-def _cost(document: Mapping[str, Any]) -> str:
-    return _text([document["cost"][name] for name in ("fit_s", "score_s", "cpu_s")] + [document["run"]["started"]])
+def _cost(record: Record) -> tuple[object, ...]:
+    cost = record.cost
+    return cost and (cost.fit_s, cost.score_s, cost.cpu_s), record.run.started

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from lebench import registry
+from lebench.board.documents import printable
 from lebench.board.entries import EntryInfo
 from lebench.errors import LebenchError
 from lebench.models.spec import parse_spec
@@ -39,7 +40,7 @@ _VERSION = re.compile(r"[0-9][0-9A-Za-z.+!-]*")
 _LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9][A-Za-z0-9.+-]*)*")
 _HOST = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*")
 _LINK = re.compile(r"[A-Za-z0-9:/?#@!$&'*+,;=._~%-]+")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DIGESTS = re.compile(r"([0-9a-f]{64})*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,79}")
 _ARRAY = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -77,9 +78,15 @@ def label_rule(label: str) -> str | None:
 def check_texts(record: Record) -> Iterator[tuple[str, str]]:
     """Yield field and rule of the texts of a record that are not what they should be."""
     cell = record.cell
-    for name in ("task_fingerprint", "dataset_sha256", "model_fingerprint"):
-        if not _DIGEST.fullmatch(getattr(cell, name)):
+    digests = {"dataset_sha256": cell.dataset_sha256, "replaces": "".join(record.replaces)} | record.fingerprints
+    for name, digest in (digests | {"plugin": cell.plugin, "source.code": record.source.code}).items():
+        if not _DIGESTS.fullmatch(digest) or (not digest and name == "dataset_sha256"):
             yield name, "is not a sha256 in hexadecimal digits"
+    if len(record.fingerprints) > 2 or len(record.replaces) > _MOST_AUTHORS or len(cell.references) > _MOST_AUTHORS:
+        yield "cell", "has more fingerprints, references or replaced records than any has"
+    for name in {*cell.references, *record.fingerprints}:
+        if not _NAME.fullmatch(name):
+            yield "references", f"{printable(name)!r} is not a name"
     for name in ("backend", "precision", "model"):
         if not _NAME.fullmatch(getattr(cell, name)):
             yield name, "is not a name"

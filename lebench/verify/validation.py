@@ -10,13 +10,14 @@ from functools import cache
 from pathlib import Path
 
 from lebench import registry
-from lebench.board.entries import LARGEST, Entry, EntryError, artifacts_path, examine_entry, recording_path
+from lebench.board.entries import LARGEST, Entry, EntryError, examine_entry
 from lebench.board.entry_writing import write_entry
 from lebench.data.base import Dataset
 from lebench.errors import LebenchError, UnavailableDataError
-from lebench.models.spec import build_model, parse_spec
-from lebench.records import SCHEMA, Record
-from lebench.runner.fingerprint import model_fingerprint, task_fingerprint
+from lebench.models.spec import Configured, build_model, parse_spec
+from lebench.records import Record
+from lebench.runner.current import current, outdated, versions
+from lebench.runner.identity import references
 from lebench.tasks.base import Task
 from lebench.tasks.facts import broken
 from lebench.verify.files import check_files, check_plugin, check_verification
@@ -68,14 +69,15 @@ def _of_folder(folder: Path) -> tuple[list[Violation], Entry | None]:
     found += check_info(entry.info)
     found += check_plugin(folder)
     found += check_verification(folder)
-    found += _not_as_written(entry)
+    if not entry.former:
+        found += _not_as_written(entry)
     found += _of_arrays(entry)
     found += _of_seeds(entry.records)
     found += _of_labels(entry)
     for record in entry.records:
         where = f"{record.cell.task} seed {record.cell.seed}"
         found += [Violation("records.jsonl", f"{where}, {field}", rule) for field, rule in _of_record(record)]
-    found += _across_tasks(entry.records)
+    found += _across_tasks(current(entry.records).records)
     return found, entry
 
 
@@ -94,8 +96,8 @@ def _not_as_written(entry: Entry) -> Iterator[Violation]:
 def _of_arrays(entry: Entry) -> Iterator[Violation]:
     known = set()
     for record in entry.records:
-        for file, read in ((artifacts_path, entry.artifacts), (recording_path, entry.recording)):
-            known.add(file(entry.folder, record).name)
+        for file, read in ((entry.artifacts_path, entry.artifacts), (entry.recording_path, entry.recording)):
+            known.add(file(record).name)
             try:
                 read(record)
             except EntryError as error:
@@ -133,8 +135,6 @@ def _of_labels(entry: Entry) -> Iterator[Violation]:
 def _of_record(record: Record) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with a record: field and rule."""
     cell = record.cell
-    if record.schema_version != SCHEMA:
-        yield "schema", f"is {record.schema_version}, not {SCHEMA}"
     yield from check_texts(record)
     yield from _of_times(record)
     if cell.seed > _LARGEST_SEED:
@@ -143,24 +143,30 @@ def _of_record(record: Record) -> Iterator[tuple[str, str]]:
     if cell.task not in registry.tasks:
         yield "task", "there is no such task"
         return
-    task: Task = registry.tasks.get(cell.task)
-    dataset: Dataset = registry.datasets.get(task.dataset)
-    if (cell.dataset, cell.task_version, record.track) != (task.dataset, task.version, task.track):
-        yield "cell", "dataset, version or track are not those of the task"
-        return
-    if cell.task_fingerprint != _fingerprint(cell.task):
-        yield "task_fingerprint", "was made by other code of the task; run it again"
-    try:
-        if cell.dataset_sha256 != dataset.sha256:
-            yield "dataset_sha256", "was made on other data"
-    except UnavailableDataError:
-        pass
-    yield from _of_model(record)
+    for name, made, today in versions(cell):
+        if today is not None and made > today:
+            yield "cell", f"version {made} of {name} is none yet, today's is {today}"
+            return
     if record.status != "ok":
         if record.metrics or record.artifacts:
             yield "metrics", f"are there, though the status is {record.status}"
         if not record.reason.strip():
             yield "reason", f"is empty, though the status is {record.status}"
+    if outdated(cell):
+        # Today's declarations say nothing of it.
+        return
+    task: Task = registry.tasks.get(cell.task)
+    dataset: Dataset = registry.datasets.get(task.dataset)
+    if (cell.dataset, record.track) != (task.dataset, task.track):
+        yield "cell", "dataset or track are not those of the task"
+        return
+    try:
+        if cell.dataset_sha256 != dataset.sha256:
+            yield "dataset_sha256", "was made on other data"
+    except UnavailableDataError:
+        pass
+    yield from _of_model(record, task)
+    if record.status != "ok":
         return
     yield from _of_cost(record, task)
     if {*record.metrics, *record.missing} != {*task.metrics} or {*record.metrics} & {*record.missing}:
@@ -169,7 +175,7 @@ def _of_record(record: Record) -> Iterator[tuple[str, str]]:
     yield from broken(task, cell.seed, record.metrics)
 
 
-def _of_model(record: Record) -> Iterator[tuple[str, str]]:
+def _of_model(record: Record, task: Task) -> Iterator[tuple[str, str]]:
     """Yield where a cell is not that of the model that its label names, where that is one of lebench's."""
     if rule := label_rule(record.label):
         # Python's own parser, which reads the values of parameters, gives up on deep nesting in ways of its own.
@@ -182,14 +188,18 @@ def _of_model(record: Record) -> Iterator[tuple[str, str]]:
             return
         if name not in registry.models or registry.models.item(name).source != "lebench":
             return
-        params, fingerprint, precision = _configured(record.label, record.cell.backend)
+        configured = _configured(record.label, record.cell.backend)
     except LebenchError as error:
         yield "label", str(error)
         return
-    if record.cell.params != params:
-        yield "params", "are not those of the label, or of another version of the model; run it again"
-    elif (record.cell.model_fingerprint, record.cell.precision) != (fingerprint, precision):
-        yield "model_fingerprint", "was made by other code of the model; run it again"
+    if record.cell.params != configured.params:
+        yield "params", "are not those of the label"
+    if record.cell.precision != configured.precision:
+        yield "precision", f"is {record.cell.precision!r}, that of the model is {configured.precision!r}"
+    if record.cell.references != references(task, configured.model):
+        yield "references", "are not the models that the task and the model fit"
+    if record.cell.plugin:
+        yield "plugin", f"is not empty, but {name} and {task.name} are lebench's own"
 
 
 def _of_cost(record: Record, task: Task) -> Iterator[tuple[str, str]]:
@@ -247,13 +257,6 @@ def _across_tasks(records: Iterable[Record]) -> Iterator[Violation]:
 
 
 @cache
-def _fingerprint(task: str) -> str:
-    found: Task = registry.tasks.get(task)
-    return task_fingerprint(found, registry.datasets.get(found.dataset))
-
-
-@cache
-def _configured(label: str, backend: str) -> tuple[dict[str, object], str, str]:
-    """Return parameters, fingerprint and precision of a model of lebench, which bounds its parameters by itself."""
-    model = build_model(label, backend)
-    return dict(model.params), model_fingerprint(model), model.precision
+def _configured(label: str, backend: str) -> Configured:
+    """Return a model of lebench, which bounds its parameters by itself."""
+    return build_model(label, backend)

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from lebench.artifacts import pack
-from lebench.board import EntryError, EntryInfo, artifacts_path, entry_name, read_entries, read_entry, write_entry
+from lebench.board import EntryError, EntryInfo, entry_name, read_entries, read_entry, write_entry
 from lebench.records import Source
 
 
@@ -70,7 +70,7 @@ def test_arrays_of_the_first_seed_are_kept_and_checked(tmp_path, info, make_reco
     first, second = read_entry(tmp_path / "mlp").records
     np.testing.assert_array_equal(entry.artifacts(first)["x"], np.arange(3.0))
     assert entry.artifacts(second) == {}
-    artifacts_path(entry.folder, first).write_bytes(pack({"x": np.arange(4.0)})[0])
+    entry.artifacts_path(first).write_bytes(pack({"x": np.arange(4.0)})[0])
     with pytest.raises(EntryError, match=r"\.npz: .*'x'"):
         entry.artifacts(first)
     assert not list((write_entry(tmp_path, "mlp", records, info).folder / "artifacts").iterdir())
@@ -118,7 +118,12 @@ def _edit(path, old, new):
     ("file", "old", "new", "message"),
     [
         ("records.jsonl", '"accuracy":0.1', '"accuracy":0.99', r"records.jsonl line 1: the checksum does not match"),
-        ("records.jsonl", '{"schema":1', '{"schema":2', r"line 1: the checksum does not match"),
+        (
+            "records.jsonl",
+            '{"schema":2',
+            '{"schema":3',
+            r"line 1: it has schema 3, which this version of lebench does not know",
+        ),
         ("records.jsonl", '"track":"generalization"', '"track":', "line 1: not a record"),
         ("records.jsonl", '"accuracy":0.1', '"accuracy":NaN', "line 1: not a record of this version .*finite"),
         ("environments.json", "two cores", "many cores", "is not the one with this checksum"),

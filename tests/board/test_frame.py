@@ -1,6 +1,6 @@
 import math
 
-from lebench.board import frame, newest
+from lebench.board import frame
 from lebench.board.frame import COLUMNS
 
 
@@ -30,11 +30,3 @@ def test_a_label_with_two_backends_is_told_apart(make_record):
 
 def test_no_records_make_an_empty_table_with_the_same_columns():
     assert tuple(frame([]).columns) == COLUMNS
-
-
-def test_newest_keeps_the_record_that_finished_last(make_record):
-    old = make_record(metrics={"accuracy": 0.1}, task_fingerprint="a" * 64)
-    late = old.run.model_copy(update={"finished": "2026-02-01T00:00:00Z"})
-    new = make_record(metrics={"accuracy": 0.9}, run=late)
-    other = make_record(seed=1, metrics={"accuracy": 0.5})
-    assert newest([new, other, old]) == newest([old, other, new]) == [new, other]

@@ -74,9 +74,8 @@ class Fuzzer:
         with self.watch.watching(self.folder):
             for line in read():
                 assert line.isprintable(), f"not a printable line: {line!r}"
-        for cached in (validation._configured, validation._fingerprint):
-            if cached.cache_info().currsize > 200:
-                cached.cache_clear()
+        if validation._configured.cache_info().currsize > 200:
+            validation._configured.cache_clear()
 
     def text(self, choices: Choices) -> Callable[[], Iterator[str]]:
         """Read a text as a document."""

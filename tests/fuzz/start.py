@@ -11,8 +11,9 @@ import numpy as np
 import rfc8785
 from choices import LOOSE
 
-from lebench import artifacts
+from lebench import artifacts, registry
 from lebench.board import entries, verification
+from lebench.runner.identity import make_cell
 from lebench.verify import Recomputed, make_verification, validation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,15 +32,9 @@ class Start:
         for record in made.records:
             if record.cell.task not in TASKS or record.cell.seed:
                 continue
-            params, fingerprint, precision = validation._configured(record.label, record.cell.backend)
-            now = {
-                "task_fingerprint": validation._fingerprint(record.cell.task),
-                "params": params,
-                "model_fingerprint": fingerprint,
-                "precision": precision,
-            }
-            record = record.model_copy(update={"cell": record.cell.model_copy(update=now)})
-            old = made.records[[r.cell.task == record.cell.task and not r.cell.seed for r in made.records].index(True)]
+            configured = validation._configured(record.label, record.cell.backend)
+            now = make_cell(registry.tasks.get(record.cell.task), configured, record.cell.seed)
+            old, record = record, record.model_copy(update={"cell": now})
             place = len(self.records)
             for kind, arrays in (("", made.artifacts(old)), (".recording", made.recording(old))):
                 if arrays:

@@ -37,12 +37,15 @@ def test_cells_of_a_model_dataset_and_seed_are_a_job_and_seeds_come_first():
         "toy/breaks",
         "toy/few",
         "toy/missing",
+        "toy/outside",
+        "toy/referring",
+        "toy/secretive",
         "toy/small",
         "toy/some",
         "toy/undeclared",
     ]
     assert {cell.cell.task for cell in made.skipped} == {"toy/gram", "toy/slow"}
-    assert len(made.cells) == 4 * 11
+    assert len(made.cells) == 4 * 14
     assert len({cell.cell.key for cell in made.cells}) == len(made.cells)
 
 

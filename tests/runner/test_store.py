@@ -27,13 +27,14 @@ def make(status="ok", label="mlp[width=4]", value=0.5, artifacts=None, finished=
     content = {
         "task": "digits/accuracy",
         "task_version": 1,
-        "task_fingerprint": "f" * 64,
         "dataset": "digits",
+        "dataset_version": 1,
         "dataset_sha256": "d" * 64,
         "model": "mlp",
         "params": params or {"width": 4, "lr": 1e-7},
-        "model_fingerprint": "m" * 64,
+        "model_version": 1,
         "backend": "torch",
+        "backend_version": 1,
         "precision": "float32",
         "seed": 3,
     }

@@ -8,7 +8,7 @@ import pytest
 
 from lebench import pictures
 from lebench.artifacts import pack
-from lebench.board import EntryError, EntryInfo, artifacts_path, read_entries, write_entry
+from lebench.board import EntryError, EntryInfo, read_entries, write_entry
 from lebench.errors import LebenchError
 from lebench.site import build, standalone
 from lebench.site.pictures import spread
@@ -55,7 +55,7 @@ def test_a_task_compares_the_models_that_have_arrays_and_no_control(drawn):
 
 def test_arrays_that_are_not_those_of_the_record_stop_the_build(drawn, tmp_path):
     entry = next(e for e in read_entries(tmp_path / "entries") if e.name == "mlp")
-    artifacts_path(entry.folder, entry.records[0]).write_bytes(b"damaged")
+    entry.artifacts_path(entry.records[0]).write_bytes(b"damaged")
     with pytest.raises(EntryError, match="damaged"):
         build(tmp_path / "entries", tmp_path / "docs")
 

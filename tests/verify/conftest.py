@@ -30,7 +30,7 @@ def claimed():
     """Two records as a run of this version would plan them, with planted values."""
     return [
         Record(
-            schema=1,
+            schema=2,
             cell=planned.cell,
             track=planned.track,
             label=planned.label,

@@ -67,11 +67,14 @@ def test_times_that_cannot_be(said, changes, line):
     ("changes", "line"),
     [
         ({"model": "rbf"}, "model: is 'rbf', but the label is 'knn'"),
-        ({"params": {"k": 5}}, "params: are not those of the label, or of another version of the model; run it again"),
-        ({"params": {}}, "params: are not those of the label, or of another version of the model; run it again"),
-        ({"model_fingerprint": "0" * 64}, "model_fingerprint: was made by other code of the model; run it again"),
-        ({"precision": "float32"}, "model_fingerprint: was made by other code of the model; run it again"),
-        ({"task_fingerprint": "0" * 64}, "task_fingerprint: was made by other code of the task; run it again"),
+        ({"params": {"k": 5}}, "params: are not those of the label"),
+        ({"params": {}}, "params: are not those of the label"),
+        ({"precision": "float32"}, "precision: is 'float32', that of the model is 'float64'"),
+        ({"references": {"mlp": 1}}, "references: are not the models that the task and the model fit"),
+        ({"plugin": "0" * 64}, "plugin: is not empty, but knn and digits/accuracy are lebench's own"),
+        ({"plugin": "none"}, "plugin: is not a sha256 in hexadecimal digits"),
+        ({"model_version": 2}, "cell: version 2 of knn is none yet, today's is 1"),
+        ({"references": {"<b>": 1}}, "references: '<b>' is not a name"),
         ({"dataset_sha256": "0" * 64}, "dataset_sha256: was made on other data"),
     ],
 )
@@ -86,7 +89,7 @@ def test_a_label_is_one_that_the_model_knows(said, label):
 
 
 def test_a_model_of_somebody_s_own_has_parameters_and_code_of_its_own(claimed, described, tmp_path):
-    own = {"model": "mine", "params": {"width": 8}, "model_fingerprint": "0" * 64, "precision": "float32"}
+    own = {"model": "mine", "params": {"width": 8}, "plugin": "0" * 64, "precision": "float32"}
     records = [
         record.model_copy(update={"label": "mine[width=8]", "cell": record.cell.model_copy(update=own)}).sealed()
         for record in claimed

@@ -31,7 +31,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from lebench.board.entries import Entry
 from lebench.records import Environment, Record
 from lebench.runner.recording import ABSOLUTE, RELATIVE, TIES
 from lebench.tasks.base import metric_of
@@ -160,15 +159,15 @@ def _spread(values: list[float]) -> float:
         return math.inf
 
 
-def compare_rerun(entry: Entry, record: Record, again: Record) -> Comparison:
-    """Compare a record of an entry with the one that running it again has made.
+def compare_rerun(record: Record, again: Record, beside: Iterable[Record] = ()) -> Comparison:
+    """Compare a record with one of the same cell that was made again.
 
     Parameters
     ----------
-    entry : Entry
-        Whose other seeds say how far such values are apart.
     record, again : Record
         As it is claimed, and as it was made again.
+    beside : iterable of Record
+        Of the same model: other seeds of the task say how far such values are apart.
 
     Returns
     -------
@@ -183,7 +182,7 @@ def compare_rerun(entry: Entry, record: Record, again: Record) -> Comparison:
         return compare(record.metrics, again.metrics, "closed form")
     others = [
         other.metrics
-        for other in entry.records
+        for other in beside
         if other.status == "ok" and other.cell.task == record.cell.task and other.cell.seed != record.cell.seed
     ]
     return compare(record.metrics, again.metrics, "seeds", others)

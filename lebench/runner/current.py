@@ -1,0 +1,180 @@
+"""Which records are current: of today's versions, the newest of each cell. Everyone who reads records asks here."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from lebench import registry
+from lebench.records import Cell, Record
+from lebench.runner.tolerance import compare_rerun
+
+#: What of several records of a cell counts before others: a failure is tried again.
+_FIRST = {"ok": 0, "skipped": 1}
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Records of one cell that differ by more than running it again may change.
+
+    Attributes
+    ----------
+    records : tuple of Record
+        The newest first.
+    difference : str
+        The first value that differs, with both numbers.
+    """
+
+    records: tuple[Record, ...]
+    difference: str
+
+    def __str__(self) -> str:
+        cell, label = self.records[0].cell, self.records[0].label
+        made = " and ".join(record.run.finished for record in self.records[:2])
+        return (
+            f"{label} on {cell.task}, {cell.backend}, seed {cell.seed}: records of {made} are in conflict, none is "
+            f"used: {self.difference}; 'lebench run --force' settles it"
+        )
+
+
+@dataclass(frozen=True)
+class Current:
+    """Records, told apart by whether they are to be used.
+
+    Attributes
+    ----------
+    records : tuple of Record
+        The current ones, one a cell; sorted by task, label, backend, precision and seed.
+    outdated : dict of str to int
+        Why others are not, with their number. They are of other versions; nothing is wrong with them.
+    conflicts : tuple of Conflict
+        Cells with several records that contradict each other: none of these is current.
+    """
+
+    records: tuple[Record, ...]
+    outdated: dict[str, int]
+    conflicts: tuple[Conflict, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know of the records that are left out, at most a line for those of other versions."""
+        count = sum(self.outdated.values())
+        reasons = "; ".join(f"{reason} ({number})" for reason, number in self.outdated.items())
+        noun = "record is" if count == 1 else "records are"
+        return [*([f"{count} {noun} outdated and left out: {reasons}"] if count else []), *map(str, self.conflicts)]
+
+
+def current(records: Iterable[Record]) -> Current:
+    """Return which records are current, whatever their order.
+
+    Of the records of one cell those count that no later one was asked to replace, and a score before a failure. Equal
+    scores, up to the tolerance of running a cell again, are one record, the newest; different ones are a conflict.
+    Records of a plug-in's model are current if they are of the same code as its newest ones, and likewise for data.
+
+    Parameters
+    ----------
+    records : iterable of Record
+        Of any tasks and models. What is not registered here has no version to be compared with.
+    """
+    known: dict[tuple[object, ...], str] = {}
+    reasons: Counter[str] = Counter()
+    kept: list[Record] = []
+    for record in records:
+        made = tuple(versions(record.cell))
+        if made not in known:
+            known[made] = outdated(record.cell)
+        if known[made]:
+            reasons[known[made]] += 1
+        else:
+            kept.append(record)
+    for told, reason in ((_code, "made by other code of its plug-in"), (_data, "made on other data")):
+        newest = dict(told(record) for record in sorted(kept, key=_age))
+        like: dict[bool, list[Record]] = {True: [], False: []}
+        for record in kept:
+            group, state = told(record)
+            like[state == newest[group]].append(record)
+        reasons.update(f"{record.label} on {record.cell.dataset}: {reason}" for record in like[False])
+        kept = like[True]
+    of_cells: dict[str, list[Record]] = defaultdict(list)
+    for record in kept:
+        of_cells[record.cell.key].append(record)
+    chosen: list[Record] = []
+    conflicts: list[Conflict] = []
+    for same in of_cells.values():
+        settled = same[0] if len(same) == 1 else _settle(same, kept)
+        if isinstance(settled, Conflict):
+            conflicts.append(settled)
+        else:
+            chosen.append(settled)
+    return Current(tuple(sorted(chosen, key=_place)), dict(sorted(reasons.items())), tuple(conflicts))
+
+
+def versions(cell: Cell) -> Iterator[tuple[str, int, int | None]]:
+    """Yield what a cell names: name, version of the cell, and version of today, None if it is not registered here."""
+    for kind, name, made in (
+        (registry.tasks, cell.task, cell.task_version),
+        (registry.datasets, cell.dataset, cell.dataset_version),
+    ):
+        yield name, made, kind.get(name).version if name in kind else None
+    others = {cell.model: cell.model_version, cell.backend: cell.backend_version} | cell.references
+    for name, made in others.items():
+        kind = registry.backends if name in registry.backends else registry.models
+        yield name, made, kind.item(name).version if name in kind else None
+
+
+def outdated(cell: Cell) -> str:
+    """Return of which other version a cell is, empty if all are today's as far as that is known here.
+
+    Examples
+    --------
+    >>> from lebench.runner.plan import make_plan
+    >>> cell = make_plan(["digits/accuracy"], ["knn"], [0]).cells[0].cell
+    >>> outdated(cell)
+    ''
+    >>> outdated(cell.model_copy(update={"model_version": 0}))
+    "knn: made by code from before versions, today's is version 1"
+    """
+    for name, made, today in versions(cell):
+        if today is not None and made != today:
+            version = f"version {made}" if made else "code from before versions"
+            return f"{name}: made by {version}, today's is version {today}"
+    return ""
+
+
+def _code(record: Record) -> tuple[tuple[str, ...], str]:
+    """Return the model of a record, and the code of its plug-in."""
+    cell = record.cell
+    own = cell.task in registry.tasks and registry.tasks.item(cell.task).source == "lebench"
+    # Where the task is of a plug-in too, the code is that of both.
+    return (record.label, cell.backend, cell.precision, "" if own else cell.task), cell.plugin
+
+
+def _data(record: Record) -> tuple[tuple[str, ...], str]:
+    """Return the dataset of a record, and what it was."""
+    return (record.cell.dataset,), record.cell.dataset_sha256
+
+
+def _age(record: Record) -> tuple[str, str]:
+    # Two that end at the same moment are told apart, so that no order of reading decides.
+    return record.run.finished, record.checksum
+
+
+def _place(record: Record) -> tuple[str, str, str, str, int]:
+    cell = record.cell
+    return cell.task, record.label, cell.backend, cell.precision, cell.seed
+
+
+def _settle(same: Sequence[Record], beside: Iterable[Record]) -> Record | Conflict:
+    """Return the one of several records of a cell that counts, or that they contradict each other."""
+    replaced = {checksum for record in same if record.status in ("ok", "skipped") for checksum in record.replaces}
+    left = [record for record in same if record.checksum not in replaced] or list(same)
+    best = min(_FIRST.get(record.status, 2) for record in left)
+    newest, *others = sorted((r for r in left if _FIRST.get(r.status, 2) == best), key=_age, reverse=True)
+    for other in others:
+        if newest.status != "ok" or other.metrics == newest.metrics:
+            continue
+        of_model = [record for record in beside if _place(record)[:4] == _place(newest)[:4]]
+        if differences := compare_rerun(other, newest, of_model).differences:
+            return Conflict((newest, *others), differences[0])
+    return newest
