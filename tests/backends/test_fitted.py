@@ -1,6 +1,7 @@
 """One fitted network over a small protocol: wrapped functions, and a backend in a plug-in of sixty lines."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -126,3 +127,23 @@ def test_what_cannot_be_wrapped_is_named():
         lebench.wrap(nn.Linear(4, 2), x, loss="hinge")
     with pytest.raises(LebenchError, match="NaN or infinite"):
         lebench.wrap(nn.Linear(4, 2), x * np.inf)
+
+
+STUB = Path(__file__).parent / "plugins" / "numpy_backend.py"
+
+
+def test_a_backend_of_a_plugin_trains_a_perceptron_that_all_tracks_score(tmp_path):
+    tasks = ["digits/accuracy", "digits/elasticity", "digits/collapse"]
+    frame = lebench.run(
+        "mlp[width=8,epochs=8,min_steps=0]",
+        tasks,
+        seeds=1,
+        backend="numpy-mlp",
+        plugins=[STUB],
+        results=tmp_path,
+        jobs=1,
+    )
+    assert set(frame["task"]) == set(tasks)
+    assert set(frame["status"]) == {"ok"}
+    accuracy = frame[(frame["task"] == "digits/accuracy") & (frame["metric"] == "accuracy")]["value"].item()
+    assert accuracy > 0.5
