@@ -1,6 +1,6 @@
 """Empirical tangent kernel of a ResNet-18 for 32x32 images, 11 million parameters: passes, CPU time and memory.
 
-    python benchmarks/large_entk_bench.py [--n 100] [--classes 10] [--memory 2e9] [--contraction trace] [--dtype float32]
+    python benchmarks/large_entk_bench.py [--n 100] [--classes 10] [--memory 2e9] [--contraction full] [--dtype float64]
 
 Prints the forward passes a sample makes, the CPU seconds of the kernel and those of one forward pass and C backward
 passes of every sample alone, and the peak memory of the process.
@@ -70,8 +70,8 @@ def main():
     passes = time.process_time() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
-        f"{given.contraction}, n={given.n}, C={given.classes}, {given.dtype}: {sum(passed) / given.n:.2f} forward passes "
-        f"a sample; kernel {taken:.1f} CPU s, passes alone {passes:.1f} CPU s; peak {peak:.2f} GiB; "
+        f"{given.contraction}, n={given.n}, C={given.classes}, {given.dtype}: {sum(passed) / given.n:.2f} forward "
+        f"passes a sample; kernel {taken:.1f} CPU s, passes alone {passes:.1f} CPU s; peak {peak:.2f} GiB; "
         f"largest entry {float(kernel.abs().max()):.6g}"
     )
 
