@@ -38,7 +38,7 @@ _VERSION = 100 * SCHEMA + 1
 _TABLES = """
 CREATE TABLE files (name TEXT PRIMARY KEY, size INT, changed INT, end INT, lines INT);
 CREATE TABLE records (file TEXT, start INT, length INT, key TEXT, checksum TEXT, label TEXT, task TEXT, status TEXT);
-CREATE TABLE problems (file TEXT, line INT, reason TEXT);
+CREATE TABLE problems (file TEXT, line INT, reason TEXT, PRIMARY KEY (file, line));
 CREATE INDEX by_key ON records (key);
 CREATE INDEX by_label ON records (label);
 """
@@ -47,11 +47,6 @@ _CHECKSUM, _CELL = b'"checksum":"', b'"cell":{'
 
 class RecordError(ValueError):
     """A line that is no record of this version; the message says why."""
-
-
-def line_of(record: Record) -> bytes:
-    """Return a sealed record as a line of a file of records."""
-    return canonical(record.model_dump(mode="json", by_alias=True)) + b"\n"
 
 
 def checked(line: bytes) -> tuple[dict[str, Any], bytes]:
@@ -71,11 +66,8 @@ def checked(line: bytes) -> tuple[dict[str, Any], bytes]:
         raise RecordError("it is no record")
     if schema > SCHEMA:
         raise RecordError(f"it has schema {schema}, and this version reads up to {SCHEMA}: upgrade lebench")
-    # In canonical form the rest of the line is what the checksum was taken of, and the cell stands before it.
-    start = line.find(_CHECKSUM)
-    end = start + len(_CHECKSUM) + 64 + len('",')
-    if hashlib.sha256(line[:start] + line[end:].rstrip(b"\n")).hexdigest() == checksum:
-        return document, line[line.rfind(_CELL, 0, start) + len(_CELL) - 1 : start - 1]
+    if cell := _sealed_cell(line):
+        return document, cell
     rest = {name: part for name, part in document.items() if name != "checksum"}
     try:
         if digest(rest) == checksum:
@@ -93,15 +85,29 @@ def parsed(line: bytes) -> Record:
     RecordError
         If there is none.
     """
+    with suppress(ValidationError):
+        if _sealed_cell(line):
+            return Record.model_validate_json(line)
     document, _ = checked(line)
     try:
-        return Record.model_validate_json(line) if document["schema"] == SCHEMA else read_record(document)
+        return read_record(document)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise RecordError(f"{where}: {problem['msg']}") from None
     except (ValueError, LebenchError) as error:
         raise RecordError(str(error)) from None
+
+
+def _sealed_cell(line: bytes) -> bytes:
+    """Return the canonical form of the cell of a line that is in canonical form and as it was sealed, else nothing."""
+    start = line.find(_CHECKSUM)
+    end = start + len(_CHECKSUM) + 64
+    # What the checksum was taken of is the line without it and the comma behind it; the cell stands before it.
+    rest = line[:start] + line[end + len('",') :].rstrip(b"\n")
+    if start < 0 or hashlib.sha256(rest).hexdigest().encode() != line[end - 64 : end]:
+        return b""
+    return line[line.rfind(_CELL, 0, start) + len(_CELL) - 1 : start - 1]
 
 
 class Writer:
@@ -178,6 +184,9 @@ class Index:
                         self._forget(name)
                         end = lines = 0
                     self._scan(name, path, state, end, lines)
+            except FileNotFoundError:
+                # Another process has just removed a file in which nothing was.
+                continue
             except OSError as error:
                 self._note(name, 0, error.strerror or str(error))
             self._seen.add(name)
@@ -198,6 +207,11 @@ class Index:
     def checksums(self, key: str) -> set[str]:
         """Return the checksums of the records of a cell."""
         return {found for (found,) in self._database.execute("SELECT checksum FROM records WHERE key = ?", (key,))}
+
+    def count(self) -> int:
+        """Return the number of records, each counted once."""
+        (number,) = self._database.execute("SELECT COUNT(DISTINCT checksum) FROM records").fetchone()
+        return int(number)
 
     def labels(self) -> list[str]:
         """Return the labels of all records, sorted."""
@@ -247,7 +261,7 @@ class Index:
     def _scan(self, name: str, path: Path, state: os.stat_result, end: int, lines: int) -> None:
         """Take up the lines of a file from some byte on."""
         # What was noted beyond was half of a line that may be whole by now.
-        self._database.execute("DELETE FROM problems WHERE file = ? AND line > ?", (name, lines))
+        self._database.execute("DELETE FROM problems WHERE file = ? AND (line > ? OR line = 0)", (name, lines))
         rows: list[tuple[object, ...]] = []
         with path.open("rb") as file:
             file.seek(end)
@@ -274,7 +288,7 @@ class Index:
             self._database.execute(f"DELETE FROM {table} WHERE {column} = ?", (name,))
 
     def _note(self, name: str, line: int, reason: str) -> None:
-        self._database.execute("INSERT INTO problems VALUES (?, ?, ?)", (name, line, reason))
+        self._database.execute("INSERT OR REPLACE INTO problems VALUES (?, ?, ?)", (name, line, reason))
 
     def _new_problems(self) -> list[str]:
         """Return what was not told yet: a line for each file and reason."""

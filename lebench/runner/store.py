@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from lebench.canonical import digest
+from lebench.canonical import canonical, digest
 from lebench.errors import LebenchError, LebenchWarning
 from lebench.records import Artifact, Cell, Record
 from lebench.runner.record_files import (
@@ -34,7 +34,6 @@ from lebench.runner.record_files import (
     Index,
     RecordError,
     Writer,
-    line_of,
     parsed,
     write_whole,
 )
@@ -96,27 +95,25 @@ class Store:
         LebenchError
             If the folder cannot be written to; nothing half-written stays.
         """
+        document = record.model_dump(mode="json", by_alias=True)
+        self.put_line(record, canonical(document) + b"\n", log.encode(errors="backslashreplace"), arrays, recording)
+
+    def put_line(self, record: Record, line: bytes, log: bytes, arrays: bytes, recording: bytes) -> None:
+        """Append the record of a line, of this schema or an earlier one, as :meth:`put` does."""
         try:
             for content, described in ((arrays, record.pictured), (recording, record.recorded)):
                 if content:
                     self._add(self._arrays_path(described), content)
             if log:
-                self._add(self.log_path(record), log.encode(errors="backslashreplace"))
-            self.append(line_of(record))
+                self._add(self.log_path(record), log)
+            self._append(line)
         except OSError as error:
             what = f"{record.label} on {record.cell.task}, seed {record.cell.seed}"
             raise LebenchError(
                 f"cannot write the record of {what} into {str(self.folder)!r}: {error.strerror or error}"
             ) from error
 
-    def append(self, line: bytes) -> None:
-        """Append a line, see :func:`lebench.runner.record_files.line_of`, to this process's file of records.
-
-        Raises
-        ------
-        OSError
-            If there is no room for it; nothing of it stays.
-        """
+    def _append(self, line: bytes) -> None:
         if self._writer is None or self._writer.process != os.getpid():
             (self.folder / RECORDS).mkdir(parents=True, exist_ok=True)
             self._writer = Writer(self.folder / RECORDS)
@@ -143,6 +140,10 @@ class Store:
         """Return the checksums of all records of some cells, by their keys."""
         index = self._refreshed()
         return {key: index.checksums(key) for key in keys}
+
+    def count(self) -> int:
+        """Return the number of records, each counted once."""
+        return self._refreshed().count()
 
     def labels(self) -> list[str]:
         """Return the labels of all records, sorted.

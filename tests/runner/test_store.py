@@ -198,7 +198,7 @@ def test_sealed_line_that_is_no_record_is_named(store):
 
     del document["checksum"]
     document["checksum"] = digest(document)
-    store.append(canonical(document) + b"\n")
+    store._append(canonical(document) + b"\n")
     with pytest.warns(RecordWarning, match="colour: Extra inputs are not permitted"):
         assert store.load() == []
 
