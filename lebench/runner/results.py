@@ -11,20 +11,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from lebench import registry
 from lebench.errors import LebenchError, NotOfferedError
 from lebench.metrics.base import Missing
 from lebench.records import SCHEMA, Artifact, Cost, Environment, Record, RunInfo, Source, Status
 from lebench.runner.environment import environment, source
 from lebench.runner.events import Result
 from lebench.runner.plan import PlannedCell
-from lebench.tasks.base import Task, metric_of
+from lebench.tasks.base import Task
 
 _REASON_LENGTH = 300
 #: Characters of a log that are kept of its begin and of its end.
 _LOG_LENGTH = 50_000
-#: Error of a value in double precision that lies on one of its bounds.
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -150,7 +147,7 @@ def checked_values(task: Task, scores: Mapping[str, Any]) -> tuple[dict[str, flo
     Raises
     ------
     LebenchError
-        If the score returned what the task does not declare, or a value outside of the bounds of its metric.
+        If the score returned what the task does not declare.
     """
     undeclared = sorted(set(scores) - set(task.metrics))
     if undeclared:
@@ -166,11 +163,6 @@ def checked_values(task: Task, scores: Mapping[str, Any]) -> tuple[dict[str, flo
         if not math.isfinite(number):
             missing[name] = f"its value is {number}"
             continue
-        low, high = registry.metrics.get(metric_of(name)).bounds
-        if not low - _ROUNDING <= number <= high + _ROUNDING:
-            raise LebenchError(
-                f"the score gave {name} {number:.6g}, outside of its bounds from {low:.6g} to {high:.6g}"
-            )
         metrics[name] = number
     return metrics, missing
 

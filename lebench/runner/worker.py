@@ -27,6 +27,7 @@ from lebench.runner.recording_format import BITS, rounded
 from lebench.runner.results import Origin, checked_values, describe, make_result
 from lebench.seeds import Stream, seeded
 from lebench.tasks.base import Fit, NotFitted, Scored, Task
+from lebench.tasks.facts import broken
 
 _PROGRESS_INTERVAL = 0.1
 
@@ -202,6 +203,8 @@ def _score(planned: PlannedCell, fits: _Fits, origin: Origin, started: float) ->
     if not isinstance(scored, Scored):
         scored = Scored(scored, {})
     metrics, missing = checked_values(task, scored.values)
+    for name, rule in broken(task, fits.seed, metrics, {name: fit.split for name, (fit, _, _) in made.items()}):
+        raise LebenchError(f"the score cannot be right: {name} {rule}")
     arrays, pictured = _packed(scored.artifacts)
     cost = Cost(
         fit_s=sum(fit_wall for _, fit_wall, _ in distinct),

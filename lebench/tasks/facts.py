@@ -262,7 +262,9 @@ OF_METRICS = (
 )
 
 
-def broken(task: Task, seed: int, found: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+def broken(
+    task: Task, seed: int, found: Mapping[str, float], splits: Mapping[str, Split] | None = None
+) -> Iterator[tuple[str, str]]:
     """Yield the values of a record that cannot be, each with the rule that it breaks.
 
     Parameters
@@ -273,6 +275,8 @@ def broken(task: Task, seed: int, found: Mapping[str, float]) -> Iterator[tuple[
         Its own.
     found : mapping of str to float
         Its metrics. What has no value is not checked; nor are shares where the data are not on this machine.
+    splits : mapping of str to Split, optional
+        Those of its variants, where they are at hand.
     """
     for name, value in found.items():
         low, high = registry.metrics.get(name.split("@", 1)[0]).bounds
@@ -286,7 +290,7 @@ def broken(task: Task, seed: int, found: Mapping[str, float]) -> Iterator[tuple[
         elif isinstance(fact, Derived):
             yield from _broken_derived(fact, found)
         else:
-            yield from _broken_share(task, fact, seed, found)
+            yield from _broken_share(task, fact, seed, found, splits or {})
 
 
 def _bound(templates: tuple[str, ...], found: Mapping[str, float]) -> Iterator[tuple[str, ...]]:
@@ -312,12 +316,14 @@ def _broken_derived(fact: Derived, found: Mapping[str, float]) -> Iterator[tuple
         yield fact.value, f"is {found[fact.value]:.9g}, but {fact.rule} is {expected:.9g}"
 
 
-def _broken_share(task: Task, fact: Share, seed: int, found: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+def _broken_share(
+    task: Task, fact: Share, seed: int, found: Mapping[str, float], splits: Mapping[str, Split]
+) -> Iterator[tuple[str, str]]:
     for name, variant in fact.names(tuple(each.name for each in task.variants)):
         if name not in found:
             continue
         try:
-            n = fact.points(_split(task, seed, variant))
+            n = fact.points(splits[variant] if variant in splits else _split(task, seed, variant))
         except UnavailableDataError:
             return
         value = found[name]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from lebench.runner.execution import execute
@@ -66,7 +66,8 @@ def check(data, plan, alone, folder):
     shutil.rmtree(folder)
 
 
-common = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+#: A failure is not made smaller: that takes minutes of processes.
+common = {"deadline": None, "suppress_health_check": list(HealthCheck), "phases": [Phase.explicit, Phase.generate]}
 
 
 @settings(max_examples=3, **common)

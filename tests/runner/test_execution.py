@@ -173,9 +173,10 @@ def test_output_without_end_is_not_kept(workshop):
     assert record.status == "ok"
 
 
-def test_value_outside_of_its_bounds_is_no_record(workshop):
+def test_value_that_breaks_what_its_task_declares_is_no_record(workshop):
     results = outcome(execute(workshop.plan("toy/outside"), workshop.store))
-    assert results["toy/outside"] == ("failed", "the score gave accuracy 1.5, outside of its bounds from 0 to 1")
+    reason = "the score cannot be right: accuracy is 1.5, outside of its bounds from 0 to 1"
+    assert results["toy/outside"] == ("failed", reason)
 
 
 def test_variant_that_may_fail_does_not_take_the_task_with_it(workshop):
