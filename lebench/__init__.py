@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lebench.data.base import Dataset as Dataset
     from lebench.data.base import Split as Split
     from lebench.data.base import Variant as Variant
+    from lebench.data.own import dataset as dataset
     from lebench.errors import LebenchError as LebenchError
     from lebench.metrics.base import metric as metric
     from lebench.models.network import Network as Network
@@ -35,6 +36,7 @@ _ORIGIN = {
     "Split": "lebench.data.base",
     "Task": "lebench.tasks.base",
     "Variant": "lebench.data.base",
+    "dataset": "lebench.data.own",
     "load": "lebench.api",
     "metric": "lebench.metrics.base",
     "register_backend": "lebench.api",
