@@ -30,9 +30,10 @@ register_backend = registry.backends.register
 
 def run(
     models: object,
-    tasks: str | Iterable[str] = "digits/*",
+    tasks: str | Iterable[str] = (),
     seeds: int | str | Sequence[int] = 3,
     *,
+    dataset: str | Iterable[str] = (),
     results: str | Path = "results",
     backend: str | None = None,
     plugins: Iterable[str | Path] = (),
@@ -52,9 +53,11 @@ def run(
         ``fit(split, seed)`` and ``capabilities``. An object has the name of its repr, or that in a mapping. Records of
         models that are objects, or are defined in a script or notebook, cannot be submitted.
     tasks : str or iterable of str
-        Names, globs or tracks; by default the suite on digits.
+        Names, globs or tracks; names of questions where `dataset` is given. By default the suite on digits.
     seeds : int, str or sequence of int
         Number of repetitions, or their root seeds; a list may be a text: ``"0-9,12"``.
+    dataset : str or iterable of str
+        Registered names of the datasets that the questions are asked of.
     results : path
         Folder of the records.
     backend, plugins
@@ -86,6 +89,7 @@ def run(
         backend,
         plugins,
         None if shard is None else Shard.parse(shard),
+        names_of("dataset", dataset, "a dataset"),
     )
     for task, reason in plan.unavailable:
         warnings.warn(f"{task} is left out: {reason}", LebenchWarning, stacklevel=2)

@@ -80,6 +80,9 @@ class Registry(Generic[T]):
     ----------
     kind : str
         What the objects are, in the singular: ``"task"``. The entry-point group is ``lebench.<kind>s``.
+    derive : str, optional
+        ``"module:function"`` that makes an object of a name ``"a/b"`` that nobody registered, or returns the name that
+        it is registered under, or None.
 
     Examples
     --------
@@ -94,8 +97,9 @@ class Registry(Generic[T]):
     lebench.errors.UnknownNameError: unknown shape 'cirle'; did you mean 'circle'?...
     """
 
-    def __init__(self, kind: str, index: dict[str, dict[str, Any]] | None = None) -> None:
+    def __init__(self, kind: str, index: dict[str, dict[str, Any]] | None = None, derive: str = "") -> None:
         self.kind = kind
+        self._derive = derive
         self._objects: dict[str, T] = {}
         self._items: dict[str, Item] = {}
         self._broken: dict[str, str] = {}
@@ -105,6 +109,20 @@ class Registry(Generic[T]):
             self._items[name] = Item(
                 name, entry["summary"], tuple(entry["tags"]), entry["target"], version=entry.get("version", 1)
             )
+
+    def _resolve(self, name: str) -> str:
+        """Return the registered name that a name stands for; an object that others imply is made and registered."""
+        self._read_entry_points()
+        if name in self._items or not self._derive or "/" not in name:
+            return name
+        module, _, function = self._derive.partition(":")
+        found = getattr(importlib.import_module(module), function)(name)
+        if found is None or isinstance(found, str):
+            return found or name
+        of = datasets.item(found.dataset)
+        self._objects[name] = found
+        self._items[name] = Item(name, found.summary, (found.track,), of.target, of.source, plugin=of.plugin)
+        return name
 
     @property
     def group(self) -> str:
@@ -201,14 +219,13 @@ class Registry(Generic[T]):
         UnknownNameError
             If there is no such name; the message suggests near ones.
         """
-        self._read_entry_points()
+        name = self._resolve(name)
         if name not in self._items:
             raise UnknownNameError(self._unknown(name))
         return self._items[name]
 
     def __contains__(self, name: object) -> bool:
-        self._read_entry_points()
-        return name in self._items
+        return isinstance(name, str) and self._resolve(name) in self._items
 
     def get(self, name: str) -> T:
         """Return the object of a name, importing it if it was not yet.
@@ -221,10 +238,10 @@ class Registry(Generic[T]):
             If the name is known but its module fails to import.
         """
         item = self.item(name)
-        self._asked.add(name)
-        if name not in self._objects:
+        self._asked.add(item.name)
+        if item.name not in self._objects:
             self._load(item)
-        return self._objects[name]
+        return self._objects[item.name]
 
     @contextmanager
     def watched(self) -> Iterator[set[str]]:
@@ -251,7 +268,7 @@ class Registry(Generic[T]):
         chosen: set[str] = set()
         for pattern in patterns:
             if pattern in self:
-                chosen.add(pattern)
+                chosen.add(self._resolve(pattern))
                 continue
             self._load_untagged()
             matches = [i.name for i in self.items() if pattern in i.tags or fnmatch.fnmatchcase(i.name, pattern)]
@@ -431,13 +448,14 @@ def _read_index() -> dict[str, dict[str, Any]]:
     return json.loads(_INDEX_FILE.read_text(encoding="utf-8")) if _INDEX_FILE.exists() else {}
 
 
-tasks: Registry[Any] = Registry("task")
+tasks: Registry[Any] = Registry("task", derive="lebench.tasks.questions:task_of")
+questions: Registry[Any] = Registry("question")
 models: Registry[Any] = Registry("model")
 metrics: Registry[Any] = Registry("metric")
 datasets: Registry[Any] = Registry("dataset")
 backends: Registry[Any] = Registry("backend")
 
-REGISTRIES: dict[str, Registry[Any]] = {r.kind: r for r in (tasks, models, metrics, datasets, backends)}
+REGISTRIES: dict[str, Registry[Any]] = {r.kind: r for r in (tasks, questions, models, metrics, datasets, backends)}
 
 
 def of_kind(kind: str) -> Registry[Any]:

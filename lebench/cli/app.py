@@ -118,6 +118,13 @@ def info(name: str, as_json: bool) -> None:
 
 @app.command()
 @_common("model", "task", "results", "jobs", "entries", "plugin")
+@click.option(
+    "--dataset",
+    "-d",
+    "datasets",
+    multiple=True,
+    help="Ask the questions that --task names of this dataset: --task collapse --dataset mnist (repeatable).",
+)
 @click.option("--seeds", default="3", show_default=True, help="Number of seeds, or a list: 0-9,12 (one alone: 12,).")
 @click.option("--shard", help="Share of the jobs to do: 2/8 is the second of eight, the same on every machine.")
 @click.option("--backend", help="Backend of the networks; by default the model's own.")

@@ -59,6 +59,19 @@ def _unknown(name: str) -> str:
     return f"nothing is registered under {name!r}; {registry.with_plugin(hint, 'a name')}"
 
 
+def _question(name: str) -> dict[str, Any]:
+    question = registry.questions.get(name)
+    return {
+        "asked of": f"any dataset, as --task {name} --dataset NAME",
+        "needs": [
+            f"{question.classes} classes or more",
+            f"{max(question.per_class, -(-question.balanced // question.classes))} training points of each of them",
+            f"{question.tested_per_class} test points of each",
+        ],
+        "known as": dict(question.known_as),
+    }
+
+
 def _task(name: str) -> dict[str, Any]:
     task = registry.tasks.get(name)
     return {
@@ -154,7 +167,14 @@ def _backend(name: str) -> dict[str, Any]:
     return {"installed": importlib.metadata.version(name)}
 
 
-_DETAILS = {"task": _task, "model": _model, "metric": _metric, "dataset": _dataset, "backend": _backend}
+_DETAILS = {
+    "task": _task,
+    "question": _question,
+    "model": _model,
+    "metric": _metric,
+    "dataset": _dataset,
+    "backend": _backend,
+}
 
 
 def _text(values: dict[str, Any]) -> Iterable[str]:

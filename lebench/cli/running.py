@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lebench import registry
 from lebench.cli import placing, planning, reading
 from lebench.cli.progress import cells, display
 from lebench.errors import LebenchError
@@ -19,9 +20,6 @@ from lebench.runner.store import Store
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: What runs if no task is named: the suite on embedded data.
-DEFAULT_TASKS = "digits/*"
-
 _INTERRUPTED = 130
 
 
@@ -29,6 +27,7 @@ def run(
     *,
     models: Sequence[str],
     tasks: Sequence[str],
+    datasets: Sequence[str],
     seeds: str,
     shard: str | None,
     backend: str | None,
@@ -42,7 +41,7 @@ def run(
 ) -> int:
     """Run cells and print how they did; return the exit code."""
     part = None if shard is None else Shard.parse(shard)
-    plan = make_plan(tasks or [DEFAULT_TASKS], models, parse_seeds(seeds), backend, shard=part)
+    plan = make_plan(tasks, models, parse_seeds(seeds), backend, shard=part, ask=datasets)
     console = reading.make_console()
     store = Store(results)
     if dry_run:
@@ -71,9 +70,13 @@ def run(
 
 
 def _explain_skipped(plan: Plan, console: Console) -> None:
-    reasons = Counter((cell.label, cell.cell.task, cell.unmet) for cell in plan.skipped)
+    # What the data cannot answer is said once, whatever the models.
+    refusals = {cell.cell.task: registry.tasks.get(cell.cell.task).refusal for cell in plan.skipped}
+    reasons = Counter(
+        ("" if refusals[cell.cell.task] else f"{cell.label} on ", cell.cell.task, cell.unmet) for cell in plan.skipped
+    )
     for label, task, reason in sorted(reasons, key=str):
-        console.print(f"skipped: {label} on {task}: {reason}", style="dim", highlight=False, markup=False)
+        console.print(f"skipped: {label}{task}: {reason}", style="dim", highlight=False, markup=False)
     for reason in dict.fromkeys(reason for _, reason in plan.unavailable):
         tasks = ", ".join(task for task, why in plan.unavailable if why == reason)
         console.print(f"skipped: {tasks}: {reason}", style="yellow", highlight=False, markup=False)

@@ -19,6 +19,7 @@ from lebench.runner.identity import make_cell
 from lebench.runner.session import Session, is_of_session, make_session
 from lebench.runner.shares import Shard, parse_seeds
 from lebench.tasks.base import Task, metric_of
+from lebench.tasks.questions import asked
 
 #: What is imported only when a fit or a score first needs it, at the price of up to a second in every worker: parts
 #: of scikit-learn, and what an optimizer of torch asks for at its first step.
@@ -128,13 +129,14 @@ def make_plan(
     backend: str | None = None,
     plugins: Iterable[str | Path] = (),
     shard: Shard | None = None,
+    ask: Iterable[str] = (),
 ) -> Plan:
     """Resolve names into cells and group them into jobs.
 
     Parameters
     ----------
     tasks : iterable of str
-        Names, globs or tracks.
+        Names, globs or tracks; names of questions where `ask` names datasets. By default the suite on digits.
     models : iterable of str or object, or mapping of str to object
         Specifications (``"mlp[width=4096]"``), names, globs or tags; objects, see :func:`lebench.models.objects.named`.
     seeds : sequence of int
@@ -145,6 +147,8 @@ def make_plan(
         Plug-ins that register tasks, models, metrics, datasets or backends: files, package folders, names of modules.
     shard : Shard, optional
         Plan this share only. Which jobs it has does not depend on whether the files of a dataset are here.
+    ask : iterable of str, optional
+        Datasets that the questions are asked of.
 
     Returns
     -------
@@ -164,7 +168,7 @@ def make_plan(
     seeds = parse_seeds(seeds)
     if backend not in (None, NUMPY):
         registry.backends.item(backend)
-    chosen_tasks: list[Task] = [registry.tasks.get(name) for name in registry.tasks.select(tasks)]
+    chosen_tasks: list[Task] = [registry.tasks.get(name) for name in registry.tasks.select(asked(tasks, ask))]
     specs = [spec for pattern in named(models) for spec in expand(pattern)]
     configured = {c.label: c for c in (build_model(spec, backend) for spec in specs)}
     if not (chosen_tasks and configured):

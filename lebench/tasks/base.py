@@ -106,6 +106,8 @@ class Task:
         What each value is a share of or follows from, and what holds between them; see :mod:`lebench.tasks.facts`.
     known : tuple of KnownAnswer
         What controls and models whose score is known must score.
+    refusal : str
+        Why no model can do it, if the data cannot answer the question; see :mod:`lebench.tasks.questions`.
 
     Raises
     ------
@@ -127,6 +129,7 @@ class Task:
     references: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
     known: tuple[KnownAnswer, ...] = ()
+    refusal: str = ""
 
     def __post_init__(self) -> None:
         """Refuse facts of values that the task does not have, and shares of points that it does not declare."""
@@ -145,6 +148,8 @@ class Task:
 
     def unmet(self, capabilities: frozenset[str]) -> str | None:
         """Return why a model with these capabilities cannot do this task, or None if it can."""
+        if self.refusal:
+            return self.refusal
         for need in self.needs:
             options = (need,) if isinstance(need, str) else need
             if not capabilities.intersection(options):

@@ -18,6 +18,7 @@ from lebench.metrics.base import Missing
 from lebench.seeds import generator, stream
 from lebench.tasks.base import Fit, NotFitted, Scored, Scores, Task
 from lebench.tasks.facts import Derived, KnownAnswer, Share, mean_of, test
+from lebench.tasks.questions import DIGITS, Data, Question, ask
 
 #: Primary pair and auxiliary classes, from He & Su 2020, section 3.
 _PAIRS: dict[str, tuple[tuple[int, ...], tuple[int, int]]] = {
@@ -61,6 +62,12 @@ def _primary(split: Split, seed: int, per_digit: int) -> _Primary:
     return _Primary(split.x_train[points], split.y_train[points], hidden[chosen].astype(np.int64), seed)
 
 
+def _digits(name: str) -> tuple[int, int]:
+    """Return the two classes of a variant such as ``"5v8"``."""
+    first, second = map(int, name.split("v"))
+    return first, second
+
+
 def _no_clusters(value: str) -> tuple[KnownAnswer, ...]:
     why = "of labels and clusters that are independent the adjusted Rand index is 0 in the mean (Hubert & Arabie 1985)"
     of = "features that are independent of the input"
@@ -81,7 +88,7 @@ def score_clustering(fits: Mapping[str, Fit]) -> Scored:
         found["pixels"].append(primary.score(primary.kmeans(_flat(primary.x))))
         values[f"adjusted_rand_index@{name}"] = found["adjusted_rand_index"][-1]
         if not artifacts:
-            artifacts = primary.sorted(similarity, _PAIRS[name][1])
+            artifacts = primary.sorted(similarity, _digits(name))
     values |= {
         "adjusted_rand_index@mean": float(np.mean(found["adjusted_rand_index"])),
         "clustering_accuracy_corrected@mean": float(np.mean(found["clustering_accuracy_corrected"])),
@@ -90,29 +97,49 @@ def score_clustering(fits: Mapping[str, Fit]) -> Scored:
     return Scored(values, artifacts)
 
 
-registry.tasks.register(
-    "digits/clustering",
-    Task(
-        name="digits/clustering",
+def _pairs(data: Data) -> dict[str, tuple[tuple[int, ...], tuple[int, int]]]:
+    """Return the pairs of He & Su where there are ten classes, and of others two that follow each other."""
+    if data.classes == DIGITS.classes:
+        return _PAIRS
+    return {"2v3": ((0, 1), (2, 3))}
+
+
+def _groups(data: Data) -> tuple[tuple[tuple[int, ...], tuple[int, int]], ...]:
+    return tuple(_pairs(data).values())
+
+
+def _ask_clustering(data: Data) -> Task:
+    pairs = _pairs(data)
+    return Task(
+        name=f"{data.name}/clustering",
         track="elasticity",
-        summary="Do similarities reveal two digits that were trained as one class?",
+        summary="Do similarities reveal two classes that were trained as one?",
         reference="He & Su 2020, section 3: k-means on the symmetrized relative similarity",
         version=1,
-        dataset="digits",
+        dataset=data.name,
         needs=("similarity",),
         primary="adjusted_rand_index@mean",
         metrics=(
             "adjusted_rand_index@mean",
             "clustering_accuracy_corrected@mean",
-            *(f"adjusted_rand_index@{name}" for name in _PAIRS),
+            *(f"adjusted_rand_index@{name}" for name in pairs),
             "adjusted_rand_index@pixels",
         ),
         score=score_clustering,
-        facts=(mean_of("adjusted_rand_index@mean", tuple(f"adjusted_rand_index@{name}" for name in _PAIRS), "pairs"),),
+        facts=(mean_of("adjusted_rand_index@mean", tuple(f"adjusted_rand_index@{name}" for name in pairs), "pairs"),),
         known=_no_clusters("adjusted_rand_index@mean"),
-        variants=tuple(Variant(name, groups=groups) for name, groups in _PAIRS.items()),
+        variants=tuple(Variant(name, groups=groups) for name, groups in pairs.items()),
+    )
+
+
+ask(
+    Question(
+        "clustering",
+        _ask_clustering,
+        classes=4,
+        per_class=_CLUSTER_POINTS,
     ),
-    tags=("elasticity",),
+    DIGITS,
 )
 
 
@@ -252,17 +279,16 @@ def _values_at(rate: str) -> tuple[str, ...]:
     return (*_relative_values(rate), f"adjusted_rand_index@kernel-{rate}", f"accuracy@{rate}")
 
 
-registry.tasks.register(
-    "clustering/learning-rate",
-    Task(
-        name="clustering/learning-rate",
+def _ask_learning_rate(data: Data) -> Task:
+    return Task(
+        name=f"{data.name}/learning-rate",
         track="elasticity",
-        summary="Two digits trained as one class: how much does what similarities reveal depend on the learning rate?",
+        summary="Two classes trained as one: how much does what similarities reveal depend on the learning rate?",
         reference="He & Su 2020, section 3: 5 and 8 against 9 and 3, mse, plain SGD, batches of 50. Ours: digits of "
         "scikit-learn, 60 + 60 points clustered, 50 epochs, all networks, and rates relative to their recipes. "
         f"{_RANKING_RATE} ranks, fixed beforehand; the best rate would be chosen by the hidden digits",
         version=1,
-        dataset="digits",
+        dataset=data.name,
         needs=("similarity", "predict"),
         primary=f"adjusted_rand_index@{_RANKING_RATE}",
         metrics=(
@@ -302,10 +328,20 @@ registry.tasks.register(
             ),
         ),
         variants=tuple(
-            Variant(rate, groups=_PAIRS["5v8"], recipe=(*_PLAIN_SGD, ("lr", rate)), may_fail=True) for rate in _RATES
+            Variant(rate, groups=_groups(data)[0], recipe=(*_PLAIN_SGD, ("lr", rate)), may_fail=True) for rate in _RATES
         ),
+    )
+
+
+ask(
+    Question(
+        "learning-rate",
+        _ask_learning_rate,
+        classes=4,
+        per_class=_CLUSTER_POINTS,
+        known_as={"digits": "clustering/learning-rate"},
     ),
-    tags=("elasticity",),
+    DIGITS,
 )
 
 #: Training images of four digits: five batches, so that no network needs more than its 500 updates.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lebench import metrics, registry
+from lebench import metrics
 from lebench.arrays import FloatArray, IntArray
 from lebench.capabilities import offers
 from lebench.data.base import Split, Variant
@@ -15,6 +15,7 @@ from lebench.errors import DataError
 from lebench.metrics.base import Missing
 from lebench.tasks.base import Fit, Scored, Scores, Task
 from lebench.tasks.facts import Derived, KnownAnswer, Share, chance, test, train
+from lebench.tasks.questions import DIGITS, Data, Question, ask
 
 Values = dict[str, float | Missing]
 
@@ -95,15 +96,14 @@ def _terminal_ratio(course: Sequence[float | Missing], error: FloatArray) -> flo
         return Missing(str(problem))
 
 
-registry.tasks.register(
-    "collapse/trajectory",
-    Task(
-        name="collapse/trajectory",
+def _ask_trajectory(data: Data) -> Task:
+    return Task(
+        name=f"{data.name}/trajectory",
         track="collapse",
         summary="Once every training point is classified correctly, do the features go on collapsing?",
         reference="Papyan, Han & Donoho 2020: the terminal phase of training",
         version=1,
-        dataset="digits",
+        dataset=data.name,
         # Not from a Gram matrix: the kernel of a kernel machine is the same at every moment of its training.
         needs=("checkpoints", "features"),
         primary="terminal_ratio@nc1-train",
@@ -152,8 +152,16 @@ registry.tasks.register(
                 "what does not move after the training error is zero has the same collapse at the end",
             ),
         ),
+    )
+
+
+ask(
+    Question(
+        "trajectory",
+        _ask_trajectory,
+        known_as={"digits": "collapse/trajectory"},
     ),
-    tags=("collapse",),
+    DIGITS,
 )
 
 #: Points that balanced classes have together, and the imbalances: the second five classes keep 50, 10 and 2 points.
@@ -201,15 +209,14 @@ def _centred_means(gram: FloatArray, labels: IntArray) -> FloatArray:
     return np.asarray(vectors * np.sqrt(np.clip(values, 0, None)))
 
 
-registry.tasks.register(
-    "collapse/imbalance",
-    Task(
-        name="collapse/imbalance",
+def _ask_imbalance(data: Data) -> Task:
+    return Task(
+        name=f"{data.name}/imbalance",
         track="collapse",
         summary="When half of the classes have few points, do their classifiers fall together?",
         reference="Fang, He, Long & Su 2021: minority collapse under step imbalance",
         version=1,
-        dataset="digits",
+        dataset=data.name,
         needs=("predict", ("features", "gram")),
         primary=f"minority_cosine@R={_RATIOS[-1]}",
         metrics=tuple(
@@ -233,7 +240,7 @@ registry.tasks.register(
         known=(
             KnownAnswer(
                 "minority_cosine@R=25-means",
-                -1 / 9,
+                -1 / (data.classes - 1),
                 "means of classes that form a simplex",
                 "the cosine of any two of C vectors of a simplex is −1/(C − 1), however many points a class has",
                 ("leak-kernel",),
@@ -248,8 +255,18 @@ registry.tasks.register(
             ),
         ),
         variants=tuple(Variant(f"R={ratio}", n_train=_POINTS, imbalance=float(ratio)) for ratio in _RATIOS),
+    )
+
+
+ask(
+    Question(
+        "imbalance",
+        _ask_imbalance,
+        classes=4,
+        balanced=_POINTS,
+        known_as={"digits": "collapse/imbalance"},
     ),
-    tags=("collapse",),
+    DIGITS,
 )
 
 _SHARES = (0, 0.2, 0.4)
@@ -274,15 +291,14 @@ def score_label_noise(fits: Mapping[str, Fit]) -> Scores:
     return values
 
 
-registry.tasks.register(
-    "collapse/label-noise",
-    Task(
-        name="collapse/label-noise",
+def _ask_label_noise(data: Data) -> Task:
+    return Task(
+        name=f"{data.name}/label-noise",
         track="collapse",
         summary="When training labels are wrong, do the features collapse to the wrong ones?",
         reference="Nguyen, Levie, Lienen, Kutyniok & Hüllermeier 2023: memorization and dilation of collapse",
         version=1,
-        dataset="digits",
+        dataset=data.name,
         needs=("predict", ("features", "gram")),
         primary=f"nc1_pinv_over_C@p={_SHARES[-1]}-noisy",
         metrics=(
@@ -312,9 +328,18 @@ registry.tasks.register(
                 "is",
                 1e-4,
             ),
-            *chance("accuracy@p=0.4", 10),
+            *chance("accuracy@p=0.4", data.classes),
         ),
         variants=tuple(Variant(f"p={share}", n_train=_POINTS, label_noise=share) for share in _SHARES),
+    )
+
+
+ask(
+    Question(
+        "label-noise",
+        _ask_label_noise,
+        balanced=_POINTS,
+        known_as={"digits": "collapse/label-noise"},
     ),
-    tags=("collapse",),
+    DIGITS,
 )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lebench import metrics, registry
+from lebench import metrics
 from lebench.arrays import IntArray
 from lebench.capabilities import offers
 from lebench.data.base import Variant, balanced_subset
@@ -18,6 +18,7 @@ from lebench.metrics.class_projection import ClassProjection, project_on_class_m
 from lebench.seeds import generator
 from lebench.tasks.base import Fit, Scored, Scores, Task
 from lebench.tasks.facts import ELASTICITY, KnownAnswer, Relation, Share, at_least, chance, mean_of, test, train
+from lebench.tasks.questions import DIGITS, Data, Question, ask
 
 #: Points per class between which similarities are measured.
 _POINTS_PER_CLASS = 10
@@ -51,15 +52,14 @@ def score_accuracy(fits: Mapping[str, Fit]) -> Scores:
     return values | dict.fromkeys(of_probabilities, Missing("the model gives scores, not probabilities"))
 
 
-registry.tasks.register(
-    "digits/accuracy",
-    Task(
-        name="digits/accuracy",
+def _ask_accuracy(data: Data) -> Task:
+    return Task(
+        name=f"{data.name}/accuracy",
         track="generalization",
-        summary="How well does the model classify digits it has not seen, and does it know how sure it may be?",
+        summary="How well does the model classify what it has not seen, and does it know how sure it may be?",
         reference="Guo et al. 2017 for the calibration error; the rest is standard",
         version=1,
-        dataset="digits",
+        dataset=data.name,
         needs=("predict",),
         primary="accuracy",
         metrics=("accuracy", "error", "log_loss", "brier", "expected_calibration_error", "generalization_gap"),
@@ -74,22 +74,35 @@ registry.tasks.register(
             ),
         ),
         known=(
-            *chance("accuracy", 10),
+            *chance("accuracy", data.classes),
             KnownAnswer(
-                "brier", 0.9, "the same probability for each of ten classes", "1 − 1/C", ("constant",), "is about", 1e-3
+                "brier",
+                1 - 1 / data.classes,
+                "the same probability for each class",
+                "1 − 1/C",
+                ("constant",),
+                "is about",
+                1e-3,
             ),
             KnownAnswer(
                 "log_loss",
-                math.log(10),
-                "the same probability for each of ten classes",
+                math.log(data.classes),
+                "the same probability for each class",
                 "ln C",
                 ("constant",),
                 "is about",
                 1e-3,
             ),
         ),
+    )
+
+
+ask(
+    Question(
+        "accuracy",
+        _ask_accuracy,
     ),
-    tags=("generalization",),
+    DIGITS,
 )
 
 _SIZES = (50, 100, 200, 500)
@@ -104,27 +117,40 @@ def score_small_n(fits: Mapping[str, Fit]) -> Scores:
     return values | {"accuracy@mean": float(np.mean(list(values.values())))}
 
 
-registry.tasks.register(
-    "digits/small-n",
-    Task(
-        name="digits/small-n",
+def _listed(sizes: tuple[int, ...]) -> str:
+    *others, last = map(str, sizes)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _ask_small_n(data: Data) -> Task:
+    sizes = tuple(n for n in _SIZES if -(-n // data.classes) <= data.per_class)
+    return Task(
+        name=f"{data.name}/small-n",
         track="generalization",
-        summary="How much does the model learn from 50, 100, 200 and 500 digits?",
+        summary=f"How much does the model learn from {_listed(sizes)} points?",
         reference="Arora et al. 2020 ask it of kernels and networks on small data",
         version=1,
-        dataset="digits",
+        dataset=data.name,
         needs=("predict",),
         primary="accuracy@mean",
-        metrics=(*(f"accuracy@n={n}" for n in _SIZES), "accuracy@mean"),
+        metrics=(*(f"accuracy@n={n}" for n in sizes), "accuracy@mean"),
         score=score_small_n,
         facts=(
             Share(test, ("accuracy@{variant}",)),
-            mean_of("accuracy@mean", tuple(f"accuracy@n={n}" for n in _SIZES), "training sizes"),
+            mean_of("accuracy@mean", tuple(f"accuracy@n={n}" for n in sizes), "training sizes"),
         ),
-        known=chance("accuracy@mean", 10),
-        variants=tuple(Variant(f"n={n}", n_train=n) for n in _SIZES),
+        known=chance("accuracy@mean", data.classes),
+        variants=tuple(Variant(f"n={n}", n_train=n) for n in sizes),
+    )
+
+
+ask(
+    Question(
+        "small-n",
+        _ask_small_n,
+        balanced=_SIZES[0],
     ),
-    tags=("generalization",),
+    DIGITS,
 )
 
 
@@ -149,15 +175,14 @@ def score_elasticity(fits: Mapping[str, Fit]) -> Scored:
     return Scored(values, {"similarity": relative[np.ix_(order, order)], "labels": y[order]})
 
 
-registry.tasks.register(
-    "digits/elasticity",
-    Task(
-        name="digits/elasticity",
+def _ask_elasticity(data: Data) -> Task:
+    return Task(
+        name=f"{data.name}/elasticity",
         track="elasticity",
-        summary="Does a gradient step on one digit move the predictions of its own class more than of others?",
+        summary="Does a gradient step on a point move the predictions of its own class more than of others?",
         reference="He & Su 2020, section 2; ratio: Chen, He & Su 2020, without the diagonal",
         version=1,
-        dataset="digits",
+        dataset=data.name,
         needs=("similarity",),
         primary="elasticity_ratio",
         metrics=(
@@ -189,8 +214,16 @@ registry.tasks.register(
                 0.01,
             ),
         ),
+    )
+
+
+ask(
+    Question(
+        "elasticity",
+        _ask_elasticity,
+        tested_per_class=_POINTS_PER_CLASS,
     ),
-    tags=("elasticity",),
+    DIGITS,
 )
 
 _OF_MEANS = ("nc1_pinv_over_C", "nc1_quotient", "cdnv", "nc2_equinorm", "nc2_equiangular", "ncc_accuracy")
@@ -221,15 +254,14 @@ def score_collapse(fits: Mapping[str, Fit]) -> Scored:
     return Scored(values, artifacts)
 
 
-registry.tasks.register(
-    "digits/collapse",
-    Task(
-        name="digits/collapse",
+def _ask_collapse(data: Data) -> Task:
+    return Task(
+        name=f"{data.name}/collapse",
         track="collapse",
         summary="Have the features of a class collapsed to its mean, and the means to a simplex?",
         reference="Papyan, Han & Donoho 2020; class-distance normalized variance: Galanti, György & Hutter 2022",
         version=1,
-        dataset="digits",
+        dataset=data.name,
         needs=(("features", "gram"),),
         primary="nc1_pinv_over_C@train",
         metrics=tuple(f"{name}@{part}" for part in ("train", "test") for name in (*_OF_MEANS, *_OF_HEAD)),
@@ -256,6 +288,10 @@ registry.tasks.register(
                 ("leak-kernel",),
             ),
         ),
-    ),
-    tags=("collapse",),
+    )
+
+
+ask(
+    Question("collapse", _ask_collapse),
+    DIGITS,
 )

@@ -12,6 +12,7 @@ from lebench.data.base import Variant, balanced_subset
 from lebench.seeds import generator
 from lebench.tasks.base import Fit, Scored, Task
 from lebench.tasks.facts import KERNELS, LABEL_BLIND, Derived, KnownAnswer, Share, labellings, test
+from lebench.tasks.questions import DIGITS, Data, Question, ask
 
 #: Points per class between which similarities are measured, the same points as in ``digits/elasticity``.
 _POINTS_PER_CLASS = 10
@@ -70,15 +71,14 @@ def _growth(course: str) -> str:
     return f"elasticity_growth@{course.replace('_', '-')}"
 
 
-registry.tasks.register(
-    "elasticity/over-training",
-    Task(
-        name="elasticity/over-training",
+def _ask_over_training(data: Data) -> Task:
+    return Task(
+        name=f"{data.name}/over-training",
         track="elasticity",
         summary="Does a network become more elastic as it is trained?",
         reference="He & Su 2020; growth of the ratio in training: Chen, He & Su 2020",
         version=1,
-        dataset="digits",
+        dataset=data.name,
         needs=("similarity", "checkpoints"),
         primary=_growth("difference"),
         metrics=(
@@ -104,8 +104,17 @@ registry.tasks.register(
                 ("linear", "logistic-regression", *KERNELS),
             ),
         ),
+    )
+
+
+ask(
+    Question(
+        "over-training",
+        _ask_over_training,
+        tested_per_class=_POINTS_PER_CLASS,
+        known_as={"digits": "elasticity/over-training"},
     ),
-    tags=("elasticity",),
+    DIGITS,
 )
 
 #: The cells of each factor, low and high, in the numbering of ``two-factor``.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from lebench.metrics.base import Missing
 from lebench.seeds import generator
 from lebench.tasks.base import Fit, NotFitted, Scored, Scores, Task
 from lebench.tasks.facts import Derived, KnownAnswer, Relation, Share, at_least, test
+from lebench.tasks.questions import DIGITS, Data, Question, ask
 
 #: Held-out points per class on which kernels and similarities are compared.
 _POINTS_PER_CLASS = 10
@@ -53,15 +54,14 @@ def score_alignment(fits: Mapping[str, Fit]) -> Scored:
     return Scored(values, {"epochs": times, "alignment": alignment, "rotation": rotation})
 
 
-registry.tasks.register(
-    "kernel/alignment",
-    Task(
-        name="kernel/alignment",
+def _ask_alignment(data: Data) -> Task:
+    return Task(
+        name=f"{data.name}/alignment",
         track="elasticity",
         summary="How far does training turn the kernel of a network towards the labels of points it has not seen?",
         reference="Fort et al. 2020 for the kernel's distance and velocity; Cortes, Mohri & Rostamizadeh 2012",
         version=1,
-        dataset="digits",
+        dataset=data.name,
         needs=("gram", "checkpoints"),
         primary="centred_target_alignment@end",
         metrics=(
@@ -75,8 +75,18 @@ registry.tasks.register(
             "kernel_velocity@last",
         ),
         score=score_alignment,
+    )
+
+
+ask(
+    Question(
+        "alignment",
+        _ask_alignment,
+        tested_per_class=_POINTS_PER_CLASS,
+        known_as={"digits": "kernel/alignment"},
+        tags=("kernel",),
     ),
-    tags=("kernel",),
+    DIGITS,
 )
 
 #: Output scales a of lazy training, and how the published recipe is changed: weight decay would move every kernel.
@@ -104,15 +114,15 @@ def score_laziness(fits: Mapping[str, Fit]) -> Scores:
 
 _LAZINESS = ("accuracy", "kernel_change", "kernel_rotation")
 
-registry.tasks.register(
-    "kernel/laziness",
-    Task(
-        name="kernel/laziness",
+
+def _ask_laziness(data: Data) -> Task:
+    return Task(
+        name=f"{data.name}/laziness",
         track="generalization",
         summary="How well does a network do whose training an output scale makes lazy, and does its kernel move?",
         reference="Chizat, Oyallon & Bach 2019; Geiger, Spigler, Jacot & Wyart 2019; centred scores, no weight decay",
         version=1,
-        dataset="digits",
+        dataset=data.name,
         needs=("predict", "gram", "checkpoints"),
         primary=f"accuracy@a={_SCALES[-1]}",
         metrics=tuple(f"{metric}@a={scale}" for metric in _LAZINESS for scale in reversed(_SCALES)),
@@ -122,8 +132,19 @@ registry.tasks.register(
             Variant(f"a={scale}", n_train=200, recipe=(*_SHORT, ("output_scale", float(scale))), may_fail=True)
             for scale in _SCALES
         ),
+    )
+
+
+ask(
+    Question(
+        "laziness",
+        _ask_laziness,
+        tested_per_class=_POINTS_PER_CLASS,
+        balanced=200,
+        known_as={"digits": "kernel/laziness"},
+        tags=("kernel",),
     ),
-    tags=("kernel",),
+    DIGITS,
 )
 
 _SIDES = ("network", "linearized")
@@ -157,15 +178,15 @@ def score_linearization(fits: Mapping[str, Fit]) -> Scores:
 
 _COMPARED = ("accuracy", "elasticity_ratio", "elasticity_difference", "cdnv")
 
-registry.tasks.register(
-    "kernel/linearization",
-    Task(
-        name="kernel/linearization",
+
+def _ask_linearization(data: Data) -> Task:
+    return Task(
+        name=f"{data.name}/linearization",
         track="generalization",
         summary="How far is a network from its first-order expansion at initialization, trained in the same way?",
         reference="Lee et al. 2019; Fort et al. 2020; collapse is that of the tangent kernels, which both have",
         version=1,
-        dataset="digits",
+        dataset=data.name,
         needs=("predict", "similarity", "gram", "checkpoints"),
         primary="prediction_disagreement",
         metrics=("prediction_disagreement", *(f"{metric}@{side}" for metric in _COMPARED for side in _SIDES)),
@@ -182,8 +203,19 @@ registry.tasks.register(
             Variant("network", n_train=500),
             Variant("linearized", n_train=500, recipe=(("linearized", True),), may_fail=True),
         ),
+    )
+
+
+ask(
+    Question(
+        "linearization",
+        _ask_linearization,
+        tested_per_class=_POINTS_PER_CLASS,
+        balanced=500,
+        known_as={"digits": "kernel/linearization"},
+        tags=("kernel",),
     ),
-    tags=("kernel",),
+    DIGITS,
 )
 
 
@@ -192,9 +224,9 @@ _ENDS = {"ntk": "ntk-mlp", "network": "mlp"}
 
 
 @lru_cache(maxsize=4)
-def _ends(variant: Variant, seed: int) -> dict[str, tuple[float, float]]:
+def _ends(dataset: str, variant: Variant, seed: int) -> dict[str, tuple[float, float]]:
     """Return accuracy and elasticity ratio of the infinite-width kernel and of the network that span the gap."""
-    split = variant.apply(registry.datasets.get("digits").split(seed), seed)
+    split = variant.apply(registry.datasets.get(dataset).split(seed), seed)
     return {
         name: _accuracy_and_ratio(Fit(split, registry.models.get(model)().fit(split, seed), seed))
         for name, model in _ENDS.items()
@@ -210,10 +242,10 @@ def _accuracy_and_ratio(fit: Fit) -> tuple[float, float]:
 _GAP = Variant("n=200", n_train=200)
 
 
-def score_gap(fits: Mapping[str, Fit]) -> Scores:
+def score_gap(dataset: str, fits: Mapping[str, Fit]) -> Scores:
     """Place a model between the infinite-width kernel and the trained network on the same points."""
     (fit,) = fits.values()
-    ends = _ends(_GAP, fit.seed)
+    ends = _ends(dataset, _GAP, fit.seed)
     own = _accuracy_and_ratio(fit)
     values: dict[str, float | Missing] = {}
     for index, metric in enumerate(("accuracy", "elasticity_ratio")):
@@ -236,15 +268,14 @@ def score_gap(fits: Mapping[str, Fit]) -> Scores:
     return values
 
 
-registry.tasks.register(
-    "kernel/gap",
-    Task(
-        name="kernel/gap",
+def _ask_gap(data: Data) -> Task:
+    return Task(
+        name=f"{data.name}/gap",
         track="elasticity",
         summary="How much of the gap between infinite-width kernel and trained perceptron does a model close?",
         reference="Chen, He & Su 2020 ask it of label-aware kernels; paired: the same points for all three",
         version=1,
-        dataset="digits",
+        dataset=data.name,
         needs=("predict", "similarity"),
         primary="gap_closed@elasticity_ratio",
         metrics=(
@@ -260,7 +291,7 @@ registry.tasks.register(
                 for whose in ("model", "ntk", "network")
             ),
         ),
-        score=score_gap,
+        score=partial(score_gap, data.name),
         facts=(
             Share(test, tuple(f"accuracy@{whose}" for whose in ("model", *_ENDS))),
             *(
@@ -296,6 +327,17 @@ registry.tasks.register(
         ),
         variants=(_GAP,),
         references=tuple(_ENDS.values()),
+    )
+
+
+ask(
+    Question(
+        "gap",
+        _ask_gap,
+        tested_per_class=_POINTS_PER_CLASS,
+        balanced=200,
+        known_as={"digits": "kernel/gap"},
+        tags=("kernel",),
     ),
-    tags=("kernel",),
+    DIGITS,
 )

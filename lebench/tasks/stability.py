@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from lebench import metrics, registry
+from lebench import metrics
 from lebench.arrays import FloatArray, IntArray
 from lebench.capabilities import offers
 from lebench.data.base import Variant
@@ -14,6 +14,7 @@ from lebench.kernels import one_hot_targets
 from lebench.metrics.base import Missing
 from lebench.tasks.base import Fit, Scored, Scores, Task
 from lebench.tasks.facts import Derived, KnownAnswer
+from lebench.tasks.questions import DIGITS, Data, Question, ask
 
 _SENSITIVITY_SIZE = 200
 #: The first points of a training set that is in random order: a sample of its points, not one of each class.
@@ -63,15 +64,14 @@ def _losses(fit: Fit, x: FloatArray, y: IntArray) -> FloatArray:
     return metrics.clipped_squared_loss(fit.fitted.predict(x), one_hot_targets(y, fit.split.classes))
 
 
-registry.tasks.register(
-    "stability/class-sensitivity",
-    Task(
-        name="stability/class-sensitivity",
+def _ask_class_sensitivity(data: Data) -> Task:
+    return Task(
+        name=f"{data.name}/class-sensitivity",
         track="elasticity",
-        summary="Does training without one digit move the predictions of its own class more than those of others?",
+        summary="Does training without one point move the predictions of its own class more than those of others?",
         reference="Deng, He & Su 2021, class-level sensitivity, by retraining with the same randomness",
         version=1,
-        dataset="digits",
+        dataset=data.name,
         needs=("predict",),
         primary="class_sensitivity",
         metrics=(
@@ -107,8 +107,17 @@ registry.tasks.register(
             Variant("again", n_train=_SENSITIVITY_SIZE, label_noise=_NO_LABEL),
             *(Variant(f"without-{i}", n_train=_SENSITIVITY_SIZE, leave_out=i) for i in range(_REMOVED)),
         ),
+    )
+
+
+ask(
+    Question(
+        "class-sensitivity",
+        _ask_class_sensitivity,
+        balanced=_SENSITIVITY_SIZE,
+        known_as={"digits": "stability/class-sensitivity"},
     ),
-    tags=("elasticity",),
+    DIGITS,
 )
 
 _BOUND_SIZE = 500
@@ -153,15 +162,14 @@ def _kernels(fit: Fit) -> tuple[FloatArray, FloatArray]:
     return of_train @ of_train.T + 1.0, of_test @ of_train.T + 1.0
 
 
-registry.tasks.register(
-    "stability/bound",
-    Task(
-        name="stability/bound",
+def _ask_stability(data: Data) -> Task:
+    return Task(
+        name=f"{data.name}/stability",
         track="elasticity",
         summary="How much smaller is the locally elastic stability of the last layer than its uniform stability?",
         reference="Deng, He & Su 2021; uniform stability: Bousquet & Elisseeff 2002",
         version=1,
-        dataset="digits",
+        dataset=data.name,
         needs=(("features", "gram"),),
         primary="elastic_to_uniform_ratio",
         metrics=(
@@ -205,6 +213,15 @@ registry.tasks.register(
             ),
         ),
         variants=(Variant(f"n={_BOUND_SIZE}", n_train=_BOUND_SIZE),),
+    )
+
+
+ask(
+    Question(
+        "stability",
+        _ask_stability,
+        balanced=_BOUND_SIZE,
+        known_as={"digits": "stability/bound"},
     ),
-    tags=("elasticity",),
+    DIGITS,
 )

@@ -1,0 +1,175 @@
+"""Questions that can be asked of any dataset: what they need of it, and the task that asks one of one dataset.
+
+``registry.tasks.get("wine/collapse")`` asks the question ``collapse`` of the dataset ``wine``. Variants and values of
+the task derive from the classes and the size of the data. What the data cannot answer is a task all the same, which
+every model is spared with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+import numpy as np
+
+from lebench import registry
+from lebench.data.base import Dataset
+from lebench.tasks.base import Task
+
+#: For :mod:`lebench.registry`: who asks a question registers it.
+_REGISTERS_FOR_CALLER = True
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a question may know of a dataset before anything is fitted, the same for every seed.
+
+    Attributes
+    ----------
+    name : str
+        Registered name.
+    classes : int
+        Number of classes C, or of real-valued outputs.
+    points : int
+        Training points.
+    per_class, tested_per_class : int
+        Training and test points of the class that has fewest.
+    labels : bool
+        Whether there are labels and not real-valued targets.
+    """
+
+    name: str
+    classes: int
+    points: int
+    per_class: int
+    tested_per_class: int
+    labels: bool = True
+
+
+#: The questions of a run that names none.
+DEFAULT = ("accuracy", "small-n", "clustering", "elasticity", "collapse")
+#: Of the data that the tasks of lebench itself are about: registering these reads no file.
+DIGITS = Data("digits", classes=10, points=1347, per_class=131, tested_per_class=43)
+
+
+@cache
+def describe(name: str) -> Data:
+    """Return what a question may know of a registered dataset, from its split of seed 0.
+
+    Raises
+    ------
+    UnavailableDataError
+        If files of the dataset are missing.
+    """
+    dataset: Dataset = registry.datasets.get(name)
+    split = dataset.split(0)
+    counted = (np.bincount(y, minlength=split.classes) for y in (split.y_train, split.y_test))
+    per_class, tested = (int(count.min()) if split.target_train is None else len(split.y_train) for count in counted)
+    return Data(name, split.classes, len(split.y_train), per_class, tested, split.target_train is None)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question that can be asked of any dataset with enough classes and points.
+
+    Attributes
+    ----------
+    name : str
+        One word or a few with dashes: ``"label-noise"``.
+    ask : callable
+        From :class:`Data` that fulfil what follows to the task.
+    classes, per_class, tested_per_class : int
+        What it needs at least: classes, and training and test points of each.
+    balanced : int
+        Training points in a class-balanced subset that it draws; 0 if it draws none.
+    known_as : mapping of str to str
+        Tasks that ask it and have a name of their own, by their dataset.
+    tags : tuple of str
+        Words to select its tasks by; by default their track.
+    """
+
+    name: str
+    ask: Callable[[Data], Task]
+    classes: int = 2
+    per_class: int = 2
+    tested_per_class: int = 2
+    balanced: int = 0
+    known_as: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+
+    def unmet(self, data: Data) -> str | None:
+        """Return why a dataset cannot answer, or None if it can."""
+        if not data.labels:
+            return f"asks of classes, and {data.name} has real-valued targets"
+        if data.classes < self.classes:
+            return f"needs {self.classes} classes, {data.name} has {data.classes}"
+        needed = max(self.per_class, -(-self.balanced // data.classes))
+        if data.per_class < needed:
+            return f"needs {needed} training points of each class, a class of {data.name} has {data.per_class}"
+        if data.tested_per_class < self.tested_per_class:
+            found = data.tested_per_class
+            return f"needs {self.tested_per_class} test points of each class, a class of {data.name} has {found}"
+        return None
+
+    def task(self, data: Data) -> Task:
+        """Return the task that asks a dataset; one that refuses every model if the dataset cannot answer."""
+        name = self.known_as.get(data.name, f"{data.name}/{self.name}")
+        if (reason := self.unmet(data)) is None:
+            return replace(self.ask(data), name=name)
+        refused = self.ask(DIGITS)
+        return replace(refused, name=name, dataset=data.name, refusal=reason)
+
+
+def ask(question: Question, *datasets: Data) -> Question:
+    """Register a question, and the tasks that ask it of some datasets; return it.
+
+    Raises
+    ------
+    LebenchError
+        If a task of one of these names is there already and asks something else.
+    """
+    registry.questions.register(question.name, question, summary=question.ask(DIGITS).summary)
+    for data in datasets:
+        task = question.task(data)
+        registry.tasks.register(task.name, task, tags=question.tags or (task.track,))
+    return question
+
+
+def asked(tasks: Iterable[str], datasets: Iterable[str]) -> list[str]:
+    """Return the names of the tasks that ask questions of datasets.
+
+    Parameters
+    ----------
+    tasks : iterable of str
+        Names of questions; none of them stands for :data:`DEFAULT`.
+    datasets : iterable of str
+        Registered names. Without one, `tasks` are returned as they are, or the default questions are asked of digits.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such question or dataset.
+    """
+    given, of = list(tasks), list(datasets)
+    if given and not of:
+        return given
+    words = [registry.questions.item(question).name for question in given or DEFAULT]
+    return [f"{registry.datasets.item(dataset).name}/{word}" for dataset in of or [DIGITS.name] for word in words]
+
+
+def task_of(name: str) -> str | Task | None:
+    """Return the task of the name ``"dataset/question"``, or the name under which it is registered.
+
+    Returns
+    -------
+    str, Task or None
+        None if there is no such dataset or no such question.
+    """
+    dataset, _, word = name.rpartition("/")
+    if dataset not in registry.datasets or word not in registry.questions:
+        return None
+    question: Question = registry.questions.get(word)
+    if dataset in question.known_as:
+        return question.known_as[dataset]
+    return question.task(describe(dataset))
