@@ -68,7 +68,7 @@ def _question(name: str) -> dict[str, Any]:
             f"{max(question.per_class, -(-question.balanced // question.classes))} training points of each of them",
             f"{question.tested_per_class} test points of each",
         ],
-        "known as": dict(question.known_as),
+        "known as": [f"{task}, of {dataset}" for dataset, task in question.known_as.items()],
     }
 
 

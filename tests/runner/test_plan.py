@@ -91,7 +91,7 @@ def test_workers_are_told_what_registers_the_planned_objects():
     [
         ({"seeds": []}, LebenchError, "the number of seeds must be from 1"),
         ({"seeds": [2, -1]}, LebenchError, "seed -1 is negative"),
-        ({"tasks": []}, LebenchError, "name at least one task and one model"),
+        ({"models": []}, LebenchError, "name at least one"),
         ({"tasks": ["toy/acuracy"]}, UnknownNameError, "did you mean 'toy/accuracy'"),
         ({"models": ["tooy"]}, UnknownNameError, "did you mean 'toy'"),
         ({"models": ["toy[diary=x,on=41]"]}, ParameterError, "parameter on=41 is not allowed"),
