@@ -42,6 +42,7 @@ def run(
     force: bool = False,
     time_limit: float = TIME_LIMIT,
     memory_limit: int | None = None,
+    check_determinism: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> pd.DataFrame:
     """Score models on tasks and return the values; what the folder has already is not computed again.
@@ -64,7 +65,7 @@ def run(
         See :func:`lebench.runner.plan.make_plan`.
     shard : str, optional
         Run this share only: ``"2/8"`` is the second of eight. The same on every machine, each job in one of them.
-    jobs, force, time_limit, memory_limit, on_event
+    jobs, force, time_limit, memory_limit, check_determinism, on_event
         See :func:`lebench.runner.execution.execute`.
 
     Returns
@@ -94,7 +95,7 @@ def run(
     for task, reason in plan.unavailable:
         warnings.warn(f"{task} is left out: {reason}", LebenchWarning, stacklevel=2)
     store = Store(results)
-    summary = execute(plan, store, jobs, force, time_limit, memory_limit, on_event)
+    summary = execute(plan, store, jobs, force, time_limit, memory_limit, on_event, check_determinism=check_determinism)
     if summary.interrupted:
         raise KeyboardInterrupt
     return board.frame(_noted(store.load(keys=(cell.cell.key for cell in plan.cells))))

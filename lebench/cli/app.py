@@ -130,6 +130,7 @@ def info(name: str, as_json: bool) -> None:
 @click.option("--backend", help="Backend of the networks; by default the model's own.")
 @click.option("--force", is_flag=True, help="Compute again what is there already.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option("--check-determinism", is_flag=True, help="Fit the cheapest cell of each model twice and compare.")
 @click.option("--time-limit", type=float, default=1800.0, show_default=True, help="Seconds a cell may take.")
 @click.option("--memory-limit", type=float, help="GB a worker may use; by default its share of what is free.")
 @click.pass_context

@@ -16,6 +16,7 @@ from lebench.runner.events import (
     FitStarted,
     JobEnded,
     JobStarted,
+    ModelChecked,
     RunStarted,
     Waiting,
 )
@@ -60,6 +61,8 @@ class _Plain:
             case RunStarted():
                 self._total = event.cells
                 self._console.print(_opening(event), highlight=False, markup=False)
+            case ModelChecked():
+                self._console.print(_checked(event), highlight=False, markup=False)
             case CellDone(record, _) if record.status != "skipped":
                 self._done += 1
                 width = len(str(self._total))
@@ -104,6 +107,8 @@ class _Live:
                 self._fits_done += 1
                 self._progress.update(self._bars[_key(job)], note="scoring")
                 self._advance()
+            case ModelChecked():
+                self._console.print(_checked(event), highlight=False, markup=False)
             case CellDone(record, _):
                 if record.status != "skipped":
                     self._done += 1
@@ -158,6 +163,13 @@ def _opening(event: RunStarted) -> str:
 
 def _waiting(count: int) -> str:
     return f"waiting for {cells(count)} that another run on this folder is computing"
+
+
+def _checked(event: ModelChecked) -> str:
+    what = f"{event.label} was fitted twice for {event.task}"
+    if event.deterministic:
+        return f"{what}, and is the same"
+    return f"{what}, and is not the same: something in it draws at random beside its seed; its records say so"
 
 
 def _outcome(record: Record) -> str:

@@ -35,6 +35,7 @@ def run(
     results: Path,
     force: bool,
     dry_run: bool,
+    check_determinism: bool,
     time_limit: float,
     memory_limit: float | None,
     entries: Path | None,
@@ -58,7 +59,7 @@ def run(
     _explain_skipped(plan, console)
     memory = None if memory_limit is None else round(memory_limit * 1e9)
     with display(console) as on_event:
-        summary = execute(plan, store, jobs, force, time_limit, memory, on_event)
+        summary = execute(plan, store, jobs, force, time_limit, memory, on_event, check_determinism=check_determinism)
     if summary.done or summary.reused or summary.elsewhere:
         console.print()
         labels = list(dict.fromkeys(cell.label for cell in plan.cells))

@@ -109,6 +109,16 @@ class CellEnded:
 
 
 @dataclass(frozen=True)
+class ModelChecked:
+    """A model was fitted twice for a task, and was the same or not."""
+
+    label: str
+    backend: str
+    task: str
+    deterministic: bool
+
+
+@dataclass(frozen=True)
 class CellDone:
     """The record of a cell is written; `left` cells remain."""
 
@@ -137,7 +147,18 @@ WorkerEvent = CellStarted | FitStarted | FitProgress | FitDone | CellEnded
 ExecutorEvent = JobStarted | WorkerEvent | JobEnded
 
 #: What a display receives.
-Event = RunStarted | Waiting | JobStarted | CellStarted | FitStarted | FitProgress | FitDone | CellDone | JobEnded
+Event = (
+    RunStarted
+    | Waiting
+    | JobStarted
+    | CellStarted
+    | FitStarted
+    | FitProgress
+    | FitDone
+    | ModelChecked
+    | CellDone
+    | JobEnded
+)
 
 _TOLD = {kind.__name__: kind for kind in (CellStarted, FitStarted, FitProgress, FitDone, CellEnded)}
 

@@ -17,6 +17,7 @@ from typing import Any
 from lebench.errors import LebenchError
 from lebench.records import Record
 from lebench.runner.claims import Division
+from lebench.runner.determinism import cheapest, check
 from lebench.runner.environment import cores
 from lebench.runner.events import CellDone, CellEnded, Event, Result, RunStarted, Waiting
 from lebench.runner.executors import LocalExecutor, default_memory_limit
@@ -103,6 +104,7 @@ def execute(
     memory_limit: int | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
     command: str | None = None,
+    check_determinism: bool = False,
 ) -> Summary:
     """Do what of a plan is not in the store.
 
@@ -127,6 +129,8 @@ def execute(
         Receives what happens, see :mod:`lebench.runner.events`.
     command : str, optional
         How the run was asked for, as recorded; by default the command line.
+    check_determinism : bool
+        First fit the cheapest cell of each model twice; its records say whether both were equal.
 
     Raises
     ------
@@ -145,12 +149,17 @@ def execute(
     todo, impossible = pending(plan, store, force)
     left = sum(len(job.cells) for job in todo)
     reused = len(plan.cells) - left - len(impossible)
-    on_event(RunStarted(left, sum(job.fits for job in todo), reused, len(plan.skipped), workers))
+    twice = cheapest(plan, {(job.label, job.backend) for job in todo}) if check_determinism else []
+    fits = sum(job.fits for job in todo) + 2 * sum(job.fits for job in twice)
+    on_event(RunStarted(left, fits, reused, len(plan.skipped), workers))
 
     records: list[Record] = []
+    equal: dict[tuple[str, str], bool] = {}
 
     def record(result: Result) -> None:
-        records.append(result.record.sealed())
+        made = result.record
+        marked = {"deterministic": equal.get((made.label, made.cell.backend))}
+        records.append(made.model_copy(update=marked).sealed())
         store.put(records[-1], result.log, result.arrays, result.recording)
         on_event(CellDone(records[-1], left))
 
@@ -158,6 +167,7 @@ def execute(
         record(make_result(planned, origin, began, "skipped", planned.unmet or ""))
     executor = LocalExecutor(workers, time_limit, memory, origin)
     with _Interruption() as interruption, Division(store, todo, force) as division:
+        equal |= check(executor, plan, twice, interruption.happened, on_event)
         while todo:
             with closing(executor.run(plan, todo, interruption.happened, division.claim)) as events:
                 for event in events:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from lebench.runner.events import ModelChecked
 from lebench.runner.execution import execute
 from lebench.runner.plan import make_plan
 from lebench.runner.store import Store
@@ -81,3 +82,22 @@ def test_any_order_any_processes_any_shards_give_the_same_records(data, plan, al
 @given(data=st.data())
 def test_many_orders_processes_and_shards_give_the_same_records(data, plan, alone, tmp_path_factory):
     check(data, plan, alone, tmp_path_factory.mktemp("shards"))
+
+
+def test_models_that_differ_when_fitted_twice_are_marked(workshop):
+    steady, varying = (workshop.plan("toy/few", "toy/small", "toy/breaks", deed=deed) for deed in ("none", "vary"))
+    both = replace(steady, jobs=steady.jobs + varying.jobs)
+    events = []
+    summary = execute(both, workshop.store, check_determinism=True, on_event=events.append)
+    marked = {(record.label, record.deterministic) for record in summary.records}
+    assert marked == {(steady.jobs[0].label, True), (varying.jobs[0].label, False)}
+    # The cheapest cell is that with one fit on six points.
+    assert [points for _, _, points in workshop.fits()][:4] == [6] * 4
+    checked = {event.label: (event.task, event.deterministic) for event in events if isinstance(event, ModelChecked)}
+    assert checked == {steady.jobs[0].label: ("toy/small", True), varying.jobs[0].label: ("toy/small", False)}
+    assert {record.deterministic for record in workshop.store.load()} == {True, False}
+
+
+def test_model_whose_cheapest_cell_fails_is_not_marked(workshop):
+    summary = execute(workshop.plan("toy/small", deed="raise", on=6), workshop.store, check_determinism=True)
+    assert [record.deterministic for record in summary.records] == [None]
