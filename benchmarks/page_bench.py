@@ -49,22 +49,21 @@ def large_board():
             score = known.get((entry.info.name, task.name))
             if score is not None:
                 moved = score.mean * draw.uniform(0.9, 1.1)
-                change = {"entry": name, "task": task.name, "mean": moved, "best": False}
+                change = {"entry": name, "task": task.name, "mean": moved, "rank": None, "rank_lower": None}
                 scores.append(score.model_copy(update=change))
-    standings = [_repeated(one, [entry.info.name for entry in entries]) for one in board.standings]
-    change = {"tasks": tasks, "entries": entries, "scores": scores, "standings": standings}
+    rankings = [_repeated(one, [entry.info.name for entry in entries]) for one in board.rankings]
+    change = {"tasks": tasks, "entries": entries, "scores": scores, "rankings": rankings}
     return board.model_copy(update=change)
 
 
-def _repeated(standings, names):
-    """Return standings in which everybody has a place like those of the leaderboard."""
-    known = standings.places
-    places = [
+def _repeated(ranking, names):
+    """Return a ranking in which everybody has a rank like those of the leaderboard."""
+    known = ranking.ranks
+    ranks = [
         known[k % len(known)].model_copy(update={"entry": name, "rank": k + 1, "upper": len(names)})
         for k, name in enumerate(names)
     ]
-    rest = {"win_probability": [], "disagreements": [], "unranked": [], "critical_difference": None}
-    return standings.model_copy(update={"places": places, **rest})
+    return ranking.model_copy(update={"ranks": ranks, "unranked": []})
 
 
 def build(work):

@@ -48,6 +48,7 @@ def _task(name, track, primary, values, version=1):
         score=lambda fits: {},
         # Of values that a test makes up nothing is known.
         facts=(Share(lambda split: 0, tuple(v for v in values if metric_of(v) in SHARES)),),
+        suite="explore" if name == "toy/small" else "core",
     )
 
 
@@ -101,7 +102,7 @@ def own_registries(monkeypatch, everything_imported, plugins_forgotten):
 
 @pytest.fixture
 def catalogue(monkeypatch, everything_imported):
-    """Registries that hold three tasks, three metrics and four models, one of them a control."""
+    """Registries that hold four tasks, three metrics and four models, one of them a control."""
     metrics = Registry("metric", index={})
     for metric in (
         _metric("accuracy", r"\mathrm{acc}", r"\frac{1}{n}\sum_i [\hat y_i = y_i]", "higher", (0, 1), "Share correct"),
@@ -114,6 +115,7 @@ def catalogue(monkeypatch, everything_imported):
         _task("toy/accuracy", "generalization", "accuracy", ("accuracy", "norm")),
         _task("toy/small", "generalization", "accuracy@n=100", ("accuracy@n=50", "accuracy@n=100"), version=2),
         _task("toy/collapse", "collapse", "spread", ("spread", "spread@test")),
+        _task("toy/other", "generalization", "accuracy", ("accuracy", "norm")),
     ):
         tasks.register(task.name, task, tags=(task.track,))
     models = Registry("model", index={})

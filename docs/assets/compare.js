@@ -170,7 +170,7 @@
   // What the intervals of a row resample, in words.
   const resampled = (scores, points, value) => {
     if (!value.points) return "seeds";
-    const assumed = chosen.filter((_, k) => scores[k] && points[k].own === null).map((name) => known.get(name).label);
+    const assumed = chosen.filter((_, k) => scores[k] && !points[k].known).map((name) => known.get(name).label);
     const lacking = assumed.length ? `; ${assumed.join(", ")}: assumed to move as the other models do` : "";
     return `seeds and ${value.points.toLocaleString("en")} test points${lacking}`;
   };
@@ -197,7 +197,7 @@
     scores.forEach((score, k) =>
       row.append(
         score
-          ? cell(label(chosen[k]), "", ...withHalf(widened(estimate(Object.values(score)), points[k]?.own), value.bounded))
+          ? cell(label(chosen[k]), "", ...withHalf({ mean: estimate(Object.values(score)).mean, half: data[k].halves[task.name][value.name] }, value.bounded))
           : cell(label(chosen[k]), "le-missing", "—"),
       ),
     );

@@ -1,4 +1,4 @@
-"""Reading results and the leaderboard: tables of records, intervals over seeds, entries and the board."""
+"""Reading results and the leaderboard: tables of records, intervals over seeds, ranks, entries and the board."""
 
 from lebench.board.between import Position, Triple, place, triples_among
 from lebench.board.board import Board, make_board, write_board
@@ -11,68 +11,66 @@ from lebench.board.entries import (
     read_entry,
 )
 from lebench.board.entry_writing import entry_name, write_entry
-from lebench.board.frame import frame
-from lebench.board.outlook import Beside, Outlook, Prospect, make_outlook
-from lebench.board.places import Method, Place, Standings
-from lebench.board.point_effects import Effects
-from lebench.board.point_halves import PointHalves, halves_of_values
-from lebench.board.point_store import Recorded, Resampled, TaskPoints, gather
-from lebench.board.ranking import Standing, direction_of, is_control, leaders, primary_of, standing, summary
+from lebench.board.frame import by_seed, direction_of, frame, is_control, primary_of, summary
+from lebench.board.point_store import Recorded, Resampled, TaskPoints, effects_on, gather
+from lebench.board.preview import Neighbours, Preview, TrackPreview, make_preview
+from lebench.board.ranking import Rank, Ranking, TaskRank, best_of, make_ranking, rank_values, ranks_on_tasks
 from lebench.board.resolution import Resolution, make_resolution
 from lebench.board.scores import Score
-from lebench.board.standings import make_standings
+from lebench.board.suite import Suite, core_suite
 from lebench.board.tables import score_table, write_tables
 from lebench.board.verification import Check, Verification, Verified, read_verification, verified, write_verification
 from lebench.stats import Estimate, mean_interval, paired_difference, smallest_difference
 
 __all__ = [
-    "Beside",
     "Board",
     "Check",
     "ControlError",
-    "Effects",
     "Entry",
     "EntryError",
     "EntryInfo",
     "Estimate",
-    "Method",
-    "Outlook",
-    "Place",
-    "PointHalves",
+    "Neighbours",
     "Position",
-    "Prospect",
+    "Preview",
+    "Rank",
+    "Ranking",
     "Recorded",
     "Resampled",
     "Resolution",
     "Score",
-    "Standing",
-    "Standings",
+    "Suite",
     "TaskPoints",
+    "TaskRank",
+    "TrackPreview",
     "Triple",
     "Verification",
     "Verified",
+    "best_of",
+    "by_seed",
     "check_controls",
+    "core_suite",
     "direction_of",
+    "effects_on",
     "entry_name",
     "frame",
     "gather",
-    "halves_of_values",
     "is_control",
-    "leaders",
     "make_board",
-    "make_outlook",
+    "make_preview",
+    "make_ranking",
     "make_resolution",
-    "make_standings",
     "mean_interval",
     "paired_difference",
     "place",
     "primary_of",
+    "rank_values",
+    "ranks_on_tasks",
     "read_entries",
     "read_entry",
     "read_verification",
     "score_table",
     "smallest_difference",
-    "standing",
     "summary",
     "triples_among",
     "verified",

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lebench.board.ranking import by_seed, direction_of
+from lebench.board.frame import by_seed, direction_of
 from lebench.stats import LEVEL, Estimate, Ratio, mean_interval, ratio_of_means
 
 if TYPE_CHECKING:

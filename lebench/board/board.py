@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from lebench import registry
-from lebench.board.bootstrap import DRAWS, SEED
 from lebench.board.entries import Entry, EntryInfo
-from lebench.board.places import Method, Standings
-from lebench.board.point_effects import Effects
-from lebench.board.point_store import Resampled, TaskPoints, resampled
-from lebench.board.ranking import is_control
+from lebench.board.frame import has_tag, is_control
+from lebench.board.point_store import Resampled, TaskPoints, effects_on, resampled
+from lebench.board.ranking import SIGNS, Ranking, make_ranking
 from lebench.board.resolution import Resolution, make_resolution
-from lebench.board.scores import Score, add_up, collect, count_wins, scores_of
-from lebench.board.standings import OVERALL, make_standings
+from lebench.board.scores import Score, collect, scores_of
+from lebench.board.suite import Suite, core_suite
 from lebench.board.verification import Verified, verified
 from lebench.metrics.base import Direction, Metric
 from lebench.records import Document, Environment, Record, Source
 from lebench.stats import LEVEL
 from lebench.tasks.base import TRACKS, Task, metric_of
-
-#: The factor that makes more of a metric better; a descriptive one does not rank.
-_SIGNS: dict[Direction, int] = {"higher": 1, "lower": -1, "none": 0}
 
 
 class BoardTask(Document):
@@ -36,6 +31,8 @@ class BoardTask(Document):
     ----------
     name, track, version, summary, reference, dataset
         As it declares them.
+    suite : {"core", "explore", "replicate"}
+        Ranks are made on the core.
     primary, values
         Name of the value that ranks, and of all.
     resampled : Resampled
@@ -48,6 +45,7 @@ class BoardTask(Document):
     summary: str
     reference: str
     dataset: str
+    suite: str
     primary: str
     values: list[str]
     resampled: Resampled
@@ -84,10 +82,7 @@ class BoardEntry(Document):
     info : EntryInfo
         Who and how.
     control : bool
-        Whether the model is there in order to lose.
-    wins, losses : dict
-        By track: on how many comparisons with other models (controls left out), over its tasks, the entry is
-        distinguishably better or worse.
+        Whether the model is expected to lose.
     missing : dict
         By task: why it has no primary score.
     missing_values : dict
@@ -104,8 +99,6 @@ class BoardEntry(Document):
 
     info: EntryInfo
     control: bool
-    wins: dict[str, int]
-    losses: dict[str, int]
     missing: dict[str, str]
     missing_values: dict[str, dict[str, str]]
     costs: dict[str, TaskCost]
@@ -122,32 +115,32 @@ class Board(Document):
     ----------
     level : float
         Confidence level of all intervals.
-    method : Method
-        How ranks and intervals were made.
+    suite : Suite
+        The release of the core suite on which ranks are made.
     tasks, metrics, entries, scores
         What there is.
-    standings : list of Standings
-        Of each track that has tasks, then over all tracks.
+    rankings : list of Ranking
+        Of each track that has core tasks.
     resolutions : list of Resolution
         The smallest difference of each task that ranks, where models have two seeds.
     """
 
-    schema_version: Literal[3] = Field(default=3, alias="schema")
+    schema_version: Literal[4] = Field(default=4, alias="schema")
     level: float
-    method: Method
+    suite: Suite
     tasks: list[BoardTask]
     metrics: list[BoardMetric]
     entries: list[BoardEntry]
     scores: list[Score]
-    standings: list[Standings]
+    rankings: list[Ranking]
     resolutions: list[Resolution]
 
 
 def make_board(
     entries: Iterable[Entry],
     level: float = LEVEL,
-    draws: int = DRAWS,
     points: Mapping[str, TaskPoints] | None = None,
+    suite: Suite | None = None,
 ) -> Board:
     """Aggregate entries into the board.
 
@@ -157,84 +150,53 @@ def make_board(
         See :func:`lebench.board.read_entries`.
     level : float, default 0.95
         Confidence level of all intervals.
-    draws : int, default 2000
-        Draws of the bootstrap behind the ranks; its random numbers are fixed, so the same entries make the same board.
     points : mapping of str to TaskPoints, optional
         By task: values at test points, see :func:`lebench.board.gather`. Without them only seeds are resampled.
+    suite : Suite, optional
+        By default the core suite of this version.
 
     Returns
     -------
     Board
         Entries by name; tasks by track and name, only those that some entry has records of.
-
-    Raises
-    ------
-    LebenchError
-        If a library of the extra ``site`` is missing.
     """
     entries = sorted(entries, key=lambda entry: entry.name)
+    suite = suite or core_suite()
+    points = points or {}
     current = {entry.name: _of_lebench(entry) for entry in entries}
     used = {record.cell.task for records, _ in current.values() for record in records}
     tasks = sorted((registry.tasks.get(name) for name in used), key=lambda task: (task.track, task.name))
     values = collect({name: records for name, (records, _) in current.items()})
-    controls = {entry.name for entry in entries if is_control(entry.info.model)}
+    labels = {entry.name: entry.info.model for entry in entries}
+    controls = {name for name, label in labels.items() if is_control(label)}
+    models = {name: label for name, label in labels.items() if name not in controls}
     metrics = {metric_of(value): registry.metrics.get(metric_of(value)) for task in tasks for value in task.metrics}
     primary = {task.name: values.get((task.name, task.primary), {}) for task in tasks}
-    signs = {task.name: _SIGNS[metrics[metric_of(task.primary)].direction] for task in tasks}
-    models = {entry.name for entry in entries} - controls
-    ranking = [task for task in tasks if signs[task.name]]
-    points = {} if points is None else points
-
-    def effects(task: Task, value: str) -> Effects | None:
-        known = points.get(task.name)
-        return None if known is None else known.effects(value, [variant.name for variant in task.variants])
-
-    of_primary = {task.name: found for task in tasks if (found := effects(task, task.primary)) is not None}
-    won, lost = add_up(
-        (
-            task.track,
-            count_wins(
-                primary[task.name],
-                metrics[metric_of(task.primary)].direction,
-                controls,
-                level,
-                of_primary.get(task.name),
-            ),
-        )
-        for task in ranking
-    )
-    of_models = {task.name: {m: of for m, of in primary[task.name].items() if m in models} for task in ranking}
+    of_models = {name: {m: of for m, of in found.items() if m in models} for name, found in primary.items()}
+    effects = {
+        task.name: effects_on(points, task.name, task.primary, list(of_models[task.name]), models) for task in tasks
+    }
+    ranking = [task for task in tasks if SIGNS[metrics[metric_of(task.primary)].direction]]
     resolutions = (
-        make_resolution(task.name, task.primary, of_models[task.name], level, of_primary.get(task.name))
-        for task in ranking
+        make_resolution(task.name, task.primary, of_models[task.name], level, effects[task.name]) for task in ranking
     )
+    scores = []
+    for task in tasks:
+        for value in task.metrics:
+            found = values.get((task.name, value), {})
+            moved = effects_on(points, task.name, value, sorted(found), models)
+            scores += scores_of(task.name, value, found, models if value == task.primary else None, level, moved)
     return Board(
         level=level,
-        method=Method(draws=draws, seed=SEED, level=level),
+        suite=suite,
         tasks=[
-            _task(task, resampled(task, points.get(task.name), of_primary.get(task.name), primary[task.name], controls))
+            _task(task, resampled(task, points.get(task.name), effects[task.name], of_models[task.name]))
             for task in tasks
         ],
         metrics=[_metric(metrics[name]) for name in sorted(metrics)],
-        entries=[
-            _entry(entry, *current[entry.name], tasks, entry.name in controls, won[entry.name], lost[entry.name])
-            for entry in entries
-        ],
-        scores=[
-            score
-            for task in tasks
-            for value in task.metrics
-            for score in scores_of(
-                task.name,
-                value,
-                values.get((task.name, value), {}),
-                metrics[metric_of(value)].direction,
-                controls,
-                level,
-                effects(task, value),
-            )
-        ],
-        standings=list(_standings(ranking, of_models, signs, models, level, draws, of_primary)),
+        entries=[_entry(entry, *current[entry.name], tasks, entry.name in controls) for entry in entries],
+        scores=scores,
+        rankings=list(_rankings(ranking, of_models, models, current, points, suite, level)),
         resolutions=[one for one in resolutions if one is not None],
     )
 
@@ -245,30 +207,46 @@ def write_board(board: Board, path: Path) -> None:
     path.write_text(board.model_dump_json(by_alias=True, indent=1) + "\n", encoding="utf-8")
 
 
-def _standings(
-    tasks: list[Task],
-    values: dict[str, dict[str, dict[int, float]]],
-    signs: dict[str, int],
-    models: set[str],
+def _rankings(
+    tasks: Sequence[Task],
+    values: Mapping[str, dict[str, dict[int, float]]],
+    models: Mapping[str, str],
+    current: Mapping[str, tuple[list[Record], list[str]]],
+    points: Mapping[str, TaskPoints],
+    suite: Suite,
     level: float,
-    draws: int,
-    effects: Mapping[str, Effects],
-) -> Iterable[Standings]:
-    """Yield the standings of each track with tasks, and those over all tracks."""
-    tracks = {task.name: str(task.track) for task in tasks}
-    used = [track for track in TRACKS if track in tracks.values()]
-    for scope in [*used, OVERALL] if used else []:
-        of_scope = [task.name for task in tasks if scope in (task.track, OVERALL)]
-        yield make_standings(
-            scope,
-            {name: values[name] for name in of_scope},
-            signs,
-            {name: tracks[name] for name in of_scope},
-            models,
+) -> Iterable[Ranking]:
+    """Yield the ranking of each track with core tasks. Measures order networks that others trained: they are none."""
+    core = {task.name for task in tasks if task.suite == "core"}
+    ranked = {name: label for name, label in models.items() if not has_tag(label, "measure")}
+    cannot = {name: _cannot(current[name][0], core) for name in ranked}
+    for track in TRACKS:
+        of_track = [task for task in tasks if task.track == track and task.name in core]
+        if not of_track:
+            continue
+        yield make_ranking(
+            track,
+            of_track,
+            values,
+            ranked,
+            cannot,
+            lambda task, names: effects_on(
+                points, task.name, task.primary, names, set(values[task.name]).intersection(names)
+            ),
+            suite=suite,
             level=level,
-            draws=draws,
-            effects=effects,
         )
+
+
+def _cannot(records: Iterable[Record], tasks: set[str]) -> dict[str, str]:
+    """Return the tasks that a model cannot do, with the reason: those of which all its cells were skipped."""
+    outcomes = defaultdict[str, list[Record]](list)
+    for record in records:
+        if record.cell.task in tasks:
+            outcomes[record.cell.task].append(record)
+    return {
+        task: own[0].reason for task, own in sorted(outcomes.items()) if all(one.status == "skipped" for one in own)
+    }
 
 
 def _of_lebench(entry: Entry) -> tuple[list[Record], list[str]]:
@@ -289,6 +267,7 @@ def _task(task: Task, resampled: Resampled) -> BoardTask:
         summary=task.summary,
         reference=task.reference,
         dataset=task.dataset,
+        suite=task.suite,
         primary=task.primary,
         values=list(task.metrics),
         resampled=resampled,
@@ -315,15 +294,11 @@ def _entry(
     ignored: list[str],
     tasks: list[Task],
     control: bool,
-    wins: Counter[str],
-    losses: Counter[str],
 ) -> BoardEntry:
     missing, missing_values = _missing(records, tasks)
     return BoardEntry(
         info=entry.info,
         control=control,
-        wins=dict(wins),
-        losses=dict(losses),
         missing=missing,
         missing_values=missing_values,
         costs=_costs(records),

@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lebench import registry
-from lebench.board.point_effects import Effects, Ids, effects_of
-from lebench.board.point_values import Found, adds_up, find_values, part_of, point_ids
+from lebench.board.point_values import Found, Ids, adds_up, find_values, part_of, point_ids
 from lebench.data.base import Dataset, Split
 from lebench.errors import LebenchError, UnavailableDataError
 from lebench.records import Document, Record
 from lebench.seeds import generator
+from lebench.stats import PointEffects, completed, effects_of
 from lebench.tasks.base import Task
 
 #: Raised when values at points are found in another way: what was kept before is void then.
@@ -94,29 +94,54 @@ class TaskPoints:
     of_entries: Mapping[str, Mapping[tuple[str, str], NDArray[Any]]] = field(default_factory=dict)
     sums: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    def effects(self, value: str, variants: Iterable[str]) -> Effects | None:
-        """Return by how much each point moves a value of each entry, None where that is not known or seeds show it."""
+    def effects(self, value: str, variants: Iterable[str], entries: Sequence[str], field: Collection[str]) -> Effects:
+        """Return how test points move a value of some entries, None where that is not known or seeds show it.
+
+        Parameters
+        ----------
+        value : str
+            Name.
+        variants : iterable of str
+            Of the task.
+        entries : sequence of str
+            Who has the value.
+        field : collection of str
+            Whose effects stand for those of an entry without values at points: not controls.
+        """
         part = part_of(value, list(variants))
         if part is None or self.overlap < LEAST_OVERLAP:
             return None
-        entries = tuple(sorted(entry for entry, values in self.sums.items() if value in values))
-        if not entries:
+        known = [entry for entry in entries if value in self.sums.get(entry, ())]
+        if not known:
             return None
         parts = [
-            (self.ids[variant], np.stack([self.of_entries[entry][variant, part.metric] for entry in entries]))
+            (self.ids[variant], np.stack([self.of_entries[entry][variant, part.metric] for entry in known]))
             for variant in part.variants
         ]
         ids, effects = effects_of(parts, self.overlap)
-        return Effects(ids, entries, np.float32(part.sign) * effects)
+        rows = {entry: row for row, entry in enumerate(known)}
+        return completed(
+            ids,
+            np.float32(part.sign) * effects,
+            [rows.get(entry) for entry in entries],
+            [entry in field for entry in entries],
+        )
 
 
-def resampled(
-    task: Task,
-    points: TaskPoints | None,
-    effects: Effects | None,
-    entries: Collection[str],
-    controls: Collection[str],
-) -> Resampled:
+#: How test points move a value; None where only seeds are resampled.
+Effects = PointEffects | None
+
+
+def effects_on(
+    points: Mapping[str, TaskPoints], task: str, value: str, entries: Sequence[str], field: Collection[str]
+) -> Effects:
+    """Return how test points move a value of a task, see :meth:`TaskPoints.effects`."""
+    if task not in points:
+        return None
+    return points[task].effects(value, [variant.name for variant in registry.tasks.get(task).variants], entries, field)
+
+
+def resampled(task: Task, points: TaskPoints | None, effects: Effects, entries: Collection[str]) -> Resampled:
     """Say what the intervals of a task's primary value resample.
 
     Parameters
@@ -125,20 +150,19 @@ def resampled(
         The task.
     points : TaskPoints or None
         None if there is no recording of it, or its data are not here.
-    effects : Effects or None
+    effects : PointEffects or None
         What is used of them.
-    entries, controls : collection of str
-        Who has a score, and who of all is a control.
+    entries : collection of str
+        Who has a score, in the order of the effects, without controls.
     """
-    models = [entry for entry in sorted(entries) if entry not in controls]
-    if effects is not None and points is not None and effects.among(models) is not None:
+    if effects is not None and points is not None:
         shared = "the same for all seeds" if points.overlap > 0.99 else f"of which two seeds share {points.overlap:.0%}"
-        without = sum(model not in effects.models for model in models)
-        lacking = f"; {without} of {len(models)} models are assumed to move as the others do" if without else ""
+        without = int((~effects.known).sum())
+        lacking = f"; {without} of {len(entries)} models are assumed to move as the others do" if without else ""
         return Resampled(
             points=len(effects.ids),
             overlap=points.overlap,
-            entries=len(effects.models),
+            entries=len(entries) - without,
             note=f"seeds and {len(effects.ids):,} test points, {shared}{lacking}",
         )
     if part_of(task.primary, [variant.name for variant in task.variants]) is None:

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lebench.board.point_effects import Effects
 from lebench.records import Document
-from lebench.stats import LEVEL, as_array, smallest_difference
+from lebench.stats import LEVEL, PointEffects, as_array, smallest_difference
 
 
 class Resolution(Document):
@@ -45,7 +44,7 @@ def make_resolution(
     value: str,
     of_models: Mapping[str, Mapping[int, float]],
     level: float = LEVEL,
-    effects: Effects | None = None,
+    effects: PointEffects | None = None,
 ) -> Resolution | None:
     """Return the smallest difference that the seeds of a task can resolve, None if no two models have two seeds.
 
@@ -57,8 +56,8 @@ def make_resolution(
         ``{model: {seed: value}}``, without controls.
     level : float, default 0.95
         One minus the size of the test.
-    effects : Effects, optional
-        Of test points, where they are known.
+    effects : PointEffects, optional
+        Of test points on the models by name, where they are known.
     """
     from scipy.special import ndtri
 
@@ -74,8 +73,7 @@ def make_resolution(
         return None
     count = int(np.median((~np.isnan(differences)).sum(axis=1)))
     deviation = float(np.median(np.nanstd(differences, axis=1, ddof=1)))
-    moves = None if effects is None else effects.among(names)
-    of_points = 0.0 if moves is None else float(np.median(moves.pair_deviations[rows, columns]))
+    of_points = 0.0 if effects is None else float(np.median(effects.pair_deviations[rows, columns]))
     # With a known deviation the smallest difference is that of a normal variable; the two add by their squares.
     found = np.hypot(smallest_difference(deviation, count, level), of_points * (ndtri(0.5 + level / 2) + ndtri(0.8)))
     return Resolution(

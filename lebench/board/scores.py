@@ -1,21 +1,18 @@
-"""Scores of all entries on one value of a task, and who is distinguishably better than whom: arrays, not pairs."""
+"""Scores of all entries on one value of a task."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lebench.board.point_effects import Effects
-from lebench.board.point_halves import PointHalves
-from lebench.metrics.base import Direction
+from lebench import registry
+from lebench.board.frame import BySeed, direction_of
+from lebench.board.ranking import rank_values
 from lebench.records import Document, Record
-from lebench.stats import LEVEL, as_array, mean_intervals
-
-#: Values of one metric of one task: ``{model: {seed: value}}``.
-BySeed = Mapping[str, Mapping[int, float]]
+from lebench.stats import LEVEL, PointEffects, as_array, mean_intervals, within_bounds
+from lebench.tasks.base import metric_of
 
 
 class Score(Document):
@@ -26,13 +23,13 @@ class Score(Document):
     entry, task, value : str
         Where it belongs; `value` is ``"metric"`` or ``"metric@qualifier"``.
     mean, lower, upper, seeds
-        See :class:`lebench.stats.Estimate`.
+        See :class:`lebench.stats.Estimate`; the interval stays within the bounds of the metric.
     points : int
         Number of test points that the interval resamples beside the seeds; 0 if only seeds are.
     by_seed : dict
         The values that were averaged.
-    best, tied : bool
-        Whether it leads, or cannot be told from the one that leads. Controls do neither.
+    rank, rank_lower, rank_upper : int or None
+        Of a task's primary value: its rank among models with its range. None for controls and other values.
     """
 
     entry: str
@@ -44,8 +41,24 @@ class Score(Document):
     seeds: int
     points: int = 0
     by_seed: dict[int, float]
-    best: bool
-    tied: bool
+    rank: int | None = None
+    rank_lower: int | None = None
+    rank_upper: int | None = None
+
+    @property
+    def half(self) -> float | None:
+        """Half the width of the interval."""
+        return None if self.lower is None or self.upper is None else (self.upper - self.lower) / 2
+
+    @property
+    def best(self) -> bool:
+        """Whether it leads."""
+        return self.rank == 1
+
+    @property
+    def tied(self) -> bool:
+        """Whether it could lead: nobody is told to be ahead of it."""
+        return self.rank_lower == 1 and not self.best
 
 
 def collect(records: Mapping[str, Iterable[Record]]) -> dict[tuple[str, str], dict[str, dict[int, float]]]:
@@ -62,10 +75,9 @@ def scores_of(
     task: str,
     value: str,
     of_entries: BySeed,
-    direction: Direction,
-    controls: Collection[str],
+    models: Mapping[str, str] | None,
     level: float = LEVEL,
-    effects: Effects | None = None,
+    points: PointEffects | None = None,
 ) -> list[Score]:
     """Return the scores of all entries on one value, by name.
 
@@ -75,100 +87,52 @@ def scores_of(
         What is scored.
     of_entries : mapping
         ``{entry: {seed: value}}``.
-    direction : {"higher", "lower", "none"}
-        What is better.
-    controls : collection of str
-        Entries that cannot lead.
+    models : mapping of str to str, optional
+        Labels of the entries that are ranked, without controls; None if the value does not rank.
     level : float, default 0.95
         Confidence level.
-    effects : Effects, optional
-        Of test points, where they are known; see :class:`lebench.board.point_halves.PointHalves`.
+    points : PointEffects, optional
+        Of test points on all entries by name, where they are known.
     """
     entries = sorted(of_entries)
     if not entries:
         return []
-    values = _array(of_entries, entries)
+    seeds = sorted({seed for of in of_entries.values() for seed in of})
+    values = as_array(of_entries, entries, seeds)
     means, halves = mean_intervals(values, level)
-    by_points = PointHalves(effects, entries, controls, level)
-    halves = np.hypot(halves, by_points.of_scores)
-    best, tied = None, np.zeros(len(entries), dtype=bool)
-    candidates = np.array([entry not in controls for entry in entries])
-    if direction != "none" and candidates.any():
-        best = int(np.argmax(np.where(candidates, means if direction == "higher" else -means, -np.inf)))
-        difference, half = mean_intervals(values[best] - values, level)
-        half = np.hypot(half, by_points.of_differences(best))
-        tied = candidates & ~_excludes_zero(difference, half)
-        tied[best] = False
-    counts = (~np.isnan(values)).sum(axis=1)
-    return [
-        Score(
-            entry=entry,
-            task=task,
-            value=value,
-            mean=float(means[i]),
-            lower=float(means[i] - halves[i]) if counts[i] > 1 else None,
-            upper=float(means[i] + halves[i]) if counts[i] > 1 else None,
-            seeds=int(counts[i]),
-            points=by_points.count if counts[i] > 1 and by_points.known[i] else 0,
-            by_seed=dict(sorted(of_entries[entry].items())),
-            best=i == best,
-            tied=bool(tied[i]),
+    known = np.zeros(len(entries), dtype=bool)
+    if points is not None:
+        known = points.known
+        halves = np.hypot(halves, np.where(known, points.half_widths(points.deviations, level), 0.0))
+    lower, upper = within_bounds(means, halves, registry.metrics.get(metric_of(value)).bounds)
+    ranks = {}
+    if models is not None:
+        labels = {entry: models[entry] for entry in entries if entry in models}
+        rows = [row for row, entry in enumerate(entries) if entry in models]
+        # Who is alone is not the best of anybody.
+        ranks = (
+            {}
+            if len(labels) < 2
+            else rank_values(of_entries, direction_of(value), labels, points.of(rows) if points else None, level)
         )
-        for i, entry in enumerate(entries)
-    ]
-
-
-def count_wins(
-    of_entries: BySeed,
-    direction: Direction,
-    controls: Collection[str],
-    level: float = LEVEL,
-    effects: Effects | None = None,
-) -> dict[str, tuple[int, int]]:
-    """Return how many other models, controls left out, each entry is distinguishably better and worse than.
-
-    Parameters
-    ----------
-    of_entries, direction, controls, level, effects
-        See :func:`scores_of`.
-
-    Returns
-    -------
-    dict of str to tuple of int
-        ``{entry: (better than, worse than)}``; empty if the value has no direction.
-    """
-    if direction == "none" or not of_entries:
-        return {}
-    entries = sorted(of_entries)
-    values = _array(of_entries, entries)
-    rivals = np.array([entry not in controls for entry in entries])
-    added = PointHalves(effects, entries, controls, level).of_all
-    counted = {}
+    counts = (~np.isnan(values)).sum(axis=1)
+    found = []
     for i, entry in enumerate(entries):
-        difference, half = mean_intervals(values[i] - values, level)
-        told = _excludes_zero(difference, np.hypot(half, added[i])) & rivals
-        better = (difference > 0) == (direction == "higher")
-        counted[entry] = (int((told & better).sum()), int((told & ~better).sum()))
-    return counted
-
-
-def add_up(
-    wins: Iterable[tuple[str, Mapping[str, tuple[int, int]]]],
-) -> tuple[dict[str, Counter[str]], dict[str, Counter[str]]]:
-    """Return wins and losses by entry and track of pairs (track, wins on a task of it)."""
-    won: dict[str, Counter[str]] = defaultdict(Counter)
-    lost: dict[str, Counter[str]] = defaultdict(Counter)
-    for track, of_task in wins:
-        for entry, (better, worse) in of_task.items():
-            won[entry][track] += better
-            lost[entry][track] += worse
-    return won, lost
-
-
-def _array(of_entries: BySeed, entries: Sequence[str]) -> NDArray[np.float64]:
-    return as_array(of_entries, entries, sorted({seed for of in of_entries.values() for seed in of}))
-
-
-def _excludes_zero(difference: NDArray[np.float64], half: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return where there is an interval and zero lies outside; NaN where there is none."""
-    return (difference - half > 0) | (difference + half < 0)
+        rank, best, worst = ranks.get(entry, (None, None, None))
+        found.append(
+            Score(
+                entry=entry,
+                task=task,
+                value=value,
+                mean=float(means[i]),
+                lower=float(lower[i]) if counts[i] > 1 else None,
+                upper=float(upper[i]) if counts[i] > 1 else None,
+                seeds=int(counts[i]),
+                points=len(points.ids) if points is not None and counts[i] > 1 and known[i] else 0,
+                by_seed=dict(sorted(of_entries[entry].items())),
+                rank=rank,
+                rank_lower=best,
+                rank_upper=worst,
+            )
+        )
+    return found

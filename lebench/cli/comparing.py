@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lebench import board
 from lebench.artifacts import ArtifactError, unpack
-from lebench.board.ranking import by_seed
+from lebench.board.frame import by_seed
 from lebench.cli.reading import (
     add_row,
     dump,
@@ -30,13 +30,11 @@ from lebench.cli.values import direction_of, metrics_of
 from lebench.errors import LebenchError
 from lebench.records import Record
 from lebench.runner.store import Store
+from lebench.stats import LEVEL, PointEffects
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
-
-#: By task and value: what test points add to the intervals.
-Halves = Mapping[tuple[str, str], board.PointHalves]
 
 _NOTE = (
     "Differences are paired: a seed gives both models the same split. Intervals are Student's t over seeds; where a "
@@ -66,8 +64,8 @@ def compare(
     chosen = tasks_among(tasks, table["task"]) if tasks else sorted(set(table["task"]))
     store = Store(results)
     runs = [_Run(f"results/{label}", [r for r in records if r.label == label], store) for label in own & {a, b}]
-    halves, names = _halves(table, chosen, runs, board_entries, entries_folder(entries))
-    rows = [row for task in chosen for row in _differences(table, task, a, b, halves, names, every_metric=bool(tasks))]
+    points, names = _points(runs, board_entries, entries_folder(entries))
+    rows = [row for task in chosen for row in _differences(table, task, a, b, points, names, every_metric=bool(tasks))]
     if not rows:
         raise LebenchError(f"{a!r} and {b!r} have no task and seed in common; run both with the same seeds")
     if as_json or as_csv:
@@ -114,24 +112,18 @@ class _Run:
             return {}
 
 
-def _halves(
-    table: pd.DataFrame, tasks: Collection[str], runs: Iterable[_Run], entries: Iterable[board.Entry], folder: Path
-) -> tuple[Halves, dict[str, str]]:
-    """Return what test points add to intervals, and the name of each model's records there.
+def _points(
+    runs: Iterable[_Run], entries: Iterable[board.Entry], folder: Path
+) -> tuple[Mapping[str, board.TaskPoints], dict[str, str]]:
+    """Return values at test points, and the name of each model's records there.
 
     Models of the results folder that are not compared are left out: the field is that of the board.
     """
     found: dict[str, board.Recorded] = {run.records[0].label: run for run in runs}
     for entry in entries:
         found.setdefault(entry.records[0].label, entry)
-    names = {label: each.name for label, each in found.items()}
     points = board.gather(found.values(), folder.parent / "points", keep=False)
-    scored = {
-        (str(task), str(value)): {names[model] for model in set(group["model"]) & names.keys()}
-        for (task, value), group in table[table["task"].isin(tasks)].dropna(subset="value").groupby(["task", "metric"])
-    }
-    controls = {name for label, name in names.items() if board.is_control(label)}
-    return board.halves_of_values(scored, points, controls), names
+    return points, {label: each.name for label, each in found.items()}
 
 
 def _differences(
@@ -139,7 +131,7 @@ def _differences(
     task: str,
     a: str,
     b: str,
-    halves: Halves,
+    points: Mapping[str, board.TaskPoints],
     names: Mapping[str, str],
     *,
     every_metric: bool,
@@ -151,7 +143,10 @@ def _differences(
         difference = board.paired_difference(values.get(a, {}), values.get(b, {}))
         if difference is None:
             continue
-        added, points = _added(halves.get((task, metric)), names.get(a), names.get(b))
+        models = {names[label]: label for label in values if label in names}
+        field = [name for name, label in models.items() if not board.is_control(label)]
+        effects = board.effects_on(points, task, metric, sorted(models), field)
+        added, count = _added(effects, sorted(models), names.get(a), names.get(b))
         difference = difference.widened(added)
         direction = direction_of(metric)
         common = sorted(values[a].keys() & values[b].keys())
@@ -171,15 +166,16 @@ def _differences(
                 "lower": difference.lower,
                 "upper": difference.upper,
                 "seeds": difference.seeds,
-                "points": 0 if difference.lower is None else points,
+                "points": 0 if difference.lower is None else count,
                 "verdict": verdict,
             }
         )
     return rows
 
 
-def _added(halves: board.PointHalves | None, a: str | None, b: str | None) -> tuple[float, int]:
+def _added(effects: PointEffects | None, models: Sequence[str], a: str | None, b: str | None) -> tuple[float, int]:
     """Return what test points add to the half width of the difference of two models, and their number."""
-    if halves is None or a not in halves.entries or b not in halves.entries:
+    if effects is None or a not in models or b not in models:
         return 0.0, 0
-    return float(halves.of_differences(halves.entries.index(a))[halves.entries.index(b)]), halves.count
+    halves = effects.half_widths(effects.pair_deviations, LEVEL)
+    return float(halves[models.index(a), models.index(b)]), len(effects.ids)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lebench import board, registry
-from lebench.board.ranking import by_seed
+from lebench.board.frame import by_seed
 from lebench.cli.reasons import without_score, without_value
 from lebench.cli.values import direction_of, metrics_of, primary_of
 from lebench.errors import LebenchError, ParameterError, UnknownNameError
@@ -36,8 +36,8 @@ _TEXT_COLUMNS = frozenset(
     {"metric", "model", "verdict", "task", "best other", "known answer", "state", "file", "folder", "network"}
 )
 _RANKS = (
-    ' A rank is the interval that paired differences allow among the entries of the leaderboard: "of" counts those '
-    "with a score on the task, and the model itself. Controls do not count."
+    ' A rank is a 95% range among the entries of the leaderboard, corrected for the number of comparisons: "of" counts '
+    "those with a score on the task, and the model itself. Controls do not count."
 )
 _ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
 
@@ -127,7 +127,7 @@ def report(labels: Sequence[str], records: Sequence[Record], entries: Path | Non
         own = board.frame(record for record in records if record.label == label)
         rivals = field[~field["model"].map(lambda name, label=label: _is_of(name, label)).astype(bool)]
         for model in sorted(set(own["model"])):
-            rows += [(model, place, rivals) for place in board.standing(_joined(own, model, rivals), model)]
+            rows += [(model, place, rivals) for place in board.ranks_on_tasks(_joined(own, model, rivals), model)]
     for track in TRACKS:
         of_track = [row for row in rows if row[1].track == track]
         if not of_track:
@@ -136,10 +136,9 @@ def report(labels: Sequence[str], records: Sequence[Record], entries: Path | Non
         shown = make_table(track.capitalize(), ("task", "metric", "model", "score", "95% interval", *beside))
         for model, place, rivals in sorted(of_track, key=lambda row: (row[1].task, row[0])):
             best, value = _best(rivals, place.task, place.metric)
-            count = 1 + len(place.ahead) + len(place.tied) + len(place.behind)
             other = f"{best} {number(value)}" if best else ""
             cells = (number(place.estimate.mean), _interval(place.estimate))
-            rank = (_rank(place.ranks, count), other) if beside else ()
+            rank = (_rank(place), other) if beside else ()
             add_row(shown, place.task, titled(place.metric), model, *cells, *rank)
         console.print(shown)
     seeds = len({record.cell.seed for record in records})
@@ -316,7 +315,7 @@ def _legend(table: pd.DataFrame) -> str:
 
 def _best(table: pd.DataFrame, task: str, metric: str) -> tuple[str | None, float]:
     values = by_seed(table, task, metric)
-    best, _ = board.leaders(values, board.direction_of(metric))
+    best = board.best_of(values, board.direction_of(metric))
     return best, board.mean_interval(values[best].values()).mean if best else 0.0
 
 
@@ -387,9 +386,9 @@ def _interval(estimate: board.Estimate) -> str:
     return f"[{number(estimate.lower)}, {number(estimate.upper)}]"
 
 
-def _rank(ranks: tuple[int, int], count: int) -> str:
-    best, worst = ranks
-    return f"{best} of {count}" if best == worst else f"{best} to {worst} of {count}"
+def _rank(place: board.TaskRank) -> str:
+    best, worst = place.lower, place.upper
+    return f"{best} of {place.models}" if best == worst else f"{best} to {worst} of {place.models}"
 
 
 def dump(table: pd.DataFrame, as_json: bool) -> None:

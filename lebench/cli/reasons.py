@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lebench.board.ranking import by_seed
+from lebench.board.frame import by_seed
 from lebench.cli.values import primary_of
 
 if TYPE_CHECKING:

@@ -15,9 +15,8 @@ from pydantic import ValidationError
 from lebench import board, registry
 from lebench.board.documents import printable
 from lebench.board.entries import PLUGIN, PLUGIN_LIMIT
-from lebench.board.places import MINIMUM_SEEDS
 from lebench.board.verification import NAME as VERIFICATION
-from lebench.cli import foreseeing, reading
+from lebench.cli import previewing, reading
 from lebench.cli.pull_request import propose, refuse_other_changes
 from lebench.cli.verifying import verify
 from lebench.errors import LebenchError
@@ -30,7 +29,7 @@ from lebench.runner.plan import make_plan
 from lebench.runner.store import Store
 
 if TYPE_CHECKING:
-    from lebench.board import Entry, EntryInfo, Outlook
+    from lebench.board import Entry, EntryInfo, Preview
 
 #: What a model runs on if nobody asks for another backend.
 _OWN_BACKENDS = ("numpy", "torch")
@@ -78,7 +77,7 @@ def submit(
             click.echo(f"{info.name} is not ready to be submitted; nothing was written to {root}")
             return invalid
         _advise(records, plugin)
-        outlook = foreseeing.show(
+        preview = previewing.show(
             root,
             entry,
             able=lambda tasks: _able(records, tasks),
@@ -86,7 +85,7 @@ def submit(
         )
         _put(entry.folder, folder)
     click.echo(f"\n{folder} is ready.")
-    return propose(folder, _body(info, len(records), outlook), yes=yes)
+    return propose(folder, _body(info, len(records), preview), yes=yes)
 
 
 def _refuse_others(folder: Path, info: EntryInfo) -> None:
@@ -229,7 +228,7 @@ def _run_command(records: Sequence[Record], plugin: Path | str | None, tasks: Se
 
 def _missing_ranks(records: Sequence[Record], plugin: Path | None, results: Path, tasks: Sequence[str]) -> str:
     """Return the command that adds tasks to the records of a model."""
-    seeds = max(MINIMUM_SEEDS, 1 + max(record.cell.seed for record in records))
+    seeds = max(board.core_suite().minimum_seeds, 1 + max(record.cell.seed for record in records))
     where = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
     return _run_command(records, plugin, tasks, seeds) + where
 
@@ -289,7 +288,7 @@ def _advise(records: Sequence[Record], plugin: Path | None) -> None:
         click.echo(f"note: not all seeds were scored of {', '.join(failed)}; the board will show the reasons")
 
 
-def _body(info: EntryInfo, records: int, outlook: Outlook | None) -> str:
+def _body(info: EntryInfo, records: int, preview: Preview | None) -> str:
     """Return the text of the pull request."""
     lines = [
         f"Entry `{info.name}`: the model `{info.model}` by {', '.join(info.authors)}, {records} records.",
@@ -298,7 +297,7 @@ def _body(info: EntryInfo, records: int, outlook: Outlook | None) -> str:
         "",
         f"    {info.command}",
     ]
-    if outlook is not None:
-        lines += ["", "| ranks | interval | on exactly these tasks | of |", "|---|---|---|---|"]
-        lines += [f"| {' | '.join(row)} |" for row in foreseeing.ranks(outlook)]
+    if preview is not None:
+        lines += ["", "| track | rank | of | track score |", "|---|---|---|---|"]
+        lines += [f"| {' | '.join(row)} |" for row in previewing.ranks(preview)]
     return "\n".join(lines)

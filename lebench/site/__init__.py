@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from lebench.board import (
-    Board,
     Entry,
-    PointHalves,
-    TaskPoints,
     check_controls,
     gather,
-    halves_of_values,
     make_board,
     read_entries,
     write_board,
@@ -59,7 +55,7 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
     arrays = gallery(entries)
     history = read_history(entries_root, entries)
     tables = {path.name, "board.csv", "board.parquet"}
-    pages = leaderboard.pages(board, arrays, history, _halves(board, points), _code(entries_root, entries))
+    pages = leaderboard.pages(board, arrays, history, points, _code(entries_root, entries))
     written = write_pages(pages, path.parent, keep=tables)
     write_board(board, path)
     written += write_tables(board, path.parent)
@@ -76,12 +72,3 @@ def _code(entries_root: Path, entries: Sequence[Entry]) -> dict[str, str]:
         for name, file in files.items()
         if file.is_file()
     }
-
-
-def _halves(board: Board, points: Mapping[str, TaskPoints]) -> dict[tuple[str, str], PointHalves]:
-    """Return what test points add to the intervals of the board's values."""
-    scored: dict[tuple[str, str], list[str]] = {}
-    for score in board.scores:
-        scored.setdefault((score.task, score.value), []).append(score.entry)
-    controls = [entry.info.name for entry in board.entries if entry.control]
-    return halves_of_values(scored, points, controls, board.level)

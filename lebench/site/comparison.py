@@ -1,9 +1,9 @@
 """What the page that compares models needs: names and quantiles in the page, and a file of values for each model.
 
-Seeds are resampled by the page, from the values. What test points add to the half widths of differences is computed
-here for all pairs, since it is not a matter of the two alone (who has no values at points is assumed to move as the
-others do): a row for each value in the file of a model, in which the others stand in the order of the page. A row of
-500 models is shorter than the values of one at a thousand points would be.
+Differences of seeds are taken by the page, from the values. The intervals of single scores and what test points add to
+the half widths of differences are computed here: the latter is not a matter of two models alone (who has no values at
+points is assumed to move as the others do), so there is a row for each value in the file of a model, in which the
+others stand in the order of the page.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
-from lebench.board import PointHalves
+from lebench.board import TaskPoints, effects_on
 from lebench.board.board import BoardEntry
 from lebench.site.pages import render, slug
 
@@ -26,19 +29,41 @@ if TYPE_CHECKING:
 _FREEDOM = 200
 
 
-#: By task and value: what test points add to intervals.
-Halves = Mapping[tuple[str, str], PointHalves]
-
-
-def pages(view: View, halves: Halves) -> dict[str, str]:
+def pages(view: View, points: Mapping[str, TaskPoints]) -> dict[str, str]:
     """Return the page and the models' files by their paths."""
-    files = {f"data/{entry.info.name}.json": _values(view, entry, halves) for entry in view.board.entries}
+    added = {
+        (task.name, value): found
+        for task in view.tasks()
+        for value in task.values
+        if (found := _Added.make(view, points, task.name, value)) is not None
+    }
+    files = {f"data/{entry.info.name}.json": _values(view, entry, added) for entry in view.board.entries}
     # The order of the models in the files is that of the page: a browser must not mix files of two builds.
     stamp = hashlib.sha256("".join(files.values()).encode()).hexdigest()[:12]
-    return {"compare.md": render("compare.md", data=_inside(_page(view, halves) | {"stamp": stamp}))} | files
+    return {"compare.md": render("compare.md", data=_inside(_page(view, added) | {"stamp": stamp}))} | files
 
 
-def _page(view: View, halves: Halves) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Added:
+    """What test points add to the intervals of one value: half widths of differences (m, m) of m entries."""
+
+    entries: dict[str, int]
+    known: NDArray[np.bool_]
+    halves: NDArray[np.float64]
+    count: int
+
+    @classmethod
+    def make(cls, view: View, points: Mapping[str, TaskPoints], task: str, value: str) -> _Added | None:
+        entries = [name for name in view.entries if view.score(name, task, value) is not None]
+        field = [name for name in entries if not view.entries[name].control]
+        found = effects_on(points, task, value, entries, field)
+        if found is None:
+            return None
+        halves = found.half_widths(found.pair_deviations, view.board.level)
+        return cls({name: row for row, name in enumerate(entries)}, found.known, halves, len(found.ids))
+
+
+def _page(view: View, added: Mapping[tuple[str, str], _Added]) -> dict[str, Any]:
     from scipy.special import stdtrit
 
     level = view.board.level
@@ -58,7 +83,7 @@ def _page(view: View, halves: Halves) -> dict[str, Any]:
                                 "name": value,
                                 "direction": view.metric(value).direction,
                                 "bounded": view.bounded(value),
-                                "points": halves[task.name, value].count if (task.name, value) in halves else 0,
+                                "points": added[task.name, value].count if (task.name, value) in added else 0,
                             }
                             for _, value in view.columns(task)
                         ],
@@ -72,31 +97,29 @@ def _page(view: View, halves: Halves) -> dict[str, Any]:
     }
 
 
-def _values(view: View, entry: BoardEntry, halves: Halves) -> str:
+def _values(view: View, entry: BoardEntry, added: Mapping[tuple[str, str], _Added]) -> str:
     name = entry.info.name
     scores: dict[str, dict[str, dict[int, float]]] = {}
-    added: dict[str, dict[str, dict[str, Any]]] = {}
+    halves: dict[str, dict[str, float | None]] = {}
+    points: dict[str, dict[str, dict[str, Any]]] = {}
     for task in view.tasks():
         for value in task.values:
             score = view.score(name, task.name, value)
             if score is None:
                 continue
             scores.setdefault(task.name, {})[value] = score.by_seed
-            if (task.name, value) in halves:
-                added.setdefault(task.name, {})[value] = _added(view, name, halves[task.name, value])
+            halves.setdefault(task.name, {})[value] = None if score.half is None else _short(score.half)
+            found = added.get((task.name, value))
+            if found is not None:
+                row = found.entries[name]
+                others = [
+                    _short(found.halves[row, found.entries[other]]) if other in found.entries else None
+                    for other in view.entries
+                ]
+                points.setdefault(task.name, {})[value] = {"known": bool(found.known[row]), "others": others}
     cpu_s = {task: cost.cpu_s for task, cost in entry.costs.items()}
-    document = {"name": name, "scores": scores, "points": added, "cpu_s": cpu_s}
+    document = {"name": name, "scores": scores, "halves": halves, "points": points, "cpu_s": cpu_s}
     return json.dumps(document, separators=(",", ":")) + "\n"
-
-
-def _added(view: View, name: str, halves: PointHalves) -> dict[str, Any]:
-    """Return what test points add to an entry's score (None: not known), and to its differences from all entries."""
-    place = {entry: k for k, entry in enumerate(halves.entries)}
-    own, row = place[name], halves.of_all[place[name]]
-    return {
-        "own": _short(halves.of_scores[own]) if halves.known[own] else None,
-        "others": [_short(row[place[other]]) if other in place else None for other in view.entries],
-    }
 
 
 def _short(half: float) -> float:

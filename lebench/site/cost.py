@@ -47,7 +47,7 @@ class Bargain:
 def points(view: View, task: BoardTask) -> list[Point]:
     """Return what models scored on a task and at what cost; controls are left out, like those of unknown cost."""
     found = []
-    for row in view.rows([(task, task.primary)], [task.track]):
+    for row in view.rows([(task, task.primary)]):
         (score,), cost = row.cells, row.entry.costs.get(task.name)
         if not row.entry.control and score is not None and cost is not None and cost.cpu_s > 0:
             found.append(Point(row.entry, row.label, row.family, score, cost.cpu_s))

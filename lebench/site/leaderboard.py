@@ -10,10 +10,10 @@ from statistics import quantiles
 
 from lebench import registry
 from lebench.board.board import Board, BoardEntry, BoardMetric, BoardTask
-from lebench.board.places import Place
+from lebench.board.point_store import TaskPoints
+from lebench.board.ranking import Rank
 from lebench.board.scores import Score
-from lebench.board.standings import OVERALL
-from lebench.site import comparison, cost, rank_plots
+from lebench.site import comparison, cost
 from lebench.site.history import History
 from lebench.site.known_answers import answered
 from lebench.site.pages import render, slug
@@ -49,9 +49,7 @@ class Row:
     label: str
     family: str
     cells: tuple[Score | None, ...]
-    won: int
-    lost: int
-    places: tuple[Place | None, ...]
+    ranks: tuple[Rank | None, ...]
 
 
 @dataclass(frozen=True)
@@ -92,9 +90,9 @@ class View:
         self.entries = {entry.info.name: entry for entry in board.entries}
         self._scores = {(score.entry, score.task, score.value): score for score in board.scores}
         models = [entry.info.model for entry in board.entries]
-        self.standings = {standings.scope: standings for standings in board.standings}
-        self._places = {(one.scope, place.entry): place for one in board.standings for place in one.places}
-        self._unranked = {(one.scope, each.entry): each.reason for one in board.standings for each in one.unranked}
+        self.rankings = {ranking.track: ranking for ranking in board.rankings}
+        self._ranks = {(one.track, rank.entry): rank for one in board.rankings for rank in one.ranks}
+        self._unranked = {(one.track, each.entry): each.reason for one in board.rankings for each in one.unranked}
         self.resolutions = {each.task: each for each in board.resolutions}
         self._labels = {
             name: entry.info.model if models.count(entry.info.model) == 1 else f"{entry.info.model} ({name})"
@@ -105,18 +103,16 @@ class View:
         """Return the name of an entry's model, with that of the entry where several have it."""
         return self._labels[entry.info.name]
 
-    def why_unranked(self, entry: BoardEntry, scope: str) -> str:
+    def why_unranked(self, entry: BoardEntry, track: str) -> str:
         """Return why an entry has no rank."""
         if entry.control:
             return "controls take no rank"
-        return self._unranked.get((scope, entry.info.name), "no tasks that rank")
+        return self._unranked.get((track, entry.info.name), "no task that ranks")
 
     @property
-    def scopes(self) -> list[str]:
-        """What there are ranks for: all tracks together, then each."""
-        return sorted(
-            self.standings, key=lambda scope: (scope != OVERALL, TRACKS.index(scope) if scope in TRACKS else 0)
-        )
+    def ranked_tracks(self) -> list[str]:
+        """Tracks with ranks, in their fixed order."""
+        return [track for track in TRACKS if track in self.rankings]
 
     @property
     def tracks(self) -> list[str]:
@@ -154,19 +150,15 @@ class View:
         """Return why an entry has no score."""
         return entry.missing_values.get(task, {}).get(value) or entry.missing.get(task, "not recorded")
 
-    def rows(
-        self, columns: Sequence[tuple[BoardTask, str]], tracks: Sequence[str], scopes: Sequence[str] = ()
-    ) -> list[Row]:
-        """Return all entries by their rank in the first scope; without one, and controls, last.
+    def rows(self, columns: Sequence[tuple[BoardTask, str]], ranked: Sequence[str] = ()) -> list[Row]:
+        """Return all entries by their rank in the first track; without one, and controls, last.
 
         Parameters
         ----------
         columns : sequence of (task, value)
             What their cells are.
-        tracks : sequence of str
-            Where comparisons won and lost are counted.
-        scopes : sequence of str
-            Standings whose places they have.
+        ranked : sequence of str
+            Tracks whose ranks they have.
         """
         rows = [
             Row(
@@ -174,19 +166,16 @@ class View:
                 self._labels[name],
                 "control" if entry.control else family(entry.info.model),
                 tuple(self.score(name, task.name, value) for task, value in columns),
-                sum(entry.wins.get(track, 0) for track in tracks),
-                sum(entry.losses.get(track, 0) for track in tracks),
-                tuple(self._places.get((scope, name)) for scope in scopes),
+                tuple(self._ranks.get((track, name)) for track in ranked),
             )
             for name, entry in self.entries.items()
         ]
 
-        def place(row: Row) -> tuple[bool, bool, float, int, str]:
-            first = row.places[0] if row.places else None
-            rank = float("inf") if first is None else first.rank
-            return row.entry.control, not any(row.cells), rank, row.lost - row.won, row.label
+        def order(row: Row) -> tuple[bool, bool, list[float], str]:
+            ranks = [float("inf") if rank is None else rank.rank for rank in row.ranks]
+            return row.entry.control, not any(row.cells), ranks, row.label
 
-        return sorted(rows, key=place)
+        return sorted(rows, key=order)
 
     @cached_property
     def measures(self) -> dict[str, BoardEntry]:
@@ -199,7 +188,7 @@ class View:
         tasks = {score.task for score in self.board.scores}
         return tasks - {score.task for score in self.board.scores if score.entry not in self.measures}
 
-    def overview(self, track: str | None, scopes: Sequence[str]) -> tuple[list[tuple[BoardTask, str]], list[Row]]:
+    def overview(self, track: str | None, ranked: Sequence[str]) -> tuple[list[tuple[BoardTask, str]], list[Row]]:
         """Return the columns and rows of the table of a track, or of all: without measures and the tasks for them.
 
         Tasks that many models have a score on stand first in their track, so that one need not scroll past gaps.
@@ -208,7 +197,7 @@ class View:
         scored = Counter((score.task, score.value) for score in self.board.scores)
         tasks.sort(key=lambda task: (TRACKS.index(task.track), -scored[task.name, task.primary]))
         columns = [(task, task.primary) for task in tasks]
-        rows = self.rows(columns, self.tracks if track is None else [track], scopes)
+        rows = self.rows(columns, ranked)
         return columns, [row for row in rows if row.entry.info.name not in self.measures]
 
     def columns(self, task: BoardTask) -> list[tuple[BoardTask, str]]:
@@ -224,7 +213,7 @@ class View:
             score = self.score(row.entry.info.name, task.name, task.primary)
             return row.entry.control, score is None, 0.0 if score is None else sign * score.mean, row.label
 
-        return sorted(self.rows(columns, [task.track]), key=place)
+        return sorted(self.rows(columns), key=place)
 
     def scores_of(self, task: BoardTask, value: str) -> list[tuple[str, str, Score]]:
         """Return registered name of the model, label and score of each entry that has a value."""
@@ -265,6 +254,17 @@ def ranks(lower: int, upper: int) -> str:
     return str(lower) if lower == upper else f"{lower}\N{EN DASH}{upper}"
 
 
+def on_ladder(place: int, most: int) -> float:
+    """Return where a place from 0 stands on a ladder of ranks, in percent of its width.
+
+    Examples
+    --------
+    >>> on_ladder(0, 5), on_ladder(4, 5)
+    (2.0, 98.0)
+    """
+    return round(2 + 96 * place / max(most - 1, 1), 2)
+
+
 def _cost_figure(view: View, track: str) -> Figure | None:
     drawn = cost.picture(view, track)
     return None if drawn is None else Figure(drawn, f"pictures/{drawn.name}.vl.json")
@@ -274,7 +274,7 @@ def pages(
     board: Board,
     gallery: Gallery,
     history: History | None = None,
-    halves: comparison.Halves | None = None,
+    points: Mapping[str, TaskPoints] | None = None,
     code: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the text of every page, and of every picture's specification, by its path.
@@ -287,16 +287,16 @@ def pages(
         The pictures.
     history : History, optional
         What changed; without it there is no page of changes.
-    halves : mapping of (task, value) to PointHalves, optional
-        What test points add to intervals; without it only seeds are resampled where models are compared.
+    points : mapping of str to TaskPoints, optional
+        Values at test points by task; without them only seeds are resampled where models are compared.
     code : mapping of str to str, optional
         By entry: the model's own code, which is shown and never run.
     """
     view = View(board)
     shown: list[Figure] = []
     primary = [(task, task.primary) for task in view.tasks()]
-    every = view.rows(primary, view.tracks, view.scopes)
-    columns, rows = view.overview(None, view.scopes)
+    every = view.rows(primary, view.ranked_tracks)
+    columns, rows = view.overview(None, view.ranked_tracks)
     models = [row for row in rows if not row.entry.control]
     texts = {
         "index.md": render(
@@ -304,7 +304,7 @@ def pages(
             view=view,
             columns=columns,
             rows=rows,
-            scopes=view.scopes,
+            ranked=view.ranked_tracks,
             measured=[task for task in view.tasks() if task.name in view.measured],
             root="",
             questions=QUESTIONS,
@@ -314,27 +314,25 @@ def pages(
             view=view,
             root="../",
             percent=f"{100 * board.level:.0f}%",
-            at=rank_plots.on_ladder,
-            mean_rank_at=rank_plots.on_mean_ranks,
-            clique_at=rank_plots.beside_mean_ranks,
+            at=on_ladder,
             span=ranks,
         ),
         "downloads.md": render("downloads.md", view=view, root="../"),
         "_top.html": render(
-            "top.html", view=view, columns=[], rows=models[:_TOP], scopes=view.scopes, root="leaderboard/"
+            "top.html", view=view, columns=[], rows=models[:_TOP], ranked=view.ranked_tracks, root="leaderboard/"
         ),
         "SUMMARY.md": render("summary.md", view=view, history=history),
     }
     for track in view.tracks:
-        scopes = [track] if track in view.standings else []
-        columns, rows = view.overview(track, scopes)
+        ranked_here = [track] if track in view.rankings else []
+        columns, rows = view.overview(track, ranked_here)
         texts[f"{track}.md"] = render(
             "track.md",
             view=view,
             track=track,
             columns=columns,
             rows=rows,
-            scopes=scopes,
+            ranked=ranked_here,
             measured=[task for task in view.tasks(track) if task.name in view.measured],
             root="../",
             question=QUESTIONS[track],
@@ -382,11 +380,11 @@ def pages(
             unscored=unscored,
             skipped={task.name for tasks in unscored.values() for task in tasks},
             code=(code or {}).get(name),
-            scopes=view.scopes,
+            ranked=view.ranked_tracks,
             span=ranks,
             root="../../",
         )
-    texts |= comparison.pages(view, halves or {})
+    texts |= comparison.pages(view, points or {})
     if history is not None:
         texts["changes.md"] = render("changes.md", view=view, history=history, words=_WORDS, root="../")
     costs = {track: _cost_figure(view, track) for track in view.tracks}

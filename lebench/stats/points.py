@@ -55,6 +55,10 @@ class PointEffects:
         """Whose values at points are known (m,)."""
         return np.asarray(self.own == 0)
 
+    def of(self, rows: Sequence[int]) -> PointEffects:
+        """Return the effects on some of the models."""
+        return PointEffects(self.ids, self.effects[list(rows)], self.own[list(rows)])
+
     @property
     def deviations(self) -> FloatArray:
         """Standard deviations (m,) of the scores."""

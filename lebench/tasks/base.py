@@ -14,6 +14,7 @@ from lebench.metrics.base import Missing as Missing
 from lebench.tasks.facts import SHARES, Derived, Fact, KnownAnswer, Share
 
 Track = Literal["generalization", "elasticity", "collapse"]
+Suite = Literal["core", "explore", "replicate"]
 TRACKS: tuple[Track, ...] = ("generalization", "elasticity", "collapse")
 
 
@@ -99,6 +100,8 @@ class Task:
         ``{variant name: Fit}`` to ``{name: value}``, or to :class:`Scored`.
     variants : tuple of Variant
         Each is one fit.
+    suite : {"core", "explore", "replicate"}
+        Ranks are made on the core; other tasks are shown and compared, or ask a paper's own question.
     references : tuple of str
         Registered names of the models that `score` itself fits, to compare with. Their versions, and those of the
         backends they run on, are part of the identity of the task's records.
@@ -127,6 +130,7 @@ class Task:
     score: Callable[[Mapping[str, Fit]], Scores | Scored]
     variants: tuple[Variant, ...] = (Variant(),)
     references: tuple[str, ...] = ()
+    suite: Suite = "explore"
     facts: tuple[Fact, ...] = ()
     known: tuple[KnownAnswer, ...] = ()
     refusal: str = ""

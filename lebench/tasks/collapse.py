@@ -338,6 +338,7 @@ ask(
     Question(
         "label-noise",
         _ask_label_noise,
+        core=("digits",),
         balanced=_POINTS,
         known_as={"digits": "collapse/label-noise"},
     ),

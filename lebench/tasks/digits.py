@@ -101,6 +101,7 @@ ask(
     Question(
         "accuracy",
         _ask_accuracy,
+        core=("digits",),
     ),
     DIGITS,
 )
@@ -148,6 +149,7 @@ ask(
     Question(
         "small-n",
         _ask_small_n,
+        core=("digits",),
         balanced=_SIZES[0],
     ),
     DIGITS,
@@ -221,6 +223,7 @@ ask(
     Question(
         "elasticity",
         _ask_elasticity,
+        core=("digits",),
         tested_per_class=_POINTS_PER_CLASS,
     ),
     DIGITS,
@@ -292,6 +295,6 @@ def _ask_collapse(data: Data) -> Task:
 
 
 ask(
-    Question("collapse", _ask_collapse),
+    Question("collapse", _ask_collapse, core=("digits",)),
     DIGITS,
 )

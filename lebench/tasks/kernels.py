@@ -82,6 +82,7 @@ ask(
     Question(
         "alignment",
         _ask_alignment,
+        core=("digits",),
         tested_per_class=_POINTS_PER_CLASS,
         known_as={"digits": "kernel/alignment"},
         tags=("kernel",),
@@ -334,6 +335,7 @@ ask(
     Question(
         "gap",
         _ask_gap,
+        core=("digits",),
         tested_per_class=_POINTS_PER_CLASS,
         balanced=200,
         known_as={"digits": "kernel/gap"},

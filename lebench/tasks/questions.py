@@ -87,6 +87,8 @@ class Question:
         Tasks that ask it and have a name of their own, by their dataset.
     tags : tuple of str
         Words to select its tasks by; by default their track.
+    core : tuple of str
+        Datasets of which it is in the core suite.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Question:
     balanced: int = 0
     known_as: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
+    core: tuple[str, ...] = ()
 
     def unmet(self, data: Data) -> str | None:
         """Return why a dataset cannot answer, or None if it can."""
@@ -116,7 +119,8 @@ class Question:
         """Return the task that asks a dataset; one that refuses every model if the dataset cannot answer."""
         name = self.known_as.get(data.name, f"{data.name}/{self.name}")
         if (reason := self.unmet(data)) is None:
-            return replace(self.ask(data), name=name)
+            task = replace(self.ask(data), name=name)
+            return replace(task, suite="core") if data.name in self.core else task
         refused = self.ask(DIGITS)
         return replace(refused, name=name, dataset=data.name, refusal=reason)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lebench import board, registry
-from lebench.board.ranking import by_seed
+from lebench.board.frame import by_seed
 from lebench.cli.baselines import SEEDS, models, tasks
 from lebench.tasks.facts import broken
 from lebench.verify import FEWEST_SEEDS

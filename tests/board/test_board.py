@@ -8,15 +8,12 @@ from lebench.board import (
     Board,
     Entry,
     EntryInfo,
-    direction_of,
     frame,
-    leaders,
     make_board,
-    mean_interval,
-    standing,
+    ranks_on_tasks,
     write_board,
 )
-from lebench.board.ranking import by_seed
+from lebench.stats import mean_interval
 
 
 def _entry(name, records, model=None):
@@ -61,12 +58,11 @@ def test_scores_leaders_and_controls(entries):
     assert (control.best, control.tied) == (False, False)
 
 
-def test_wins_are_against_models_not_controls(entries):
-    rows = {entry.info.name: entry for entry in make_board(entries).entries}
-    assert rows["constant"].control
-    assert (rows["mlp"].wins["generalization"], rows["mlp"].losses["generalization"]) == (1, 0)
-    assert (rows["linear"].wins["generalization"], rows["linear"].losses["generalization"]) == (0, 1)
-    assert (rows["constant"].wins["generalization"], rows["constant"].losses["generalization"]) == (2, 0)
+def test_intervals_stay_within_the_bounds_of_the_metric(entries):
+    for score in make_board(entries).scores:
+        assert score.lower >= 0
+        assert score.value != "accuracy" or score.upper <= 1
+        assert score.lower <= score.mean <= score.upper
 
 
 def test_what_is_missing_has_its_reason(entries):
@@ -74,7 +70,7 @@ def test_what_is_missing_has_its_reason(entries):
     assert rows["constant"].missing == {"toy/collapse": "skipped: needs features"}
     assert rows["linear"].missing == {"toy/collapse": "not run"}
     assert rows["mlp"].missing == {}
-    assert rows["mlp"].ignored == ["toy/small: made with version 1, the current one is 2 (records: 1)"]
+    assert rows["mlp"].ignored == ["toy/small: made by version 1, today's is version 2 (records: 1)"]
 
 
 def test_cost_is_the_mean_of_the_cells(entries):
@@ -87,7 +83,7 @@ def test_the_document_comes_back_from_its_file(tmp_path, entries):
     write_board(board, tmp_path / "new" / "board.json")
     text = (tmp_path / "new" / "board.json").read_text()
     assert Board.model_validate_json(text) == board
-    assert json.loads(text)["schema"] == 3
+    assert json.loads(text)["schema"] == 4
     assert "Infinity" not in text
 
 
@@ -96,46 +92,89 @@ def test_no_entries_make_an_empty_board():
     assert (board.tasks, board.entries, board.scores) == ([], [], [])
 
 
-def test_standings_have_a_scope_for_each_track_and_leave_out_controls(entries):
-    board = make_board(entries, draws=100)
-    assert [standings.scope for standings in board.standings] == ["generalization", "collapse", "overall"]
-    generalization, collapse, overall = board.standings
-    assert [(place.entry, place.rank) for place in generalization.places] == [("mlp", 1), ("linear", 2)]
-    assert collapse.places == []
-    assert [one.entry for one in collapse.unranked] == ["linear", "mlp"]
-    assert overall.places == generalization.places
+def test_each_track_with_core_tasks_has_ranks_and_controls_have_none(entries):
+    board = make_board(entries)
+    assert [ranking.track for ranking in board.rankings] == ["generalization", "collapse"]
+    generalization, collapse = board.rankings
+    assert generalization.tasks == ["toy/accuracy"]
+    assert [(rank.entry, rank.rank, rank.seeds, rank.tasks) for rank in generalization.ranks] == [
+        ("mlp", 1, 3, 1),
+        ("linear", 2, 3, 1),
+    ]
+    assert (generalization.decided, generalization.neighbours, generalization.frozen) == (1.0, 1.0, False)
+    assert generalization.ranks[0].beats == [1]
+    assert collapse.ranks == []
+    assert {one.entry: one.reason for one in collapse.unranked} == {
+        "linear": "no score on toy/collapse",
+        "mlp": "there is no other model to compare it with",
+    }
     (resolution,) = board.resolutions
     assert (resolution.task, resolution.deviation) == ("toy/accuracy", pytest.approx(0))
 
 
+def test_what_a_kind_of_model_cannot_do_costs_no_rank_and_is_said(make_record):
+    def cells(label, *tasks):
+        values = {"mlp": 0.9, "linear": 0.5, "cnn": 0.7}
+        return [
+            make_record(task, label, seed, {"accuracy": values[label] + seed / 100, "norm": 1.0})
+            for task in tasks
+            for seed in range(3)
+        ]
+
+    skipped = make_record("toy/other", "cnn", status="skipped", reason="needs the capability gram")
+    entries = [
+        _entry("mlp", cells("mlp", "toy/accuracy", "toy/other")),
+        _entry("linear", cells("linear", "toy/accuracy", "toy/other")),
+        _entry("cnn", [*cells("cnn", "toy/accuracy"), skipped]),
+    ]
+    (ranking,) = make_board(entries).rankings
+    assert ranking.tasks == ["toy/accuracy", "toy/other"]
+    assert [(rank.entry, rank.rank, rank.tasks) for rank in ranking.ranks] == [
+        ("mlp", 1, 2),
+        ("cnn", 2, 1),
+        ("linear", 3, 2),
+    ]
+    assert ranking.ranks[1].not_applicable == {"toy/other": "needs the capability gram"}
+    # One that was run with too few seeds is not ranked, and the reason names task and seeds.
+    short = _entry("cnn", cells("cnn", "toy/accuracy")[:2] + cells("cnn", "toy/other"))
+    (ranking,) = make_board([*entries[:2], short]).rankings
+    assert [one.reason for one in ranking.unranked] == ["toy/accuracy has 2 of 3 seeds"]
+
+
 def test_the_same_entries_in_any_order_make_the_same_bytes(entries):
-    one, other = make_board(entries, draws=50), make_board(reversed(entries), draws=50)
+    one, other = make_board(entries), make_board(reversed(entries))
     assert one.model_dump_json() == other.model_dump_json()
-    assert one.method.draws == 50
 
 
-def test_scores_and_wins_are_those_of_pairs_one_by_one(make_record):
-    """The arrays of the board against the functions behind `lebench show`, with seeds missing here and there."""
+def test_scores_and_ranks_are_those_that_a_run_ends_with(make_record):
+    """The arrays of the board against what `lebench run` prints, with seeds missing here and there."""
     rng = np.random.default_rng(0)
     entries, records = [], []
     for i, name in enumerate(("mlp", "cnn", "linear", "constant")):
         own = [
-            make_record(task, name, seed, {value: float(rng.normal(i / 3, 0.2))})
+            make_record(task, name, seed, {value: float(rng.beta(4 + i, 3))})
             for task, value in (("toy/accuracy", "accuracy"), ("toy/collapse", "spread"))
             for seed in range(5)
             if rng.random() < 0.8
         ]
         entries.append(_entry(name, own))
         records += own
-    board, table = make_board(entries, draws=10), frame(records)
+    board, table = make_board(entries), frame(records)
+    models = table[table["model"] != "constant"]
+    found = {(place.task, name): place for name in ("mlp", "cnn", "linear") for place in ranks_on_tasks(models, name)}
     for score in board.scores:
-        of_models = by_seed(table, score.task, score.value)
-        expected = mean_interval(of_models[score.entry].values())
+        bounds = (0, 1) if score.value == "accuracy" else (0, np.inf)
+        expected = mean_interval(score.by_seed.values(), bounds=bounds)
         assert (score.mean, score.lower, score.upper) == pytest.approx((expected.mean, expected.lower, expected.upper))
-        best, tied = leaders(of_models, direction_of(score.value), exclude={"constant"})
-        assert (score.best, score.tied) == (score.entry == best, score.entry in tied)
-    for entry in board.entries:
-        rivals = table[table["model"].isin({"mlp", "cnn", "linear", entry.info.name})]
-        for place in standing(rivals, entry.info.name):
-            assert entry.wins[place.track] == len(place.behind)
-            assert entry.losses[place.track] == len(place.ahead)
+        if score.entry == "constant":
+            assert score.rank is None
+            continue
+        place = found[score.task, score.entry]
+        assert (score.rank_lower, score.rank_upper, place.models) == (place.lower, place.upper, 3)
+        assert place.estimate.lower == pytest.approx(score.lower)
+
+
+def test_who_is_alone_is_not_the_best(make_record):
+    records = [make_record("toy/accuracy", "mlp", seed, {"accuracy": 0.9}) for seed in range(3)]
+    (score,) = make_board([_entry("mlp", records)]).scores
+    assert (score.best, score.rank) == (False, None)

@@ -1,9 +1,10 @@
 import math
 
 import pytest
-from scipy import stats
 
-from lebench.board import direction_of, frame, is_control, leaders, primary_of, standing, summary
+from lebench.board import best_of, direction_of, frame, is_control, primary_of, ranks_on_tasks, summary
+from lebench.board.ranking import is_random, rank_values
+from lebench.stats import mean_interval
 
 SCORES = {
     "mlp": [0.95, 0.96, 0.97, 0.95, 0.96],
@@ -27,8 +28,8 @@ def test_summary_has_a_row_for_each_value_with_its_interval(table):
     rows = summary(table)
     assert len(rows) == 8
     row = rows[(rows["task"] == "toy/accuracy") & (rows["model"] == "mlp")].iloc[0]
-    expected = stats.ttest_1samp(SCORES["mlp"], 0).confidence_interval(0.95)
-    assert (row["lower"], row["upper"], row["seeds"]) == pytest.approx((expected.low, expected.high, 5), rel=1e-9)
+    expected = mean_interval(SCORES["mlp"], bounds=(0, 1))
+    assert (row["lower"], row["upper"], row["seeds"]) == pytest.approx((expected.lower, expected.upper, 5), rel=1e-9)
 
 
 def test_summary_of_one_seed_has_no_interval_and_missing_is_not_zero(make_record):
@@ -38,33 +39,36 @@ def test_summary_of_one_seed_has_no_interval_and_missing_is_not_zero(make_record
     assert math.isnan(rows["lower"][0])
 
 
-def test_standing_where_higher_is_better(table):
-    place = standing(table, "mlp")[1]
-    assert (place.task, place.metric, place.direction) == ("toy/accuracy", "accuracy", "higher")
-    assert (place.ahead, place.tied, place.behind) == ((), ("cnn",), ("constant", "linear"))
-    assert place.ranks == (1, 2)
+def test_ranks_on_a_task_where_higher_and_where_lower_is_better(table):
+    lower, higher = ranks_on_tasks(table, "mlp")
+    assert (higher.task, higher.metric, higher.direction) == ("toy/accuracy", "accuracy", "higher")
+    assert (higher.lower, higher.upper, higher.models) == (1, 2, 4)
+    assert (lower.task, lower.direction) == ("toy/collapse", "lower")
+    assert (lower.lower, lower.upper) == (3, 4)
 
 
-def test_standing_where_lower_is_better(table):
-    place = standing(table, "mlp")[0]
-    assert (place.task, place.direction) == ("toy/collapse", "lower")
-    assert (place.ahead, place.tied, place.behind) == (("constant", "linear"), ("cnn",), ())
-    assert place.ranks == (3, 4)
+def test_one_common_seed_tells_nobody_apart(table):
+    place = ranks_on_tasks(table[(table["seed"] == 0) | (table["model"] == "cnn")], "mlp")[1]
+    assert (place.lower, place.upper) == (1, 4)
 
 
-def test_standing_with_one_common_seed_distinguishes_nobody(table):
-    place = standing(table[(table["seed"] == 0) | (table["model"] == "cnn")], "mlp")[1]
-    assert (place.ahead, place.behind) == ((), ())
-    assert len(place.tied) == 3
+def test_a_value_without_direction_ranks_nobody():
+    values = {"mlp": {0: 1.0, 1: 2.0}, "cnn": {0: 1.5, 1: 2.5}}
+    assert rank_values(values, "none", {"mlp": "mlp", "cnn": "cnn"}) == {}
+    assert rank_values({}, "higher", {"mlp": "mlp"}) == {}
 
 
-def test_leaders_are_the_best_and_those_like_it():
+def test_the_best_by_its_mean():
     values = {model: dict(enumerate(scores)) for model, scores in SCORES.items()}
-    best, tied = leaders(values, "higher")
-    assert {best} | tied == {"mlp", "cnn"}
-    assert leaders(values, "lower", exclude={"constant"}) == ("linear", frozenset())
-    assert leaders(values, "none") == (None, frozenset())
-    assert leaders({}, "higher") == (None, frozenset())
+    assert best_of(values, "higher") in {"mlp", "cnn"}
+    assert best_of(values, "lower", exclude={"constant"}) == "linear"
+    assert best_of(values, "none") is None
+    assert best_of({}, "higher") is None
+
+
+def test_kernels_of_infinite_width_draw_nothing_and_what_is_not_known_does():
+    assert not any(map(is_random, ("ntk-mlp", "rbf", "knn", "ntk-cnn[depth=1]")))
+    assert all(map(is_random, ("mlp", "entk-mlp", "lantk-hr-mlp", "lin-mlp", "somebody-elses")))
 
 
 def test_what_the_registry_says(catalogue):

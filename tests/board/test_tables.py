@@ -18,7 +18,7 @@ def board(make_record):
         records.append(make_record("toy/small", name, 0, {"accuracy@n=50": 1 / 3}))
         info = EntryInfo(name=name, model=name, authors=["A"], lebench="0.1.0", command="lebench run")
         entries.append(Entry(info, tuple(records), Path(info.name)))
-    return make_board(entries, draws=10)
+    return make_board(entries)
 
 
 def test_a_row_for_each_value_of_each_seed(board):

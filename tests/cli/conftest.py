@@ -34,7 +34,7 @@ def results(tmp_path_factory):
     """A folder of real records of three models, one of them a control."""
     store = Store(tmp_path_factory.mktemp("run") / "results")
     models = ["knn", "logistic-regression", "random-features"]
-    execute(make_plan(["digits/accuracy", "digits/small-n"], models, [0, 1]), store, jobs=1)
+    execute(make_plan(["digits/accuracy", "digits/small-n"], models, [0, 1, 2]), store, jobs=1)
     return store.folder
 
 

@@ -124,7 +124,7 @@ def test_who_may_push_pushes_to_the_repository(submit, checkout, gh, tmp_path):
         "--head": "entry-knn",
         "--title": "Entry: knn",
     }
-    assert "| overall |" in options["--body"]
+    assert "| generalization |" in options["--body"]
     # The entry and nothing else, although something else was added.
     paths = changed(checkout, tmp_path, "upstream")
     assert "leaderboard/entries/knn/records.jsonl" in paths

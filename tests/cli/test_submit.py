@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lebench.board import make_outlook, read_entries, read_entry
-from lebench.board.outlook import Lack, Prospect
-from lebench.cli.foreseeing import _lacking
+from lebench.board import make_preview, read_entries, read_entry
 from lebench.runner.store import Store
 from lebench.verify import validate
 
@@ -34,34 +32,33 @@ def test_an_entry_is_written_verified_and_compared_with_the_board(submit, entrie
     assert validate(entry.folder) == []
     assert entry.info.authors == ["A. Author"]
     assert entry.info.links == ["https://example.org/paper"]
-    assert entry.info.command == "lebench run --model knn --task digits/accuracy --task digits/small-n --seeds 2"
-    assert "4 of 4 records with a recording agree\n" in out
+    assert entry.info.command == "lebench run --model knn --task digits/accuracy --task digits/small-n --seeds 3"
+    assert "6 of 6 records with a recording agree\n" in out
     # The same numbers as the board will have, beside the only rival; a control is no neighbour.
-    outlook = make_outlook(read_entries(entries), entry)
-    assert outlook.entries == 3
-    overall = outlook.standings[0]
-    assert overall.scope == "overall"
-    assert (overall.ranked, overall.place.entry) == (2, "knn")
-    assert {each.task.name for each in outlook.scores} == {"digits/accuracy", "digits/small-n"}
-    for each in outlook.scores:
+    preview = make_preview(read_entries(entries), entry)
+    assert preview.entries == 3
+    (track,) = preview.tracks
+    assert (track.track, track.ranked, track.rank.entry) == ("generalization", 2, "knn")
+    assert f"{track.rank.score:.1f} [" in out
+    assert {each.task.name for each in preview.scores} == {"digits/accuracy", "digits/small-n"}
+    for each in preview.scores:
         rival = each.better or each.worse
         assert (each.better is None) != (each.worse is None)
         assert rival.entry == "logistic-regression"
         assert (rival.mean >= each.score.mean) == (each.better is not None)
         assert f"logistic-regression {rival.mean:.4f}" in out
-    assert "overall" in out
 
 
-def test_the_outlook_is_the_board_with_the_entry_replaced(submit, entries):
+def test_the_preview_is_the_board_with_the_entry_replaced(submit, entries):
     submit("-m", "knn", *ME, "--entries", entries)
     before = read_entries(entries)
-    assert make_outlook(before, before[-1]) == make_outlook(before[:-1], before[-1])
+    assert make_preview(before, before[-1]) == make_preview(before[:-1], before[-1])
 
 
 def ranks(lebench, folder, entries, *models):
     """Return a model's row of every task at the end of a run that computes nothing new, by model."""
     named = [argument for model in models for argument in ("-m", model)]
-    asked = ("-t", "digits/accuracy", "-t", "digits/small-n", "--seeds", "2", "-o", folder, "--entries", entries)
+    asked = ("-t", "digits/accuracy", "-t", "digits/small-n", "--seeds", "3", "-o", folder, "--entries", entries)
     code, out, _ = lebench("run", *named, *asked)
     assert code == 0
     rows = [line.split() for line in out.splitlines() if " ↑ " in line]
@@ -104,7 +101,7 @@ def test_without_entries_a_run_ends_without_ranks(lebench, results, tmp_path):
 
 
 def test_a_control_takes_no_rank(submit, entries):
-    assert "overall: controls take no rank" in submit("-m", "random-features", *ME, "--entries", entries)[1]
+    assert "generalization: controls take no rank" in submit("-m", "random-features", *ME, "--entries", entries)[1]
 
 
 def test_the_first_entry_of_all(submit, tmp_path):
@@ -152,27 +149,17 @@ def test_what_is_missing_for_ranks_is_one_command_to_copy(submit, lebench, entri
     assert lebench("run", "-m", "knn[k=5]", "-t", "digits/accuracy", "--seeds", "1", "-o", mine, "-j1")[0] == 0
     code, out, _ = lebench("submit", mine, *ME, "--entries", entries)
     assert code == 0
-    assert "– overall: it has 0 of 2 common tasks of generalization, a rank needs 1; not run: digits/accuracy" in out
-    # One seed does not count: the command brings the second.
+    said = "– generalization: no score on digits/small-n; digits/accuracy has 1 of 3 seeds"
+    assert said in " ".join(out.split())
+    # One seed is too few: the command brings the others.
     command = shlex.split(next(line for line in out.splitlines() if line.startswith("  lebench run ")))
-    asked = ["--model", "knn[k=5]", "--task", "digits/accuracy", "--task", "digits/small-n", "--seeds", "2"]
+    asked = ["--model", "knn[k=5]", "--task", "digits/accuracy", "--task", "digits/small-n", "--seeds", "3"]
     assert command == ["lebench", "run", *asked, "--results", str(mine)]
     assert out.index("would give it the missing ranks:\n") < out.index(shlex.join(command)) < out.index("\nScores")
     assert lebench(*command[1:], "-j1")[0] == 0
     out = lebench("submit", mine, *ME, "--entries", entries)[1]
-    assert "a rank needs" not in out
+    assert "no score on" not in out
     assert "missing ranks" not in out
-
-
-def test_tasks_give_a_rank_only_if_the_model_can_do_enough_of_them():
-    lacking = (Lack(2, ("a", "b", "c")), Lack(1, ("d",)))
-    overall = Prospect("overall", None, 9, "it has too few", lacking)
-    assert overall.ranked_by({"a", "c", "d", "e"}) == ["a", "c", "d"]
-    assert overall.ranked_by({"a", "d"}) == []
-    assert overall.ranked_by({"a", "b", "c"}) == []
-    assert _lacking(overall, {"a", "b", "d"}) == ["not run: a, b, d", "it cannot be run here on 1 other"]
-    assert _lacking(overall, ()) == ["it cannot be run here on 4"]
-    assert _lacking(overall, None) == ["not run: a, b, c and 1 more"]
 
 
 def test_an_entry_that_does_not_hold_is_not_written(lebench, results, tmp_path):

@@ -5,9 +5,8 @@ import re
 
 import pytest
 
-from lebench.board import gather, halves_of_values, paired_difference, read_entries
+from lebench.board import effects_on, gather, paired_difference, read_entries
 from lebench.site.numbers import interval, show
-from lebench.stats import mean_interval
 
 
 @pytest.fixture
@@ -21,15 +20,25 @@ def seeds(board, entry, task, value):
 
 
 @pytest.fixture
-def halves(site, board):
-    """What test points add to the intervals of two entries, by task and value: as the statistics have it."""
+def added(site, board):
+    """A function: what test points add to the difference of two entries, and their number."""
     entries = read_entries(site.parent / "entries")
     points = gather(entries, site.parent / "points", keep=False)
     scored = {}
     for score in board["scores"]:
         scored.setdefault((score["task"], score["value"]), []).append(score["entry"])
-    controls = [entry["info"]["name"] for entry in board["entries"] if entry["control"]]
-    return halves_of_values(scored, points, controls)
+    models = [entry["info"]["name"] for entry in board["entries"] if not entry["control"]]
+
+    def found(task, value, pair):
+        names = scored[task, value]
+        effects = effects_on(points, task, value, names, set(models) & set(names))
+        if effects is None:
+            return None
+        halves = effects.half_widths(effects.pair_deviations, 0.95)
+        known = set(pair) <= set(names)
+        return len(effects.ids), halves[names.index(pair[0]), names.index(pair[1])] if known else 0.0
+
+    return found
 
 
 def text(markup):
@@ -37,11 +46,12 @@ def text(markup):
 
 
 @pytest.mark.parametrize("pair", [("mlp", "linear"), ("ntk-mlp", "resnet")])
-def test_means_and_paired_differences_are_those_of_the_statistics(open_page, board, halves, pair):
+def test_means_and_paired_differences_are_those_of_the_statistics(open_page, board, added, pair):
     page = open_page(f"leaderboard/compare/?entries={','.join(pair)}&values=all")
     page.wait_for_selector(".le-comparison")
     for folded in page.locator(".le-apart summary").all():
         folded.click()
+    scores = {(s["entry"], s["task"], s["value"]): s for s in board["scores"]}
     direction = {metric["name"]: metric["direction"] for metric in board["metrics"]}
     bounded = {metric["name"]: None not in metric["bounds"] for metric in board["metrics"]}
     rows = page.locator(".le-comparison tbody tr:has(th[scope=row] a)").evaluate_all(
@@ -52,28 +62,27 @@ def test_means_and_paired_differences_are_those_of_the_statistics(open_page, boa
         task, value = name.split("\n")[0], name.split("\n")[1].split()[0]
         metric = value.split("@")[0]
         mine, other = (seeds(board, entry, task, value) for entry in pair)
-        added = halves.get((task, value))
-        place = [added.entries.index(e) if added and e in added.entries else None for e in pair]
-        resampled = f"seeds and {added.count} test points" if added else "seeds"
+        points = added(task, value, pair)
+        resampled = f"seeds and {points[0]} test points" if points else "seeds"
         # After that it names who is assumed to move as others do: the models with planted pictures have no recordings.
         assert name.split("\n")[2].partition(";")[0] == resampled, (task, value)
-        with_points += added is not None
-        for cell, values, own in zip(cells, (mine, other), place, strict=False):
-            if not values:
+        with_points += points is not None
+        for cell, entry in zip(cells, pair, strict=False):
+            found = scores.get((entry, task, value))
+            if not found:
                 assert cell == "—"
                 continue
-            found = mean_interval(values.values()).widened(added.of_scores[own] if added else 0.0)
-            half = 0.0 if found.upper is None else found.upper - found.mean
-            expected = text(show(found.mean, bounded[metric], half))
-            if found.upper is not None:
-                expected += text(interval(found.upper - found.mean, found.mean, bounded[metric]))
+            half = None if found["upper"] is None else (found["upper"] - found["lower"]) / 2
+            expected = text(show(found["mean"], bounded[metric], half or 0.0))
+            if half is not None:
+                expected += text(interval(half, found["mean"], bounded[metric]))
             assert cell.replace(" ", "") == expected.replace(" ", ""), (task, value)
         difference = paired_difference(mine, other)
         if difference is None:
             assert cells[2] == "—"
             continue
-        if added:
-            difference = difference.widened(added.of_all[place[0], place[1]])
+        if points:
+            difference = difference.widened(points[1])
         word = "not told apart"
         if direction[metric] == "none":
             word = ""

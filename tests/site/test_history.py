@@ -83,7 +83,7 @@ def test_every_commit_says_what_became_of_the_entries(repository):
 def test_the_page_is_a_table_that_needs_no_script(repository):
     root = repository / "leaderboard" / "entries"
     entries = read_entries(root)
-    pages = leaderboard.pages(make_board(entries, draws=5), Gallery(), read_history(root, entries))
+    pages = leaderboard.pages(make_board(entries), Gallery(), read_history(root, entries))
     page = pages["changes.md"]
     assert "0.600 → 0.700 (+0.100)" in page
     assert "1 of 2" in page
@@ -112,7 +112,7 @@ def test_what_one_commit_changed_is_one_row_with_all_differences(repository):
             Change("three", "changed", 2, 0, (better,)),
         ),
     )
-    page = leaderboard.pages(make_board(entries, draws=5), Gallery(), History((day,), ""))["changes.md"]
+    page = leaderboard.pages(make_board(entries), Gallery(), History((day,), ""))["changes.md"]
     (row,) = re.findall(r"<tr [^>]*>\s*<th scope=.row.>.*?</tr>", page, re.DOTALL)
     assert 'data-entries="one gone three"' in row
     assert '<td data-v="3"><details><summary>3 of 6</summary>' in row

@@ -18,8 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 def score(mean, value="accuracy"):
     return Score(
-        entry="e", task="t", value=value, mean=mean, lower=None, upper=None, seeds=1, by_seed={0: mean}, best=False,
-        tied=False,
+        entry="e", task="t", value=value, mean=mean, lower=None, upper=None, seeds=1, by_seed={0: mean}
     )  # fmt: skip
 
 
@@ -76,7 +75,7 @@ def test_scores_farthest_from_the_answer_are_shown():
 def test_the_page_shows_what_must_be_beside_what_is():
     folder = ROOT / "leaderboard" / "entries"
     entries = [read_entry(folder / name) for name in ("constant", "leak-kernel", "rbf", "knn")]
-    page = leaderboard.pages(make_board(entries, draws=5), Gallery())["tasks/digits-accuracy.md"]
+    page = leaderboard.pages(make_board(entries), Gallery())["tasks/digits-accuracy.md"]
     table = page.partition('id="known-answers"')[2].partition("</table>")[0]
     rows = [row for row in table.split("<tr>") if "<code>accuracy</code>" in row]
     assert ["about 0.1" in row for row in rows] == [True, True, False]

@@ -25,8 +25,6 @@ def score(model, task, value, mean, seeds=5):
         upper=estimate.upper,
         seeds=seeds,
         by_seed=by_seed,
-        best=False,
-        tied=False,
     )
 
 

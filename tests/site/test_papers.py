@@ -31,8 +31,6 @@ def board(**means):
             upper=mean + 0.02,
             seeds=5,
             by_seed={seed: mean + 0.01 * (seed - 2) * (-1) ** (model == "b") for seed in range(5)},
-            best=False,
-            tied=False,
         )
         for model, mean in means.items()
     ]

@@ -157,8 +157,10 @@ def test_csv_is_what_is_shown_with_all_digits(open_page, board):
     for row in (row for row in rows if row["digits-small-n"]):
         assert float(row["digits-small-n"]) == pytest.approx(scored[row["model"]], rel=1e-5)
         assert 0 < float(row["digits-small-n half width"]) < 0.1
-    won = {entry["info"]["name"]: sum(entry["wins"].values()) for entry in board["entries"]}
-    assert all(row["won"].split(":")[0] == str(won[row["model"]]) for row in rows)
+    rank = {rank["entry"]: rank for ranking in board["rankings"][:1] for rank in ranking["ranks"]}
+    shown_ranks = {row["model"]: row["rank-generalization"] for row in rows if row["rank-generalization"]}
+    assert shown_ranks == {m: f"{rank[m]['lower']}-{rank[m]['upper']}" for m in shown_ranks}
+    assert shown_ranks
 
 
 def test_models_are_picked_for_a_comparison(open_page):

@@ -1,33 +1,21 @@
 import numpy as np
 
-from lebench.board import make_standings
+from lebench.stats import anchors, compare, ranks_of
 
 rng = np.random.default_rng(1)
-quality = {"wide": 0.92, "deep": 0.915, "small": 0.87, "linear": 0.70}
-tasks = [f"task {number}" for number in range(14)]
+models = ["wide", "deep", "small", "linear"]
 
-# A score is the model's quality, how well model and task suit each other, and the luck of the seed.
-values = {
-    task: {
-        model: {seed: mean + suits + rng.normal(0, 0.004) for seed in range(5)}
-        for model, mean in quality.items()
-        for suits in [rng.normal(0, 0.05)]
-    }
-    for task in tasks
-}
-for task in tasks[:3]:
-    del values[task]["wide"]
+# Accuracies of four models on three tasks with five seeds: a seed makes all models better or worse alike.
+quality = np.array([0.92, 0.915, 0.87, 0.70])[:, None]
+luck = rng.normal(0, 0.02, (3, 1, 5))
+scores = quality + luck + rng.normal(0, 0.004, (3, 4, 5))
 
-standings = make_standings(
-    "example",
-    values,
-    signs=dict.fromkeys(tasks, 1),  # more is better
-    tracks=dict.fromkeys(tasks, "example"),
-    models=quality,
-)
-for place in standings.places:
+centre, scale = anchors(scores.mean(axis=2))  # of a released suite they are frozen
+found = compare(scores, centre, scale, clusters=["digits"] * 3, trained=[1, 1, 1, 1])
+ranks = ranks_of(found)
+for k, model in enumerate(models):
     print(
-        f"{place.entry:7} rank {place.rank}: {place.lower} to {place.upper}, group {place.group}; "
-        f"on these tasks {place.seed_lower} to {place.seed_upper}; points {place.points:.2f} of {place.tasks} tasks"
+        f"{model:7} rank {ranks.rank[k]}: {ranks.lower[k]} to {ranks.upper[k]}; "
+        f"track score {100 * found.scores[k]:.1f} [{100 * found.lower[k]:.1f}, {100 * found.upper[k]:.1f}]"
     )
-print("deep is above wide in a share of", standings.win_probability[1][0], "of the draws")
+print(f"wide against deep: p = {found.p[0, 1]:.3f}")
