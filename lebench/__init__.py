@@ -38,6 +38,7 @@ _ORIGIN = {
     "Variant": "lebench.data.base",
     "dataset": "lebench.data.own",
     "load": "lebench.api",
+    "merge": "lebench.api",
     "metric": "lebench.metrics.base",
     "register_backend": "lebench.api",
     "register_dataset": "lebench.api",

@@ -11,6 +11,7 @@ from lebench import board, registry
 from lebench.errors import LebenchWarning
 from lebench.models.objects import names_of
 from lebench.records import Record
+from lebench.runner import merging
 from lebench.runner.current import current
 from lebench.runner.execution import TIME_LIMIT, execute
 from lebench.runner.plan import make_plan
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lebench.runner.events import Event
+    from lebench.runner.merging import Merged
 
 register_task = registry.tasks.register
 register_model = registry.models.register
@@ -99,6 +101,11 @@ def run(
     if summary.interrupted:
         raise KeyboardInterrupt
     return board.frame(_noted(store.load(keys=(cell.cell.key for cell in plan.cells))))
+
+
+def merge(folders: Iterable[str | Path], into: str | Path) -> Merged:
+    """Copy the records of results folders into another; see :func:`lebench.runner.merging.merge`."""
+    return merging.merge(list(folders), into)
 
 
 def _noted(records: Iterable[Record]) -> tuple[Record, ...]:

@@ -142,6 +142,21 @@ def run(context: click.Context, /, **options: Any) -> None:
 
 
 @app.command()
+@click.argument("folders", nargs=-1, required=True, type=_FOLDER)
+@click.option("--into", "-o", type=_FOLDER, help="Folder to copy into; by default the last of FOLDERS.")
+@_common("plugin")
+@click.pass_context
+def merge(context: click.Context, folders: tuple[Path, ...], into: Path | None) -> None:
+    """Copy the records of results folders into one; say which contradict each other or are of other versions.
+
+    Nothing is removed or replaced, so that the order does not matter, and a merge may be repeated.
+    """
+    from lebench.cli import merging
+
+    context.exit(merging.merge(folders, into))
+
+
+@app.command()
 @click.argument("models", nargs=-1)
 @_common("task", "results", "baselines", "entries", "plugin", "json", "csv")
 @click.option("--picture", type=_FOLDER, help="HTML file to draw the arrays behind the scores in.")

@@ -81,12 +81,14 @@ class Division:
     ----------
     elsewhere : int
         Cells that others have done since it began.
+    before : dict of str to set of str
+        Checksums of the records that there were of each cell, by its key.
     """
 
     def __init__(self, store: Store, jobs: Sequence[Job], force: bool) -> None:
         self.elsewhere = 0
         self._store, self._force = store, force
-        self._before = store.checksums(cell.cell.key for job in jobs for cell in job.cells)
+        self.before = store.checksums(cell.cell.key for job in jobs for cell in job.cells)
         self._locks = Locks(store.folder / CLAIMS)
         self._theirs: list[Job] = []
 
@@ -136,4 +138,4 @@ class Division:
     def _done(self, keys: Sequence[str]) -> set[str]:
         """Return those of some cells that others have done, be it that they failed."""
         known = set() if self._force else self._store.known(keys)
-        return known | {key for key, found in self._store.checksums(keys).items() if found - self._before[key]}
+        return known | {key for key, found in self._store.checksums(keys).items() if found - self.before[key]}

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -120,7 +120,7 @@ def execute(
     jobs : int, optional
         Worker processes at a time; by default as many as there are processors.
     force : bool
-        Do also what is in the store.
+        Do also what is in the store; the new records say which ones they replace, and nothing is removed.
     time_limit : float
         Seconds a cell may take, its fits included.
     memory_limit : int, optional
@@ -156,10 +156,10 @@ def execute(
     records: list[Record] = []
     equal: dict[tuple[str, str], bool] = {}
 
-    def record(result: Result) -> None:
+    def record(result: Result, replaces: Iterable[str] = ()) -> None:
         made = result.record
-        marked = {"deterministic": equal.get((made.label, made.cell.backend))}
-        records.append(made.model_copy(update=marked).sealed())
+        marks = {"deterministic": equal.get((made.label, made.cell.backend)), "replaces": tuple(sorted(replaces))}
+        records.append(made.model_copy(update=marks).sealed())
         store.put(records[-1], result.log, result.arrays, result.recording)
         on_event(CellDone(records[-1], left))
 
@@ -173,7 +173,7 @@ def execute(
                 for event in events:
                     if isinstance(event, CellEnded):
                         left -= 1
-                        record(event.result)
+                        record(event.result, division.before[event.cell.cell.key] if force else ())
                         division.release(event.cell)
                     else:
                         on_event(event)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import gc
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -198,6 +198,19 @@ class Store:
         """Return the content of the file of a record's recording, empty if it is not there."""
         return self._content(record, record.recorded, ".recording.npz")
 
+    def log(self, record: Record) -> bytes:
+        """Return why a cell failed in full, empty if it is not there."""
+        with suppress(OSError):
+            return self.log_path(record).read_bytes()
+        return self._beside(record, ".log")
+
+    def of_own_files(self) -> Iterator[tuple[Record, bytes]]:
+        """Yield the records of schema 1, each of which has a file of its own, and what stands there."""
+        for file, line in self._refreshed().lines():
+            if not file.startswith(RECORDS):
+                with suppress(RecordError):
+                    yield parsed(line), line
+
     def log_path(self, record: Record) -> Path:
         """Return the file that says in full why a cell failed."""
         return self.folder / LOGS / f"{record.checksum}.log"
@@ -221,9 +234,10 @@ class Store:
     def _beside(self, record: Record, suffix: str) -> bytes:
         """Return the content of a file beside a record of schema 1, which has a file of its own."""
         for file, line in self._refreshed().lines("key", [record.cell.key]):
-            if not file.startswith(RECORDS) and parsed(line).artifacts == record.artifacts:
-                with suppress(OSError):
-                    return (self.folder / file).with_suffix(suffix).read_bytes()
+            if not file.startswith(RECORDS):
+                with suppress(OSError, RecordError):
+                    if parsed(line).artifacts == record.artifacts:
+                        return (self.folder / file).with_suffix(suffix).read_bytes()
         return b""
 
     def _require(self) -> None:

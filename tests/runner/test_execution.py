@@ -67,6 +67,10 @@ def test_what_is_done_is_not_done_again_unless_forced(workshop):
     assert (second.done, second.reused) == (1, 2)
     third = execute(workshop.plan(seeds=[0, 1, 2]), workshop.store, force=True)
     assert (third.done, third.reused) == (3, 0)
+    # What is forced says what it replaces; so it counts wherever folders are merged, whatever their clocks said.
+    old = {record.cell.key: (record.checksum,) for record in (*first.records, *second.records)}
+    assert {record.cell.key: record.replaces for record in third.records} == old
+    assert not any(record.replaces for record in first.records)
     assert sorted(seed for _, seed, _ in workshop.fits()) == [0, 0, 1, 1, 2, 2]
     assert len(workshop.lines()) == 6
 

@@ -5,53 +5,17 @@ import os
 import random
 import resource
 import shutil
-import signal
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stored import DESCRIBED, content, make
 
 from lebench.errors import LebenchError
-from lebench.records import SCHEMA, Artifact, Cell, Cost, Record, RunInfo
-from lebench.runner.environment import environment, source
+from lebench.records import SCHEMA, Record
 from lebench.runner.store import RecordWarning, Store
-
-DESCRIBED = {"x": Artifact(sha256="0" * 64, shape=(1,), dtype="<f4", bytes=4)}
-
-
-def make(status="ok", label="mlp[width=4]", value=0.5, artifacts=None, finished=1, params=None, **changes):
-    content = {
-        "task": "digits/accuracy",
-        "task_version": 1,
-        "dataset": "digits",
-        "dataset_version": 1,
-        "dataset_sha256": "d" * 64,
-        "model": "mlp",
-        "params": params or {"width": 4, "lr": 1e-7},
-        "model_version": 1,
-        "backend": "torch",
-        "backend_version": 1,
-        "precision": "float32",
-        "seed": 3,
-    }
-    run = RunInfo(started="2026-01-01T00:00:00Z", finished=f"2026-01-01T00:00:0{finished}Z", command="lebench run")
-    return Record(
-        schema=SCHEMA,
-        cell=Cell(**(content | changes)),
-        track="generalization",
-        label=label,
-        status=status,
-        metrics={"accuracy": value} if status == "ok" else {},
-        artifacts=artifacts or {},
-        cost=Cost(fit_s=1.0, score_s=1e-5, cpu_s=1e22, peak_memory_bytes=7, fits=1),
-        environment=environment(),
-        source=source(),
-        run=run,
-    ).sealed()
 
 
 @pytest.fixture
@@ -63,10 +27,6 @@ def store(tmp_path):
 
 def files(store):
     return sorted((store.folder / "records").iterdir())
-
-
-def content(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_record_comes_back_as_it_was_from_a_line_of_json(store):
@@ -380,48 +340,3 @@ def test_full_disk_leaves_nothing_half_written(store, what):
     for record in made[1:]:
         store.put(record)
     assert Store(store.folder).load() == made
-
-
-KILLED = """
-import os, signal, sys
-sys.path.insert(0, {tests!r})
-from test_store import make, Store
-store = Store({folder!r})
-store.prepare()
-write, left = os.write, {bytes_before_death}
-def dying(file, data):
-    global left
-    if len(data) >= left:
-        write(file, bytes(data)[:left])
-        os.kill(os.getpid(), signal.SIGKILL)
-    left -= len(data)
-    return write(file, data)
-os.write = dying
-for seed in range(4):
-    store.put(make(seed=seed))
-    print(seed, flush=True)
-"""
-
-
-def test_death_inside_a_write_loses_no_record_that_was_put(store):
-    """Killed after any number of bytes: what was said to be written is there, and at most one line is torn."""
-    length = len(KILLED and json.dumps(make().model_dump(mode="json", by_alias=True), separators=(",", ":")))
-    said = set()
-    for number in range(4):
-        before = {record.cell.seed for record in _read(store)}
-        code = KILLED.format(
-            tests=str(Path(__file__).parent), folder=str(store.folder), bytes_before_death=1 + number * length * 4 // 5
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        said |= {int(line) for line in done.stdout.split()}
-        assert before | said <= {record.cell.seed for record in _read(store)}
-    assert said
-
-
-def _read(store):
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "line .* was cut off", RecordWarning)
-        return Store(store.folder).load()
