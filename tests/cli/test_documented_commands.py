@@ -39,6 +39,7 @@ ELSEWHERE = {
     "lebench calibrate": "test_calibrate.py",
     "lebench agree": "test_agree.py",
     "lebench agree 'ntk*' JAX": "test_agree.py",
+    "lebench merge node1 node2 results": "test_merging.py merges folders",
     "lebench submit --plugin mine.py --author 'A. Author'": "test_submit.py",
 }
 
