@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, overload
 
 from lebench import plugins
 from lebench.errors import LebenchError, LebenchWarning, UnknownNameError
@@ -35,6 +35,24 @@ _BUILTIN_PACKAGES = ("lebench.data", "lebench.metrics", "lebench.backends", "leb
 
 class PluginWarning(LebenchWarning):
     """A plug-in could not be loaded; the rest works."""
+
+
+class Change(NamedTuple):
+    """Why a version was raised.
+
+    Attributes
+    ----------
+    version : int
+        The new one.
+    date : str
+        ISO 8601: ``"2026-12-01"``.
+    what : str
+        Which numbers changed, and by what, in a line.
+    """
+
+    version: int
+    date: str
+    what: str
 
 
 @dataclass(frozen=True)
@@ -57,6 +75,8 @@ class Item:
         Name of the module of the plug-in that was being loaded when it was registered, or empty.
     version : int
         Of a model or backend: part of the identity of its records, raised when its numbers change.
+    history : tuple of Change
+        What raised the version, once the object is loaded.
     """
 
     name: str
@@ -66,6 +86,7 @@ class Item:
     source: str = "lebench"
     version: int = 1
     plugin: str = ""
+    history: tuple[Change, ...] = ()
 
 
 def first_line(text: str | None) -> str:
@@ -131,12 +152,35 @@ class Registry(Generic[T]):
 
     @overload
     def register(
-        self, name: str, obj: None = None, *, summary: str = "", tags: Iterable[str] = (), version: int = 1
+        self,
+        name: str,
+        obj: None = None,
+        *,
+        summary: str = "",
+        tags: Iterable[str] = (),
+        version: int = 1,
+        history: Iterable[Change] = (),
     ) -> Callable[[F], F]: ...
     @overload
-    def register(self, name: str, obj: F, *, summary: str = "", tags: Iterable[str] = (), version: int = 1) -> F: ...
     def register(
-        self, name: str, obj: Any = None, *, summary: str = "", tags: Iterable[str] = (), version: int = 1
+        self,
+        name: str,
+        obj: F,
+        *,
+        summary: str = "",
+        tags: Iterable[str] = (),
+        version: int = 1,
+        history: Iterable[Change] = (),
+    ) -> F: ...
+    def register(
+        self,
+        name: str,
+        obj: Any = None,
+        *,
+        summary: str = "",
+        tags: Iterable[str] = (),
+        version: int = 1,
+        history: Iterable[Change] = (),
     ) -> Any:
         """Record an object under a name, as a call or as a decorator; the object is returned unchanged.
 
@@ -152,6 +196,8 @@ class Registry(Generic[T]):
             Words to select by.
         version : int, default 1
             Of a model or backend: raised when its numbers change, so that records of the old ones are told apart.
+        history : iterable of Change, optional
+            What raised the version.
 
         Raises
         ------
@@ -159,7 +205,8 @@ class Registry(Generic[T]):
             If the name is taken by another object, or the version is no whole number from 1.
         """
         if obj is None:
-            return lambda decorated: self.register(name, decorated, summary=summary, tags=tags, version=version)
+            options: dict[str, Any] = {"summary": summary, "tags": tags, "version": version, "history": history}
+            return lambda decorated: self.register(name, decorated, **options)
         if type(version) is not int or version < 1:
             raise LebenchError(f"{self.kind} {name!r}: its version must be a whole number from 1, not {version!r}")
         caller = _calling_module()
@@ -182,6 +229,7 @@ class Registry(Generic[T]):
             _source(target.split(":")[0]),
             version,
             _loading[-1].module if _loading and not target.startswith("lebench.") else "",
+            tuple(history),
         )
         return obj
 

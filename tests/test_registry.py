@@ -5,13 +5,14 @@ import subprocess
 import sys
 import textwrap
 import warnings
+from datetime import date
 from importlib import metadata
 
 import pytest
 
 from lebench import registry
 from lebench.errors import LebenchError, UnknownNameError
-from lebench.registry import Registry
+from lebench.registry import Change, Registry
 
 
 @pytest.fixture
@@ -63,6 +64,28 @@ def test_a_version_is_kept_and_checked(shapes):
     for version in (0, 1.5, "2", True):
         with pytest.raises(LebenchError, match="'heptagon': its version must be a whole number from 1"):
             shapes.register("heptagon", object(), version=version)
+
+
+def test_whoever_raises_a_version_says_what_changed():
+    """``version=2, history=(Change(2, "2026-12-01", "..."),)``: shown by ``lebench info NAME --versions``."""
+    for kind, known in registry.REGISTRIES.items():
+        for item in known.items():
+            if item.source != "lebench":
+                continue
+            declared = known.get(item.name) if kind in ("task", "dataset") else item
+            if kind not in ("task", "dataset"):
+                known.get(item.name)
+                declared = known.item(item.name)
+            history = getattr(declared, "history", ())
+            version = getattr(declared, "version", 1)
+            assert [change.version for change in history] == list(range(2, version + 1)), item.name
+            assert all(date.fromisoformat(change.date) and change.what for change in history)
+
+
+def test_what_raised_a_version_is_kept(shapes):
+    change = Change(2, "2026-12-01", "twice as round")
+    shapes.register("octagon", object(), version=2, history=[change])
+    assert shapes.item("octagon").history == (change,)
 
 
 def test_an_index_has_versions_too():

@@ -108,12 +108,13 @@ def list_(kind: str | None, as_json: bool) -> None:
 
 @app.command()
 @click.argument("name")
+@click.option("--versions", is_flag=True, help="Show the version of its numbers, and what changed and when.")
 @_common("plugin", "json")
-def info(name: str, as_json: bool) -> None:
+def info(name: str, versions: bool, as_json: bool) -> None:
     """Show what a task, model, metric, dataset or backend is."""
     from lebench.cli import catalogue
 
-    click.echo(catalogue.description(name, as_json=as_json))
+    click.echo((catalogue.versions if versions else catalogue.description)(name, as_json=as_json))
 
 
 @app.command()

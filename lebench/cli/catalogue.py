@@ -53,6 +53,47 @@ def description(name: str, *, as_json: bool = False) -> str:
     return "\n\n".join("\n".join(_text(values)) for values in parts)
 
 
+def versions(name: str, *, as_json: bool = False) -> str:
+    """Return the version of a name, what it rests on, and what raised it when.
+
+    Raises
+    ------
+    UnknownNameError
+        If no registry knows it.
+    """
+    bare = name.split("[", 1)[0]
+    kinds = [kind for kind, known in registry.REGISTRIES.items() if bare in known]
+    if not kinds:
+        raise UnknownNameError(_unknown(bare))
+    found = [_versioned(kind, bare) for kind in kinds]
+    if as_json:
+        return json.dumps(found if len(found) > 1 else found[0], indent=1)
+    lines = []
+    for each in found:
+        lines.append(f"{each['name']} ({each['kind']}): version {each['version']}")
+        lines += [f"  {change['version']}  {change['date']}  {change['what']}" for change in each["history"]]
+        if not each["history"]:
+            lines.append("  its numbers have not changed since versions began")
+        lines += [f"  rests on {other}, version {version}" for other, version in each["rests on"].items()]
+    return "\n".join(lines)
+
+
+def _versioned(kind: str, name: str) -> dict[str, Any]:
+    """Return the version of a registered object and what raised it; a task or dataset has it in its declaration."""
+    known = registry.REGISTRIES[kind]
+    declared = known.get(name) if kind in ("task", "dataset") else known.item(name)
+    rests: dict[str, int] = {}
+    if kind == "task":
+        rests[declared.dataset] = registry.datasets.get(declared.dataset).version
+        rests |= {model: registry.models.item(model).version for model in declared.references}
+    else:
+        # An object that is not loaded yet has only its version.
+        known.get(name)
+        declared = known.item(name) if kind != "dataset" else declared
+    history = [change._asdict() for change in getattr(declared, "history", ())]
+    return {"name": name, "kind": kind, "version": declared.version, "history": history, "rests on": rests}
+
+
 def _unknown(name: str) -> str:
     known = [item.name for kind in registry.REGISTRIES.values() for item in kind.items()]
     hint = registry.did_you_mean(name, known) or "see 'lebench list --help'"

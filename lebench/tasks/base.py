@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lebench.data.base import Split, Variant
 from lebench.errors import LebenchError
 from lebench.metrics.base import Missing as Missing
+from lebench.registry import Change
 from lebench.tasks.facts import SHARES, Derived, Fact, KnownAnswer, Share
 
 Track = Literal["generalization", "elasticity", "collapse"]
@@ -102,6 +103,8 @@ class Task:
         Each is one fit.
     suite : {"core", "explore", "replicate"}
         Ranks are made on the core; other tasks are shown and compared, or ask a paper's own question.
+    history : tuple of Change
+        What raised the version, as ``lebench info NAME --versions`` shows it.
     references : tuple of str
         Registered names of the models that `score` itself fits, to compare with. Their versions, and those of the
         backends they run on, are part of the identity of the task's records.
@@ -131,6 +134,7 @@ class Task:
     variants: tuple[Variant, ...] = (Variant(),)
     references: tuple[str, ...] = ()
     suite: Suite = "explore"
+    history: tuple[Change, ...] = ()
     facts: tuple[Fact, ...] = ()
     known: tuple[KnownAnswer, ...] = ()
     refusal: str = ""

@@ -54,6 +54,20 @@ def test_info_of_a_metric_shows_definition_and_known_answers(lebench):
         assert word in out
 
 
+def test_info_tells_versions_and_what_raised_them(lebench, monkeypatch):
+    out = lebench("info", "kernel/gap", "--versions")[1]
+    assert out.splitlines() == [
+        "kernel/gap (task): version 1",
+        "  its numbers have not changed since versions began",
+        "  rests on digits, version 1",
+        "  rests on ntk-mlp, version 1",
+        "  rests on mlp, version 1",
+    ]
+    described = json.loads(lebench("info", "mlp", "--versions", "--json")[1])
+    assert described == {"name": "mlp", "kind": "model", "version": 1, "history": [], "rests on": {}}
+    assert lebench("info", "digits/acuracy", "--versions")[0] == 2
+
+
 def test_info_of_a_model_shows_its_parameters_with_defaults(lebench):
     out = lebench("info", "mlp")[1]
     assert "width" in out

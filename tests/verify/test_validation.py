@@ -72,14 +72,17 @@ def test_times_that_cannot_be(said, changes, line):
         ({"precision": "float32"}, "precision: is 'float32', that of the model is 'float64'"),
         ({"references": {"mlp": 1}}, "references: are not the models that the task and the model fit"),
         ({"plugin": "0" * 64}, "plugin: is not empty, but knn and digits/accuracy are lebench's own"),
-        ({"plugin": "none"}, "plugin: is not a sha256 in hexadecimal digits"),
         ({"model_version": 2}, "cell: version 2 of knn is none yet, today's is 1"),
-        ({"references": {"<b>": 1}}, "references: '<b>' is not a name"),
         ({"dataset_sha256": "0" * 64}, "dataset_sha256: was made on other data"),
     ],
 )
 def test_a_cell_is_that_of_its_model_task_and_data(said, changes, line):
     assert said("cell", **changes) == [line]
+
+
+def test_names_and_checksums_in_a_cell_are_such(said):
+    assert "plugin: is not a sha256 in hexadecimal digits" in said("cell", plugin="none")
+    assert "references: '<b>' is not a name" in said("cell", references={"<b>": 1})
 
 
 @pytest.mark.parametrize("label", ["knn[neighbours=5]", "knn[k=many]"])
