@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lebench.board.entries import (
+    LARGEST,
     SHARED,
     Entry,
     EntryError,
@@ -20,8 +21,8 @@ from lebench.board.entries import (
 from lebench.canonical import digest
 from lebench.records import Record
 
-#: Bytes that the recordings of an entry may have together; those that are too many can be checked by running again.
-RECORDINGS_LIMIT = 2_000_000
+#: Bytes that an entry may have, and the recording of a record; what is not kept can be checked by running again.
+LARGEST_ENTRY, LARGEST_RECORDING = 3_000_000, 100_000
 
 
 def entry_name(label: str) -> str:
@@ -59,8 +60,8 @@ def write_entry(
     arrays : mapping of str to bytes, optional
         Files of arrays for pictures by the key of their cell; those of the first seed are kept.
     recordings : mapping of str to bytes, optional
-        Files of recordings by the key of their cell; the smallest are kept, as many as have at most
-        :data:`RECORDINGS_LIMIT` bytes together.
+        Files of recordings by the key of their cell. That of the first seed of each task comes first, so that every
+        value can be computed again for one seed; then the other seeds in their order, as many as fit.
 
     Returns
     -------
@@ -112,13 +113,24 @@ def _write_artifacts(entry: Entry, arrays: Mapping[str, bytes], recordings: Mapp
         for record in entry.records
         if record.cell.seed == seed
     }
-    recorded = {entry.recording_path(record): recordings.get(record.cell.key, b"") for record in entry.records}
-    room = RECORDINGS_LIMIT
-    for path, content in sorted(recorded.items(), key=lambda item: (len(item[1]), item[0])):
-        room -= len(content)
-        if room >= 0:
-            files[path] = content
     files = {path: content for path, content in files.items() if content}
+    documents = sum((entry.folder / name).stat().st_size for name in LARGEST)
+    room = LARGEST_ENTRY - documents - sum(map(len, files.values()))
+    first: dict[str, int] = {}
+    for record in entry.records:
+        if recordings.get(record.cell.key):
+            first.setdefault(record.cell.task, record.cell.seed)
+
+    def place(record: Record) -> tuple[bool, int, int, str]:
+        cell = record.cell
+        return cell.seed != first.get(cell.task), cell.seed, len(recordings.get(cell.key, b"")), cell.key
+
+    for record in sorted(entry.records, key=place):
+        content = recordings.get(record.cell.key, b"")
+        largest = room if record.cell.seed == first.get(record.cell.task) else min(room, LARGEST_RECORDING)
+        if content and len(content) <= largest:
+            files[entry.recording_path(record)] = content
+            room -= len(content)
     folder = entry.folder / "artifacts"
     for old in folder.glob("*.npz"):
         if old not in files:

@@ -95,4 +95,7 @@ def check(folder: Path, main: Base | None = None) -> tuple[int, list[Recomputed]
     agree, without = len(checked) - len(different), scored - len(checked)
     others = f"; {without} {'has' if without == 1 else 'have'} none" if without else ""
     click.echo(f"{agree} of {len(checked)} records with a recording agree{others}")
+    recorded = {each.record.cell.task for each in checked}
+    if bare := sorted({record.cell.task for record in entry.current.records if record.status == "ok"} - recorded):
+        click.echo(f"without a recording of any seed: {', '.join(bare)}")
     return (INVALID if different else 0), checked

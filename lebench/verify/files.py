@@ -18,7 +18,7 @@ from lebench.verify.violations import Violation
 _ARTIFACT = re.compile(r"[0-9a-f]{16}(\.recording)?\.npz")
 #: Files that one folder of an entry may have, and the bytes of all arrays together.
 _MOST_FILES = 1000
-_LARGEST_TOGETHER = 20_000_000
+_LARGEST_TOGETHER = 3_000_000
 #: Files that must be there, and those that may.
 _DOCUMENTS = {**LARGEST, verification.NAME: verification.LARGEST, PLUGIN: PLUGIN_LIMIT}
 

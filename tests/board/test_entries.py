@@ -76,7 +76,9 @@ def test_arrays_of_the_first_seed_are_kept_and_checked(tmp_path, info, make_reco
     assert not list((write_entry(tmp_path, "mlp", records, info).folder / "artifacts").iterdir())
 
 
-def test_the_smallest_recordings_are_kept_of_all_seeds(tmp_path, info, make_record, monkeypatch):
+def test_recordings_are_kept_of_the_first_seed_of_each_task_and_then_of_others_as_they_fit(
+    tmp_path, info, make_record, monkeypatch
+):
     made = {
         f"toy/{name}": pack({"recorded_answers": np.arange(size)})
         for name, size in (("collapse", 999), ("accuracy", 9))
@@ -95,11 +97,23 @@ def test_the_smallest_recordings_are_kept_of_all_seeds(tmp_path, info, make_reco
     for record in entry.records:
         assert list(entry.artifacts(record)) == ["x"] * (record.cell.seed == 0)
         assert list(entry.recording(record)) == ["recorded_answers"]
-    monkeypatch.setattr("lebench.board.entry_writing.RECORDINGS_LIMIT", len(made["toy/collapse"][0]))
+    limits = "lebench.board.entry_writing.LARGEST"
+    # Of another seed than the first, one that is too large is not kept, and a smaller one is.
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{limits}_RECORDING", len(made["toy/accuracy"][0]))
+        entry = write_entry(tmp_path, "mlp", records, info, arrays, recordings)
+        kept = [(record.cell.task, record.cell.seed) for record in entry.records if entry.recording(record)]
+        assert kept == [("toy/accuracy", 0), ("toy/accuracy", 1), ("toy/collapse", 0)]
+    size = sum(path.stat().st_size for path in entry.folder.rglob("*.*"))
+    monkeypatch.setattr(f"{limits}_ENTRY", size)
+    assert sum(path.stat().st_size for path in entry.folder.rglob("*.*")) <= size
+    entry = write_entry(tmp_path, "mlp", records, info, arrays, recordings)
+    assert [(r.cell.task, r.cell.seed) for r in entry.records if entry.recording(r)] == kept
+    monkeypatch.setattr(f"{limits}_ENTRY", size - 1)
     entry = write_entry(tmp_path, "mlp", records, info, arrays, recordings)
     kept = [(record.cell.task, record.cell.seed) for record in entry.records if entry.recording(record)]
-    assert kept == [("toy/accuracy", 0), ("toy/accuracy", 1)]
-    assert len(list((entry.folder / "artifacts").iterdir())) == 4
+    assert kept == [("toy/accuracy", 0), ("toy/collapse", 0)]
+    assert sum(path.stat().st_size for path in entry.folder.rglob("*.*")) < size
 
 
 def test_text_with_line_separators_survives(tmp_path, info, make_record):
