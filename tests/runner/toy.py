@@ -81,7 +81,19 @@ _WHOLE = (Variant(),)
 def _task(name, score, metrics, variants=_WHOLE, needs=("predict",), references=()):
     facts = (Share(lambda split: 0, metrics),)
     task = Task(
-        name, "generalization", name, "none", 1, "toy", needs, metrics[0], metrics, score, variants, references, facts
+        name,
+        "generalization",
+        name,
+        "none",
+        1,
+        "toy",
+        needs,
+        metrics[0],
+        metrics,
+        score,
+        variants,
+        references,
+        facts=facts,
     )
     registry.tasks.register(name, task, tags=("generalization",))
 
