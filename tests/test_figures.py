@@ -63,8 +63,8 @@ QUOTED = [
     ("1.3 at 8 units to 2.2 at 16", 2.2, "overparam/width", "log_loss@noisy-h=16", "mlp[depth=1]"),
     ("falls to 0.8 at 512", 0.8, "overparam/width", "log_loss@noisy-h=512", "mlp[depth=1]"),
     ("-0.09 of the width", -0.09, "overparam/width", "width_exponent@unit_bound", "mlp[depth=1]"),
-    ("0.680 +- 0.071 for `linear`", 0.680, "geomnist/label-noise", "noise_crossing", "linear"),
-    ("0.672 +- 0.033 for `mlp`", 0.672, "geomnist/label-noise", "noise_crossing", "mlp"),
+    ("0.680 +- 0.071 for `linear`", 0.680, "geomnist/noise-transition", "noise_crossing", "linear"),
+    ("0.672 +- 0.033 for `mlp`", 0.672, "geomnist/noise-transition", "noise_crossing", "mlp"),
 ]
 
 

@@ -234,7 +234,7 @@ def test_records_whose_data_is_absent_are_not_checked(write, monkeypatch, tmp_pa
     empty = tmp_path / "empty"
     empty.mkdir()
     monkeypatch.setenv("LEBENCH_DATA", str(empty))
-    task = registry.tasks.get("mnist/clustering").name
+    task = registry.tasks.get("mnist/clustering-5v8").name
     entry = write(
         lambda record: (
             {"cell": record.cell.model_copy(update={"task": task})} if record.cell.task == "digits/small-n" else {}

@@ -2,7 +2,8 @@
 
 A record of schema 1 had checksums of lebench's code in place of versions. ``schema_1.json`` holds those of the code at
 the time when versions began: what was made by that code, the leaderboard's records among it, has the versions of that
-day. What was made by other code has version 0, which is none of today's, so that it counts as outdated.
+day. What was made by other code has version 0, which is none of today's, so that it counts as outdated. Five tasks had
+names that questions have now.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ def _cell(old: dict[str, Any], label: str) -> dict[str, Any]:
     if own_model and "base" in cell["params"]:
         references[parse_spec(cell["params"]["base"])[0]] = 1
     return cell | {
+        "task": frozen["renamed"].get(cell["task"], cell["task"]),
         "task_version": cell["task_version"] if same_task else 0,
         "dataset_version": 1 if same_task else 0,
         "model_version": int(same_model),

@@ -257,9 +257,9 @@ def _angle_gap(means: FloatArray) -> float:
 
 for _problem in PROBLEMS:
     registry.tasks.register(
-        f"{_problem.dataset}/collapse",
+        f"{_problem.dataset}/simplex",
         Task(
-            name=f"{_problem.dataset}/collapse",
+            name=f"{_problem.dataset}/simplex",
             track="collapse",
             summary="Do the class means of the scores end in the simplex that the L-model predicts?",
             reference=f"{_PAPER}, L-model: class means tend to the directions e_k - 1/K, an equiangular tight frame",

@@ -68,9 +68,9 @@ _LABEL_NOISE = (
 
 for _problem in PROBLEMS:
     registry.tasks.register(
-        f"{_problem.dataset}/label-noise",
+        f"{_problem.dataset}/noise-transition",
         Task(
-            name=f"{_problem.dataset}/label-noise",
+            name=f"{_problem.dataset}/noise-transition",
             track="generalization",
             summary="How does accuracy on true labels fall with wrong ones in training, and where is it at chance?",
             reference="Zhang, Wang & Su 2021, label corruption; the best rule is at chance from (C-1)/C on",

@@ -96,7 +96,7 @@ def test_label_noise_finds_the_crossing_and_the_tail():
     courses = [solve_le_ode(sign * start, a, b) for sign in (1, 1, 1, 1, 1, -1, -1)]
     names = [f"p={p:g}" for p in geomnist_noise._SHARES]
     found = geomnist_noise.score_label_noise(fits(*courses, names=names))
-    assert set(found.values) == set(registry.tasks.get("geomnist/label-noise").metrics)
+    assert set(found.values) == set(registry.tasks.get("geomnist/noise-transition").metrics)
     # Accuracy is 1 up to 0.6 and 0 from 0.7: a third is reached at two thirds of the way.
     assert found.values["noise_crossing"] == pytest.approx(0.6 + 0.1 * 2 / 3)
     assert found.values["tail_index@p=0.4"] == pytest.approx(0.5, abs=1e-9)
@@ -112,14 +112,14 @@ def test_a_class_that_nobody_followed_is_named():
 def test_variants_are_single_sample_steps_and_tasks_share_their_runs():
     dynamics, imitation = (registry.tasks.get(f"geomnist/{name}") for name in ("dynamics", "imitation"))
     assert [v.key for v in dynamics.variants] == [v.key for v in imitation.variants]
-    assert registry.tasks.get("geomnist/collapse").variants[0].key == dynamics.variants[0].key
+    assert registry.tasks.get("geomnist/simplex").variants[0].key == dynamics.variants[0].key
     model = build_model("linear").model.with_recipe(dynamics.variants[0].recipe)
     assert (model.recipe.batch_size, model.recipe.momentum, model.recipe.lr_at(0.9)) == (1, 0, 0.001)
 
 
 @pytest.mark.slow
 def test_a_network_crosses_chance_where_theory_says():
-    task = registry.tasks.get("geomnist/label-noise")
+    task = registry.tasks.get("geomnist/noise-transition")
     model = build_model("linear").model
     made = {}
     split = registry.datasets.get("geomnist").split(0)

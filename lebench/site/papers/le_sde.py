@@ -68,7 +68,7 @@ def _near_transition(crossing: Estimate) -> Verdict:
 
 
 def _transition(evidence: Evidence) -> Finding:
-    task = "geomnist/label-noise"
+    task = "geomnist/noise-transition"
     found = {model: evidence.mean(model, task, "noise_crossing") for model in _NETWORKS}
     panels = {
         "accuracy on true labels": (task, {p: f"accuracy@p={p:g}" for p in _SHARES}),
@@ -85,7 +85,7 @@ def _transition(evidence: Evidence) -> Finding:
 
 
 def _collapse(evidence: Evidence) -> Finding:
-    task, value = "geomnist/collapse", "nc2_equiangular@scores"
+    task, value = "geomnist/simplex", "nc2_equiangular@scores"
     nearer = {model: evidence.difference(("linear", task, value), (model, task, value)) for model in _NETWORKS}
     panels = {
         "differing angles, scores": (task, value),
@@ -145,7 +145,7 @@ PAPER = Paper(
             "standardized pixels at 0.660, interval [0.640, 0.679]. The former is the mean of the trials' own first "
             "crossings (0.641 ± 0.027 for standardized pixels, in a run that draws other pictures), the latter the "
             "crossing of the mean over trials.",
-            ("geomnist/label-noise",),
+            ("geomnist/noise-transition",),
             _MODELS,
             _transition,
         ),
@@ -154,7 +154,7 @@ PAPER = Paper(
             "If beta is negative and alpha positive, class means end in a simplex.",
             "section on neural collapse",
             f"{_RUNS} NC2 of the scores at the end.",
-            ("geomnist/collapse",),
+            ("geomnist/simplex",),
             _MODELS,
             _collapse,
         ),
