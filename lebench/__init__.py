@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lebench.errors import LebenchError as LebenchError
     from lebench.metrics.base import metric as metric
     from lebench.models.network import Network as Network
+    from lebench.scoring import score as score
     from lebench.tasks.base import Task as Task
 
 _ORIGIN = {
@@ -45,6 +46,7 @@ _ORIGIN = {
     "register_model": "lebench.api",
     "register_task": "lebench.api",
     "run": "lebench.api",
+    "score": "lebench.scoring",
     "wrap": "lebench.backends.wrapping",
 }
 _MODULES = ("architectures", "metrics")

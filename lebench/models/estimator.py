@@ -54,7 +54,7 @@ class Estimator:
             made.set_params(**random)
         present, y = np.unique(split.y_train, return_inverse=True)
         made.fit(flat(split.x_train), y)
-        kind = _WithProbabilities if hasattr(made, "predict_proba") else _Fitted
+        kind = FittedWithProbabilities if hasattr(made, "predict_proba") else FittedEstimator
         return kind(made, present, split.classes)
 
 
@@ -103,7 +103,7 @@ def _copy(estimator: Any) -> Any:
     return clone(estimator)
 
 
-class _Fitted:
+class FittedEstimator:
     def __init__(self, estimator: Any, present: IntArray, classes: int) -> None:
         self._estimator, self._present, self._classes = estimator, present, classes
 
@@ -140,7 +140,7 @@ class _Fitted:
         return wide
 
 
-class _WithProbabilities(_Fitted):
+class FittedWithProbabilities(FittedEstimator):
     def predict_proba(self, x: FloatArray) -> FloatArray:
         """Return probabilities (n, C)."""
         return self._widened(np.asarray(self._estimator.predict_proba(flat(x)), dtype=np.float64), 0.0)

@@ -1,0 +1,94 @@
+"""Weights from a file into a torch module, without running what the file holds."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lebench.errors import DataError, LebenchError, MissingDependencyError
+
+#: Where training scripts put the weights within what they save.
+_WITHIN = ("state_dict", "model_state_dict", "model", "module")
+
+
+def load_module(builder: Callable[..., Any], weights: Path, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+    """Return the module that a builder makes, with the weights of a file.
+
+    Parameters
+    ----------
+    builder : callable
+        Without arguments, or ``(input_shape, outputs)``; to a ``torch.nn.Module``.
+    weights : Path
+        A ``.safetensors`` file, or a ``state_dict`` that torch saved.
+    input_shape : tuple of int
+        (height, width, channels) or (features,).
+    outputs : int
+        Number of scores C.
+
+    Raises
+    ------
+    LebenchError
+        If the builder makes no module, the file holds no weights or needs code to be read, or the weights do not fit.
+    """
+    required = [p for p in inspect.signature(builder).parameters.values() if p.default is p.empty]
+    module = builder(input_shape, outputs) if len(required) >= 2 else builder()
+    if not isinstance(module, nn.Module):
+        raise LebenchError(f"the builder must return a torch.nn.Module, it returned {type(module).__name__}")
+    state = read_weights(weights)
+    _check_fit(module.state_dict(), state, weights)
+    module.load_state_dict(state)
+    return module
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return tensors by name from a ``.safetensors`` file or a ``state_dict`` that torch saved.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, holds anything else than tensors, or is a pickle with code in it.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    if path.suffix == ".safetensors":
+        try:
+            from safetensors.torch import load_file
+        except ImportError as error:
+            raise MissingDependencyError(f"{path.name} needs the package safetensors: pip install safetensors") from error
+        found: Any = load_file(path)
+    else:
+        try:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+            raise DataError(
+                f"{path.name} is no file of weights alone, and what it holds is not executed: save them with "
+                "torch.save(module.state_dict(), path) or as safetensors"
+            ) from error
+    while isinstance(found, Mapping) and not all(isinstance(value, Tensor) for value in found.values()):
+        inner = [found[name] for name in _WITHIN if isinstance(found.get(name), Mapping)]
+        if not inner:
+            raise DataError(f"{path.name} holds {', '.join(map(str, list(found)[:5]))} and no state_dict")
+        found = inner[0]
+    if not isinstance(found, Mapping) or not found:
+        raise DataError(f"{path.name} holds no tensors by name; save module.state_dict()")
+    return dict(found)
+
+
+def _check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
+    for name, value in expected.items():
+        if name not in found:
+            raise DataError(f"{path.name} does not fit the builder: {name!r} of shape {tuple(value.shape)} is missing")
+        if found[name].shape != value.shape:
+            raise DataError(
+                f"{path.name} does not fit the builder: {name!r} has shape {tuple(found[name].shape)}, the module "
+                f"needs {tuple(value.shape)}"
+            )
+    extra = [name for name in found if name not in expected]
+    if extra:
+        raise DataError(f"{path.name} does not fit the builder: the module has no {extra[0]!r}")
