@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import pickle
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -60,12 +60,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         try:
             from safetensors.torch import load_file
         except ImportError as error:
-            raise MissingDependencyError(f"{path.name} needs the package safetensors: pip install safetensors") from error
+            raise MissingDependencyError(
+                f"{path.name} needs the package safetensors: pip install safetensors"
+            ) from error
         found: Any = load_file(path)
     else:
         try:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+            with warnings.catch_warnings():
+                # Of another pickle protocol, which the next line is about.
+                warnings.simplefilter("ignore")
+                found = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever torch makes of bytes that are no weights
             raise DataError(
                 f"{path.name} is no file of weights alone, and what it holds is not executed: save them with "
                 "torch.save(module.state_dict(), path) or as safetensors"

@@ -6,6 +6,7 @@ click rather than typer, which imports pydantic before it runs a command: ``lebe
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +34,17 @@ def _load_plugins(context: click.Context, parameter: click.Parameter, value: tup
     return value
 
 
+_model_option = partial(
+    click.option,
+    "--model",
+    "-m",
+    "models",
+    multiple=True,
+    help="Model, glob or tag: resnet, 'mlp[width=4096]' (repeatable).",
+)
+
 _OPTIONS = {
-    "model": click.option(
-        "--model",
-        "-m",
-        "models",
-        multiple=True,
-        required=True,
-        help="Model, glob or tag: resnet, 'mlp[width=4096]' (repeatable).",
-    ),
+    "model": _model_option(required=True),
     "task": click.option(
         "--task",
         "-t",
@@ -118,7 +121,12 @@ def info(name: str, versions: bool, as_json: bool) -> None:
 
 
 @app.command()
-@_common("model", "task", "results", "jobs", "entries", "plugin")
+@_model_option()
+@click.option(
+    "--checkpoint", "checkpoints", multiple=True, type=_FOLDER, help="Weights trained elsewhere: w.pt (repeatable)."
+)
+@click.option("--builder", help="What makes the module of a checkpoint: net.py:make.")
+@_common("task", "results", "jobs", "entries", "plugin")
 @click.option(
     "--dataset",
     "-d",

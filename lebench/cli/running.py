@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from lebench import registry
 from lebench.cli import placing, planning, reading
 from lebench.cli.progress import cells, display
-from lebench.errors import LebenchError
+from lebench.errors import LebenchError, ParameterError
+from lebench.models.checkpoint import trained_elsewhere
 from lebench.runner.current import current
 from lebench.runner.execution import Summary, execute
 from lebench.runner.plan import Plan, make_plan
@@ -39,10 +40,13 @@ def run(
     time_limit: float,
     memory_limit: float | None,
     entries: Path | None,
+    checkpoints: Sequence[Path] = (),
+    builder: str | None = None,
 ) -> int:
     """Run cells and print how they did; return the exit code."""
     part = None if shard is None else Shard.parse(shard)
-    plan = make_plan(tasks, models, parse_seeds(seeds), backend, shard=part, ask=datasets)
+    chosen = _models(models, checkpoints, builder)
+    plan = make_plan(tasks, chosen, parse_seeds(seeds), backend, shard=part, ask=datasets)
     console = reading.make_console()
     store = Store(results)
     if dry_run:
@@ -68,6 +72,17 @@ def run(
         reading.report(labels, records, entries, console)
         placing.report(labels, store, console)
     return conclude(summary, results, console)
+
+
+def _models(models: Sequence[str], checkpoints: Sequence[Path], builder: str | None) -> dict[str, object]:
+    if checkpoints and builder is None:
+        raise ParameterError("--checkpoint needs --builder FILE:FUNCTION, a function that returns the module")
+    if not (models or checkpoints):
+        raise ParameterError("give a --model, or a --checkpoint of your own with its --builder")
+    chosen: dict[str, object] = {name: name for name in models}
+    for path in checkpoints:
+        chosen |= trained_elsewhere(path, str(builder))
+    return chosen
 
 
 def _explain_skipped(plan: Plan, console: Console) -> None:

@@ -25,13 +25,14 @@ class TrainedElsewhere:
         ``(input_shape, outputs)``.
     weights : str
         The file of weights.
-    sha256 : str
-        Of the file.
+    sha256, builder_sha256 : str
+        Of the file of weights and of that of the builder.
     """
 
     builder: str
     weights: str
     sha256: str
+    builder_sha256: str
 
     #: It may lack features or layers, in which case a cell is skipped with the reason.
     capabilities: ClassVar[frozenset[str]] = frozenset(
@@ -51,7 +52,7 @@ class TrainedElsewhere:
 
 
 def trained_elsewhere(weights: str | Path, builder: str) -> dict[str, TrainedElsewhere]:
-    """Return the model of a file of weights by its name: that of the file, and the first digits of its sha256.
+    """Return the model of a file of weights by its name: that of the file and digits of a checksum.
 
     Parameters
     ----------
@@ -73,8 +74,9 @@ def trained_elsewhere(weights: str | Path, builder: str) -> dict[str, TrainedEls
         raise ParameterError(f"the builder {builder!r} must be FILE:FUNCTION, for example net.py:make")
     where = f"{Path(file).resolve()}:{name}"
     _function(where)
-    digest = _sha256(path)
-    return {f"{path.stem}-{digest[:8]}": TrainedElsewhere(where, str(path), digest)}
+    digests = _sha256(path), _sha256(Path(file))
+    both = hashlib.sha256(" ".join((*digests, name)).encode()).hexdigest()
+    return {f"{path.stem}-{both[:8]}": TrainedElsewhere(where, str(path), *digests)}
 
 
 def _function(builder: str) -> Callable[..., Any]:

@@ -104,6 +104,8 @@ def _copy(estimator: Any) -> Any:
 
 
 class FittedEstimator:
+    """A fitted classifier; of its classes that of number i is the class ``present[i]`` of C."""
+
     def __init__(self, estimator: Any, present: IntArray, classes: int) -> None:
         self._estimator, self._present, self._classes = estimator, present, classes
 
@@ -141,6 +143,8 @@ class FittedEstimator:
 
 
 class FittedWithProbabilities(FittedEstimator):
+    """One that knows probabilities."""
+
     def predict_proba(self, x: FloatArray) -> FloatArray:
         """Return probabilities (n, C)."""
         return self._widened(np.asarray(self._estimator.predict_proba(flat(x)), dtype=np.float64), 0.0)
