@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
+from lebench.activations import ActivationName
 from lebench.errors import ParameterError
 
 Width = Annotated[int, Ge(1), Le(1_000_000)]
@@ -39,7 +40,7 @@ class Conv:
 class Activation:
     """Pointwise nonlinearity."""
 
-    name: Literal["relu", "leaky_relu", "erf", "tanh", "gelu", "identity"]
+    name: ActivationName
 
 
 Relu = Activation("relu")

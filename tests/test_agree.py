@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from lebench import agree as agreement
-from lebench.agree import agree, checks, infinite_width, measured, names, networks
+from lebench.agree import agree, checks, ill_conditioned, infinite_width, measured, names, networks
 from lebench.agree.checks import Check, rounding
 from lebench.cli.app import app
 from lebench.errors import UnknownNameError
@@ -55,7 +55,7 @@ def test_all_architectures_by_what_need_not_be_compiled_by_jax(implementation):
 
 def test_what_the_site_shows_is_a_measurement_of_all_checks_of_today():
     shown = measured()
-    today = [*infinite_width.checks(), *networks.checks()]
+    today = [*infinite_width.checks(), *ill_conditioned.checks(), *networks.checks()]
     assert [identity(check) for check in shown["checks"]] == [identity(vars(check)) for check in today]
     assert [check["tolerance"] for check in shown["checks"]] == [check.tolerance for check in today]
     assert {check["state"] for check in shown["checks"]} == {"ok"}

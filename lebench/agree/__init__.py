@@ -28,8 +28,9 @@ _PACKAGES = {
 def agree(chosen: Iterable[str] | None = None) -> list[dict[str, Any]]:
     """Compute kernels, and what trained networks offer, by every implementation and compare.
 
-    Kernels of infinite width are compared with stored numbers of neural-tangents, trained networks with torch in
-    float64; so any two implementations differ by at most the sum of their deviations.
+    Kernels of infinite width are compared with stored numbers of neural-tangents, and on ill-conditioned inputs of
+    mpmath; trained networks with torch in float64. So any two implementations differ by at most the sum of their
+    deviations.
 
     Parameters
     ----------
@@ -67,9 +68,9 @@ def agree(chosen: Iterable[str] | None = None) -> list[dict[str, Any]]:
 
 
 def _checks() -> list[Check]:
-    from lebench.agree import infinite_width, networks
+    from lebench.agree import ill_conditioned, infinite_width, networks
 
-    return [*infinite_width.checks(), *networks.checks()]
+    return [*infinite_width.checks(), *ill_conditioned.checks(), *networks.checks()]
 
 
 def names() -> tuple[str, ...]:
@@ -87,9 +88,10 @@ def _expect_known(pattern: str) -> None:
 
 def descriptions() -> dict[str, str]:
     """Return what each network is, in words."""
-    from lebench.agree import infinite_width, networks
+    from lebench.agree import ill_conditioned, infinite_width, networks
 
-    return infinite_width.NETWORKS | {name: text for name, (text, _) in networks.NETWORKS.items()}
+    trained = {name: text for name, (text, _) in networks.NETWORKS.items()}
+    return infinite_width.NETWORKS | ill_conditioned.descriptions() | trained
 
 
 def versions() -> dict[str, str]:

@@ -36,9 +36,9 @@ from lebench.architectures import (
 )
 from lebench.arrays import FloatArray
 from lebench.kernels import infinite_width_kernel
-from lebench.kernels.limits import limit_of
 from lebench.kernels.methods import pair_variances
 from lebench.kernels.recursion import Recursion, input_kernels, own_input_kernels
+from lebench.kernels.width_limit import limit_of
 
 REFERENCE = "stored numbers of neural-tangents"
 

@@ -18,6 +18,7 @@ import numpy as np
 from jax import Array
 
 from lebench import architectures as arch
+from lebench.activations import ACTIVATIONS
 from lebench.errors import LebenchError
 
 #: Weights, or anything of their form.
@@ -26,16 +27,6 @@ Weights = Any
 #: What normalizations add to a variance.
 EPSILON = 1e-5
 _BATCH_NORM_MOMENTUM = 0.1
-
-_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    # With derivative 0 at 0, as in torch.
-    "relu": jax.nn.relu,
-    "leaky_relu": lambda x: jnp.where(x > 0, x, 0.01 * x),
-    "erf": jax.scipy.special.erf,
-    "tanh": jnp.tanh,
-    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
-    "identity": lambda x: x,
-}
 
 
 @dataclass
@@ -107,7 +98,8 @@ class Pass:
             case arch.Conv():
                 return self._convolution(layer, x)
             case arch.Activation(name):
-                return _ACTIVATIONS[name](x)
+                activated: Array = ACTIVATIONS[name].jax(jax)(x)
+                return activated
             case arch.AvgPool(size) | arch.MaxPool(size):
                 self._expect(layer, x, 4)
                 height, width = (s // size for s in x.shape[1:3])

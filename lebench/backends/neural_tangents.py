@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from lebench import architectures as arch
+from lebench.activations import ACTIVATIONS
 from lebench.arrays import FloatArray
 from lebench.backends.neural_tangents_import import load
 from lebench.errors import LebenchError
@@ -94,16 +95,10 @@ class _Builder:
                 return [stax.Dense(self.outputs if units is None else units, **self.scales)]
             case arch.Conv(channels, kernel, stride, padding):
                 return self.convolution(channels, kernel, stride, padding)
-            case arch.Activation("relu"):
-                return [stax.Relu()]
-            case arch.Activation("leaky_relu"):
-                return [stax.LeakyRelu(0.01)]
-            case arch.Activation("erf"):
-                return [stax.Erf()]
-            case arch.Activation("gelu"):
-                return [stax.Gelu()]
             case arch.Activation("identity"):
                 return []
+            case arch.Activation(name) if make := ACTIVATIONS[name].stax:
+                return [make(stax)]
             case arch.AvgPool(size):
                 return [stax.AvgPool((size, size), strides=(size, size))]
             case arch.GlobalAvgPool():
@@ -120,7 +115,7 @@ class _Builder:
                     )
                 branches = stax.parallel(self.chain(body, image), self.chain(shortcut, image))
                 return [stax.FanOut(2), branches, stax.FanInSum()]
-        raise LebenchError(f"{arch.describe(layer)} has no closed-form kernel; {_CURES[_kind(layer)]}")
+        raise LebenchError(f"{arch.describe(layer)} has no closed-form kernel; {_cure(layer)}")
 
     def convolution(self, channels: int, kernel: int, stride: int, padding: str) -> list[Any]:
         stax = self.stax
@@ -135,12 +130,11 @@ class _Builder:
 _CURES = {
     "BatchNorm": "use resnet-nf, or leave the normalization out",
     "MaxPool": "use AvgPool",
-    "tanh": "use erf, which has nearly its shape",
 }
 
 
-def _kind(layer: arch.Layer) -> str:
-    return layer.name if isinstance(layer, arch.Activation) else type(layer).__name__
+def _cure(layer: arch.Layer) -> str:
+    return ACTIVATIONS[layer.name].instead if isinstance(layer, arch.Activation) else _CURES[type(layer).__name__]
 
 
 @contextmanager

@@ -12,23 +12,24 @@ import torch
 from torch import Tensor, nn
 
 from lebench import architectures as arch
+from lebench.activations import ACTIVATIONS
 from lebench.errors import LebenchError, TrainingError
 
-_ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "tanh": nn.Tanh,
-    "gelu": nn.GELU,
-    "identity": nn.Identity,
-}
 
+class Pointwise(nn.Module):
+    """A function of each number as an activation."""
 
-class Erf(nn.Module):
-    """The error function as an activation."""
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply erf to (...)."""
-        return torch.erf(x)
+        """Apply the function to (...)."""
+        return self.function(x)
+
+    def extra_repr(self) -> str:
+        """Name the function."""
+        return self.function.__name__
 
 
 class Flatten(nn.Module):
@@ -133,10 +134,9 @@ class _Builder:
                 conv = nn.Conv2d(shape[0], channels, kernel, stride=1 if apart else stride, padding=pad)
                 drawn = self._draw(conv, shape[0] * kernel**2)
                 return nn.Sequential(Subsample(stride), drawn) if apart else drawn, (channels, *size)
-            case arch.Activation("erf"):
-                return Erf(), shape
             case arch.Activation(name):
-                return _ACTIVATIONS[name](), shape
+                made = ACTIVATIONS[name].torch(torch)
+                return made if isinstance(made, nn.Module) else Pointwise(made), shape
             case arch.AvgPool(size) | arch.MaxPool(size):
                 self._expect(layer, shape, 3)
                 pooled = tuple(s // size for s in shape[1:])

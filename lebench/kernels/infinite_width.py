@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import array_api_compat
@@ -10,8 +13,8 @@ from lebench import progress
 from lebench.architectures import Architecture
 from lebench.errors import DataError, ParameterError
 from lebench.kernels import methods
-from lebench.kernels.limits import limit_of
 from lebench.kernels.methods import Inputs, Kind, Method
+from lebench.kernels.width_limit import limit_of
 from lebench.metrics.arrays import to_numpy
 
 #: Bytes that the blocks of a computation may take, unless told otherwise.
@@ -32,8 +35,8 @@ def infinite_width_kernel(
     Parameters
     ----------
     architecture : Architecture
-        ``Dense`` and ``Conv`` layers with ReLU, leaky ReLU, erf or identity, ``AvgPool``, ``GlobalAvgPool``,
-        ``Flatten`` and ``Residual``.
+        ``Dense`` and ``Conv`` layers with activations of a closed form (:mod:`lebench.activations`: ReLU, leaky ReLU,
+        erf, GELU, identity), ``AvgPool``, ``GlobalAvgPool``, ``Flatten`` and ``Residual``.
     x1 : array of shape (n, height, width, channels) or (n, d)
         Inputs, float32 or float64: NumPy, torch (any device) or JAX.
     x2 : array of shape (m, height, width, channels) or (m, d), optional
@@ -47,7 +50,16 @@ def infinite_width_kernel(
     Returns
     -------
     array of shape (n, m)
-        Of the type, dtype and device of `x1`.
+        Of the type, dtype and device of `x1`; float64 where float32 cannot hold the largest entry (ReLU networks of
+        inputs of 1e20). In float32 it is within 1e-6 of the largest entry of the kernel in float64, on any finite
+        inputs: also those that are nearly equal, opposite, collinear, far from zero, very large or very small.
+
+    Notes
+    -----
+    A torch tensor that requires a gradient, and an array under ``torch.func`` or a transformation of JAX (``grad``,
+    ``jit``, ``vmap``), is taken through the layers in the framework itself, so that the kernel is differentiable in the
+    inputs. At equal inputs the tangent kernel of a ReLU has a cusp; the derivative there leaves it out. The dtype of a
+    compiled function cannot depend on values: there what is beyond float32 becomes infinite.
 
     Raises
     ------
@@ -73,21 +85,30 @@ def infinite_width_kernel(
     array([[2.    , 0.3183],
            [0.3183, 2.    ]])
     """
-    xp, first = _checked("x1", x1, kind)
+    with _double_precision(x1):
+        return _kernel(architecture, x1, x2, kind, memory)
+
+
+def _kernel(architecture: Architecture, x1: Any, x2: Any, kind: Kind, memory: int) -> Any:
+    given = [x1] if x2 is None else [x1, x2]
+    symbolic = any(_is_symbolic(x) for x in given)
+    differentiated = symbolic or any(_has_gradient(x) for x in given)
+    xp, first = _checked("x1", x1, kind, symbolic=symbolic, differentiated=differentiated)
     limit = limit_of(architecture, tuple(first.shape[1:]))
     method = methods.method_for(xp, limit, kind, first.dtype.itemsize, memory)
-    rows = method.prepare(xp.reshape(first, (first.shape[0], *limit.input_shape)))
-    if x2 is None:
-        return _like(x1, _assemble(xp, method, rows, rows))
-    _, second = _checked("x2", x2, kind)
-    if _kind_of_array(x1) != _kind_of_array(x2):
-        raise DataError(f"x1 is {_kind_of_array(x1)}, x2 {_kind_of_array(x2)}: convert one of them")
-    if second.shape[1:] != first.shape[1:]:
-        raise DataError(
-            f"an input of x1 has shape {tuple(first.shape[1:])}, one of x2 {tuple(second.shape[1:])}: they must agree"
-        )
-    columns = method.prepare(xp.reshape(second, (second.shape[0], *limit.input_shape)))
-    return _like(x1, _assemble(xp, method, rows, columns))
+    rows = columns = method.prepare(xp.reshape(first, (first.shape[0], *limit.input_shape)))
+    if x2 is not None:
+        _, second = _checked("x2", x2, kind, symbolic=symbolic, differentiated=differentiated)
+        if _kind_of_array(x1) != _kind_of_array(x2) and not symbolic:
+            raise DataError(f"x1 is {_kind_of_array(x1)}, x2 {_kind_of_array(x2)}: convert one of them")
+        if second.shape[1:] != first.shape[1:]:
+            raise DataError(
+                f"an input of x1 has shape {tuple(first.shape[1:])}, one of x2 {tuple(second.shape[1:])}: they must "
+                "agree"
+            )
+        columns = method.prepare(xp.reshape(second, (second.shape[0], *limit.input_shape)))
+    dtype = first.dtype if symbolic else _result_dtype(xp, rows, columns)
+    return _like(x1, _assemble(xp, method, rows, columns, dtype, differentiated=differentiated))
 
 
 def infinite_width_diagonal(
@@ -115,32 +136,74 @@ def infinite_width_diagonal(
     LebenchError
         As :func:`infinite_width_kernel`.
     """
-    xp, inputs = _checked("x", x, kind)
-    limit = limit_of(architecture, tuple(inputs.shape[1:]))
-    method = methods.method_for(xp, limit, kind, inputs.dtype.itemsize, memory)
-    return _like(x, method.prepare(xp.reshape(inputs, (inputs.shape[0], *limit.input_shape))).diagonal)
+    with _double_precision(x):
+        symbolic = _is_symbolic(x)
+        xp, inputs = _checked("x", x, kind, symbolic=symbolic, differentiated=symbolic or _has_gradient(x))
+        limit = limit_of(architecture, tuple(inputs.shape[1:]))
+        method = methods.method_for(xp, limit, kind, inputs.dtype.itemsize, memory)
+        prepared = method.prepare(xp.reshape(inputs, (inputs.shape[0], *limit.input_shape)))
+        dtype = inputs.dtype if symbolic else _result_dtype(xp, prepared, prepared)
+        return _like(x, xp.astype(prepared.diagonal, dtype))
 
 
-def _checked(name: str, x: Any, kind: str) -> tuple[Any, Any]:
+def _double_precision(x: Any) -> AbstractContextManager[Any]:
+    """Return a context in which JAX has float64, whatever it is set to outside."""
+    if not array_api_compat.is_jax_array(x):
+        return nullcontext()
+    context: AbstractContextManager[Any] = importlib.import_module("jax").enable_x64(True)
+    return context
+
+
+def _is_symbolic(x: Any) -> bool:
+    """Return whether an array stands for others in a transformation of its framework, so that it has no values."""
+    if array_api_compat.is_torch_array(x):
+        wrapped: bool = importlib.import_module("torch")._C._functorch.is_functorch_wrapped_tensor(x)
+        return wrapped
+    return any(base.__name__ == "Tracer" for base in type(x).__mro__)
+
+
+def _has_gradient(x: Any) -> bool:
+    """Return whether an array is a tensor of torch whose derivative is wanted."""
+    return array_api_compat.is_torch_array(x) and x.requires_grad and importlib.import_module("torch").is_grad_enabled()
+
+
+def _checked(name: str, x: Any, kind: str, *, symbolic: bool, differentiated: bool) -> tuple[Any, Any]:
     if kind not in ("ntk", "nngp"):
         raise ParameterError(f"kind={kind!r} is unknown: use 'ntk' or 'nngp'")
     if not array_api_compat.is_array_api_obj(x):
         raise DataError(f"{name} is a {type(x).__name__}: a NumPy, torch or JAX array is needed")
     xp = array_api_compat.array_namespace(x)
-    if array_api_compat.is_torch_array(x):
-        x = x.detach()
     if x.dtype not in (xp.float32, xp.float64):
         raise DataError(f"{name} has dtype {x.dtype}: convert it to float32 or float64 first")
     if x.ndim not in (2, 4) or 0 in x.shape:
         raise DataError(
             f"{name} has shape {tuple(x.shape)}: (n, height, width, channels) or (n, d) with n of at least 1 is needed"
         )
-    if not xp.all(xp.isfinite(x)):
+    if array_api_compat.is_torch_array(x) and not differentiated:
+        x = x.detach()
+    if not symbolic and not xp.all(xp.isfinite(x)):
         raise DataError(f"{name} contains NaN or infinity: remove these inputs, or replace their missing values")
-    if _on_host(x) and methods.compiled_available():
+    if not differentiated and _on_host(x) and methods.compiled_available():
         x = to_numpy(x)
         xp = array_api_compat.array_namespace(x)
     return xp, x
+
+
+def _result_dtype(xp: Any, rows: Inputs, columns: Inputs) -> Any:
+    """Return the dtype of the inputs, or float64 where float32 cannot hold the largest entry.
+
+    Raises
+    ------
+    DataError
+        If float64 cannot hold it either.
+    """
+    largest = [xp.max(inputs.diagonal).tolist() for inputs in (rows, columns)]
+    if not all(math.isfinite(value) for value in largest):
+        raise DataError("the kernel is beyond the range of float64: divide the inputs by a constant")
+    # No entry exceeds the root of the product of two diagonal ones.
+    bound = math.sqrt(largest[0]) * math.sqrt(largest[1])
+    limits = xp.finfo(xp.float32)
+    return rows.x.dtype if bound == 0 or float(limits.tiny) * 2**24 < bound < float(limits.max) / 2 else xp.float64
 
 
 def _kind_of_array(x: Any) -> str:
@@ -158,16 +221,16 @@ def _like(x: Any, result: Any) -> Any:
     return result if type(result) is type(x) else array_api_compat.array_namespace(x).asarray(result)
 
 
-def _assemble(xp: Any, method: Method, rows: Inputs, columns: Inputs) -> Any:
+def _assemble(xp: Any, method: Method, rows: Inputs, columns: Inputs, dtype: Any, *, differentiated: bool) -> Any:
     """Compute the kernel block by block; of one set with itself, only the blocks on and above the diagonal."""
     symmetric, edge = rows is columns, method.edge
     parts1, parts2 = ([slice(s, min(s + edge, i.count)) for s in range(0, i.count, edge)] for i in (rows, columns))
-    writer = _Blocks(xp, rows, columns)
+    writer = _Blocks(xp, rows, columns, dtype, differentiated=differentiated)
     wanted = [(p, q) for p in parts1 for q in parts2 if not symmetric or q.start >= p.start]
     for done, (part1, part2) in enumerate(wanted, 1):
         block = method.block(rows, columns, part1, part2)
         if symmetric and part1 == part2:
-            block = _symmetrized(xp, block, rows.diagonal[part1])
+            block = _symmetrized(xp, xp.astype(block, dtype), xp.astype(rows.diagonal[part1], dtype))
         writer.put(part1, part2, block)
         if symmetric and part1 != part2:
             writer.put(part2, part1, block.T)
@@ -183,22 +246,22 @@ def _symmetrized(xp: Any, block: Any, diagonal: Any) -> Any:
 
 
 class _Blocks:
-    """Collects blocks into one array; JAX arrays cannot be written to and are joined at the end."""
+    """Collects blocks into one array; JAX and differentiated arrays cannot be written to and are joined at the end."""
 
-    def __init__(self, xp: Any, rows: Inputs, columns: Inputs) -> None:
-        self._xp = xp
+    def __init__(self, xp: Any, rows: Inputs, columns: Inputs, dtype: Any, *, differentiated: bool) -> None:
+        self._xp, self._dtype = xp, dtype
         self._kept: dict[tuple[int, int], Any] | None = None
-        if array_api_compat.is_jax_array(rows.x):
+        if differentiated or array_api_compat.is_jax_array(rows.x):
             self._kept = {}
         else:
             place = array_api_compat.device(rows.x)
-            self._array = xp.empty((rows.count, columns.count), dtype=rows.x.dtype, device=place)
+            self._array = xp.empty((rows.count, columns.count), dtype=dtype, device=place)
 
     def put(self, rows: slice, columns: slice, block: Any) -> None:
         if self._kept is None:
             self._array[rows, columns] = block
         else:
-            self._kept[rows.start, columns.start] = block
+            self._kept[rows.start, columns.start] = self._xp.astype(block, self._dtype)
 
     def result(self) -> Any:
         if self._kept is None:

@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol
 import array_api_compat
 
 from lebench.errors import ParameterError
-from lebench.kernels.limits import Limit
 from lebench.kernels.recursion import Recursion, input_kernels, own_input_kernels
+from lebench.kernels.width_limit import Limit
 
 Kind = Literal["ntk", "nngp"]
 
@@ -75,10 +75,13 @@ def method_for(xp: Any, limit: Limit, kind: Kind, itemsize: int, memory: int) ->
     except (TypeError, ValueError, OverflowError) as error:
         raise ParameterError(f"memory={memory!r}: a number of bytes is needed, such as 256 * 2**20") from error
     if array_api_compat.is_numpy_namespace(xp) and compiled_available():
-        fast = importlib.import_module("lebench.kernels.fast").fast_method(limit, kind, itemsize, memory)
-        if fast is not None:
-            return fast  # type: ignore[no-any-return]
-    return ArrayMethod(xp, limit, kind, itemsize, memory)
+        for module, function in (("dense_method", "dense_method"), ("cntk_method", "convolutional_method")):
+            made = getattr(importlib.import_module(f"lebench.kernels.{module}"), function)(
+                limit, kind, itemsize, memory
+            )
+            if made is not None:
+                return made  # type: ignore[no-any-return]
+    return ArrayMethod(xp, limit, kind, memory)
 
 
 def compiled_available() -> bool:
@@ -87,11 +90,15 @@ def compiled_available() -> bool:
 
 
 class ArrayMethod:
-    """The recursion in the array API: every architecture, every framework and device."""
+    """The recursion in the array API: every architecture, every framework and device.
 
-    def __init__(self, xp: Any, limit: Limit, kind: Kind, itemsize: int, memory: int) -> None:
+    It computes in float64, in whatever precision the inputs are: in float32 angles near 0 and pi are lost. Only on
+    devices without float64 it computes in float32.
+    """
+
+    def __init__(self, xp: Any, limit: Limit, kind: Kind, memory: int) -> None:
         self._xp, self._limit, self._ntk = xp, limit, kind == "ntk"
-        bytes_per_pair = _ALIVE * limit.entries * itemsize
+        bytes_per_pair = _ALIVE * limit.entries * 8
         require(memory, bytes_per_pair)
         self._pairs = max(1, min(memory // bytes_per_pair, _BLOCK_ENTRIES // limit.entries))
 
@@ -106,17 +113,23 @@ class ArrayMethod:
         variances, diagonal = [], []
         for start in range(0, x.shape[0], self._pairs):
             recursion = Recursion(xp, limit)
-            part = x[start : start + self._pairs, ...]
+            part = self._wide(x[start : start + self._pairs, ...])
             end = recursion.chain(limit.layers, own_input_kernels(xp, limit, part, ntk=self._ntk, full=limit.full))
             diagonal.append(end.ntk if self._ntk else end.nngp)
             variances.append(recursion.kept)
         joined = tuple(xp.concat(parts, axis=-1) for parts in zip(*variances, strict=True))
         return Inputs(x, joined, xp.concat(diagonal))
 
+    def _wide(self, x: Any) -> Any:
+        lacking = getattr(array_api_compat.device(x), "type", "") == "mps"
+        return x if lacking else self._xp.astype(x, self._xp.float64)
+
     def block(self, rows: Inputs, columns: Inputs, part1: slice, part2: slice) -> Any:
         """Map all pairs of a block through the layers."""
         variances = pair_variances(rows.variances, columns.variances, part1, part2)
-        start = input_kernels(self._xp, self._limit, rows.x[part1, ...], columns.x[part2, ...], ntk=self._ntk)
+        start = input_kernels(
+            self._xp, self._limit, self._wide(rows.x[part1, ...]), self._wide(columns.x[part2, ...]), ntk=self._ntk
+        )
         end = Recursion(self._xp, self._limit, variances).chain(self._limit.layers, start)
         return end.ntk if self._ntk else end.nngp
 

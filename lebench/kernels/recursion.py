@@ -11,17 +11,18 @@ normal parameters, all of them trained. So a dense layer maps ``K -> w K + b`` a
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import device
+from array_api_compat import device, is_jax_array
 
 from lebench import architectures as arch
+from lebench.activations import ACTIVATIONS
 from lebench.architectures import Layer
-from lebench.kernels.limits import Limit
-from lebench.kernels.moments import activation_moments, slope_of
+from lebench.kernels.width_limit import Limit, dual_activations
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Recursion:
             case arch.Conv(_, kernel, stride, padding):
                 return self._affine(self._patch_means(k, kernel, stride, kernel // 2 if padding == "same" else 0))
             case arch.Activation():
-                return k if slope_of(layer) == 1.0 else self._activate(layer, k)
+                return k if layer == arch.Identity else self._activate(layer, k)
             case arch.AvgPool(size):
                 return k if size == 1 else self._patch_means(k, size, size, 0, pooled=True)
             case arch.GlobalAvgPool():
@@ -89,15 +90,21 @@ class Recursion:
         return Kernels(nngp, None if k.ntk is None else nngp + w * k.ntk, k.shape, k.full)
 
     def _activate(self, layer: arch.Activation, k: Kernels) -> Kernels:
+        slope = ACTIVATIONS[layer.name].slope
+        if self._given is None and not k.full and slope is not None:
+            # Of an input with itself, where there is no angle to be computed.
+            half = (1.0 + slope * slope) / 2.0
+            self.kept.append(k.nngp)
+            return Kernels(half * k.nngp, None if k.ntk is None else half * k.ntk, k.shape, k.full)
         v1, v2 = next(self._given) if self._given is not None else self._own_variances(k)
         if k.full:
             v1, v2 = v1[:, :, None, None], v2[None, None]
-        nngp, derivative = activation_moments(self._xp, layer, k.nngp, v1, v2)
+        nngp, derivative = dual_activations(layer)(self._xp, k.nngp, v1, v2)
         return Kernels(nngp, None if k.ntk is None else k.ntk * derivative, k.shape, k.full)
 
     def _own_variances(self, k: Kernels) -> tuple[Any, Any]:
-        # A copy: a view would keep all pairs of positions alive.
-        own = self._xp.asarray(self._equal_positions(k.nngp, k), copy=True) if k.full else k.nngp
+        # A product: a view would keep all pairs of positions alive.
+        own = 1.0 * self._equal_positions(k.nngp, k) if k.full else k.nngp
         self.kept.append(own)
         return self.kept[-1], self.kept[-1]
 
@@ -147,6 +154,15 @@ class Recursion:
         return total
 
 
+def _product(a: Any, b: Any) -> Any:
+    """Return the matrix product of arrays with the same leading axes."""
+    if not is_jax_array(a):
+        return a @ b
+    # The derivative of jax.numpy.matmul asks for float64 after it has been switched off again.
+    batch = tuple(range(a.ndim - 2))
+    return importlib.import_module("jax").lax.dot_general(a, b, (((a.ndim - 1,), (b.ndim - 2,)), (batch, batch)))
+
+
 def input_kernels(xp: Any, limit: Limit, x1: Any, x2: Any, *, ntk: bool) -> Kernels:
     """Return the kernels of all pairs before the first layer: inner products over channels, divided by their number.
 
@@ -163,15 +179,15 @@ def input_kernels(xp: Any, limit: Limit, x1: Any, x2: Any, *, ntk: bool) -> Kern
     """
     n, m, channels = x1.shape[0], x2.shape[0], limit.input_shape[-1]
     if len(limit.input_shape) == 1:
-        nngp = x1 @ x2.T / channels
+        nngp = _product(x1, x2.T) / channels
         return Kernels(nngp, xp.zeros_like(nngp) if ntk else None, (), False)
     h, w, _ = limit.input_shape
     if limit.full:
         rows, columns = (xp.reshape(xp.permute_dims(x, (1, 2, 0, 3)), (-1, channels)) for x in (x1, x2))
-        product = xp.reshape(rows @ columns.T / channels, (h, w, n, h, w, m))
+        product = xp.reshape(_product(rows, columns.T) / channels, (h, w, n, h, w, m))
         nngp = xp.permute_dims(product, (0, 1, 3, 4, 2, 5))
     else:
-        nngp = xp.permute_dims(x1, (1, 2, 0, 3)) @ xp.permute_dims(x2, (1, 2, 3, 0)) / channels
+        nngp = _product(xp.permute_dims(x1, (1, 2, 0, 3)), xp.permute_dims(x2, (1, 2, 3, 0))) / channels
     return Kernels(nngp, xp.zeros_like(nngp) if ntk else None, (h, w), limit.full)
 
 
@@ -183,7 +199,7 @@ def own_input_kernels(xp: Any, limit: Limit, x: Any, *, ntk: bool, full: bool) -
     h, w, channels = limit.input_shape
     if full:
         rows = xp.reshape(x, (-1, h * w, channels))
-        product = rows @ xp.permute_dims(rows, (0, 2, 1)) / channels
+        product = _product(rows, xp.permute_dims(rows, (0, 2, 1))) / channels
         nngp = xp.reshape(xp.permute_dims(product, (1, 2, 0)), (h, w, h, w, -1))
     else:
         nngp = xp.permute_dims(xp.mean(x * x, axis=3), (1, 2, 0))

@@ -26,11 +26,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lebench.architectures import Activation
+from lebench.activations import ACTIVATIONS
 from lebench.arrays import FloatArray
 from lebench.errors import DataError, ParameterError
-from lebench.kernels.moments import activation_moments
 from lebench.metrics.arrays import as_floats
+
+_RELU: Any = ACTIVATIONS["relu"].dual
+_ERF: Any = ACTIVATIONS["erf"].dual
 
 
 def second_order_kernel(
@@ -155,10 +157,9 @@ def _kernel(
         value, slope, curvature = _smooth_moments(c, v1, v2, activation, smoothing)
         quadratic = weights * (c**2 * curvature + 2 * c * slope)
         return np.asarray(quadratic + (weights * (value + c * slope) + biases if tangent else 0))
-    relu = Activation("relu")
     parts: list[FloatArray] = [c]
     for _ in range(depth):
-        value, slope = activation_moments(np, relu, c, v1, v2)
+        value, slope = _RELU(np, c, v1, v2)
         # c is now that of the next layer's preactivations.
         c, v1, v2 = (weights * part + biases for part in (value, v1 / 2, v2 / 2))
         parts = [weights * slope * part for part in parts] + [c]
@@ -172,12 +173,12 @@ def _smooth_moments(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return E[s s], E[s' s'] and E[s'' s''] of erf, or of a ReLU smoothed by noise that is fresh at each input."""
     if activation == "erf":
-        value, slope = activation_moments(np, Activation("erf"), c, v1, v2)
+        value, slope = _ERF(np, c, v1, v2)
         spread = (1 + 2 * v1) * (1 + 2 * v2) - 4 * c**2
         return value, slope, 16 / math.pi * c / spread**1.5
     # Smoothing is an average over noise of its own at each input: it adds to the variances, not to the covariance.
     noisy1, noisy2 = (1 + smoothing**2) * v1, (1 + smoothing**2) * v2
-    value, slope = activation_moments(np, Activation("relu"), c, noisy1, noisy2)
+    value, slope = _RELU(np, c, noisy1, noisy2)
     # The second derivative of a smoothed ReLU is a density: their product is that of both preactivations at zero. An
     # input of zeros without biases has no preactivation: it is orthogonal to all others, and the curvature is not used.
     determinant = np.asarray(noisy1 * noisy2 - c**2)

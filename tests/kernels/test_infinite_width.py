@@ -102,7 +102,7 @@ SOME = ["mlp-biased", "mlp-erf", "mlp-mixed-residual", "resnet-nf-flatten", "cnn
 @pytest.mark.parametrize("case", SOME, indirect=True)
 def test_torch_arrays_give_what_numpy_gives(case, method):
     expected = infinite_width_kernel(case.architecture, case.x)
-    double = infinite_width_kernel(case.architecture, torch.from_numpy(case.x).requires_grad_())
+    double = infinite_width_kernel(case.architecture, torch.from_numpy(case.x))
     assert double.dtype == torch.float64
     np.testing.assert_allclose(double.numpy(), expected, rtol=1e-12)
     single = infinite_width_kernel(case.architecture, torch.from_numpy(case.x).float())
@@ -200,8 +200,7 @@ def test_moments_of_wide_random_networks(activation):
         (vgg(), r"BatchNorm\(\).*resnet_nf"),
         (resnet(), r"BatchNorm\(\).*resnet_nf"),
         (Architecture((Conv(2), LayerNorm(), Relu, Flatten(), Dense())), r"LayerNorm\(\)"),
-        (mlp(activation="gelu"), "gelu.*relu, leaky_relu, erf or identity"),
-        (mlp(activation="tanh"), "tanh.*relu, leaky_relu, erf or identity"),
+        (mlp(activation="tanh"), "tanh.*relu, leaky_relu, erf, gelu, identity"),
         (Architecture((Flatten(), Relu, Dense())), "not Gaussian"),
         (Architecture((Conv(2), Flatten(), Relu, Dense())), "not Gaussian"),
         (Architecture((Conv(2), Relu, Relu, Flatten(), Dense())), "not Gaussian"),

@@ -1,4 +1,4 @@
-"""Compiled loops over displacement planes; see :mod:`lebench.kernels.fast` for what a plane is.
+"""Compiled loops over displacements; see :mod:`lebench.kernels.cntk_method` for what the plane of one is.
 
 A plane passes through all layers before the next plane does, so that it stays in the cache. In memory a position is a
 CELL: the covariances of LANES pairs of images, then their tangent kernels. So borders of images and short rows cost
@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lebench.kernels.compiled import ERF, NONE, PIECEWISE, Constants, compiled, erf, inlined, piecewise
-from lebench.kernels.lanes import LANES, load, repeat, splat, splat_all, store, widen
+from lebench.kernels.dense_loops import ERF, NONE, PIECEWISE, Constants, compiled, erf, inlined, piecewise
+from lebench.kernels.simd import LANES, load, repeat, splat, splat_all, store, widen
 
 # Codes of the steps of a program.
 INPUT, CONV, ACTIVATION, ADD = range(4)
@@ -55,7 +55,7 @@ class Side(NamedTuple):
     channels : array (n, channels * positions)
         The images.
     scales : array (n, 2 * offsets)
-        For each position of all activations the root of the variance and its inverse, for erf of 1 + 2 variance.
+        For each position of all activations the root of the variance and its inverse, for erf that of 1 + 2 variance.
     """
 
     channels: Any
@@ -80,9 +80,9 @@ def _activate(k, t, kind, slope, weight, one, two, at, other, single, c):
     """Return kernels after an activation; `at` and `other` say where the variances are."""
     inverse = _first(one.scales, 2 * at + 1, single)
     other_inverse = load(two.scales, other * CELL + LANES)
-    if kind == ERF:
-        return erf(k, t, inverse * other_inverse, c)
     root = _first(one.scales, 2 * at, single) * load(two.scales, other * CELL)
+    if kind == ERF:
+        return erf(k, t, root, inverse, other_inverse, c)
     return piecewise(k, t, root, k * inverse * other_inverse, slope, weight, c)
 
 
@@ -238,7 +238,7 @@ def _read_out(plane, program, level, dy, dx, c, weight, totals):
 
 
 @compiled
-def _all_planes(program, one, two, single, turn, constants, ntk, registers, totals):
+def _block_pair(program, one, two, single, turn, constants, ntk, registers, totals):
     """Sum the kernels of LANES pairs over all pairs of positions that are wanted.
 
     If `turn` is not negative, the pairs are those of a block with itself, its lanes turned. Turned by none or by half
@@ -271,7 +271,9 @@ def _turned(values, turn, out):
 
 
 @compiled
-def planes(program, first, second, constants, ntk, paired, triangle, registers, turned, totals, out_k, out_t):
+def all_displacements(
+    program, first, second, constants, ntk, paired, triangle, registers, turned, totals, out_k, out_t
+):
     """Compute the kernels after convolutional layers, for every input of one set and blocks of another.
 
     Parameters
@@ -281,7 +283,7 @@ def planes(program, first, second, constants, ntk, paired, triangle, registers, 
     first, second : Side
         Inputs one by one, and in blocks.
     constants : Constants
-        From :func:`lebench.kernels.compiled.constants`.
+        From :func:`lebench.kernels.dense_loops.constants`.
     ntk : bool
         Whether the tangent kernel is wanted.
     paired : bool
@@ -302,7 +304,7 @@ def planes(program, first, second, constants, ntk, paired, triangle, registers, 
         side1 = Side(first.channels[one], first.scales[one])
         for block in range(one // LANES + 1 if triangle else 0, blocks):
             side2 = Side(second.channels[block], second.scales[block])
-            _all_planes(program, side1, side2, True, -1, constants, ntk, registers, totals)
+            _block_pair(program, side1, side2, True, -1, constants, ntk, registers, totals)
             for lane in range(LANES):
                 out_k[one, block * LANES + lane] = totals[lane]
                 out_t[one, block * LANES + lane] = totals[LANES + lane]
@@ -312,7 +314,7 @@ def planes(program, first, second, constants, ntk, paired, triangle, registers, 
         for turn in range(0 if paired else 1, 1 if paired else LANES // 2 + 1):
             _turned(side.channels, turn, turned.channels)
             _turned(side.scales, turn, turned.scales)
-            _all_planes(program, side, turned, False, turn, constants, ntk, registers, totals)
+            _block_pair(program, side, turned, False, turn, constants, ntk, registers, totals)
             for lane in range(LANES):
                 other = (lane + turn) % LANES
                 low, high = block * LANES + min(lane, other), block * LANES + max(lane, other)

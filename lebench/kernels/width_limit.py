@@ -9,9 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lebench import architectures as arch
+from lebench.activations import ACTIVATIONS, Dual
 from lebench.architectures import Architecture, Layer, describe
 from lebench.errors import LebenchError
-from lebench.kernels.moments import slope_of
+
+
+def dual_activations(layer: arch.Activation) -> Dual:
+    """Return the dual activations of an activation.
+
+    Raises
+    ------
+    LebenchError
+        If they have no closed form.
+    """
+    dual = ACTIVATIONS[layer.name].dual
+    if dual is None:
+        known = ", ".join(name for name, entry in ACTIVATIONS.items() if entry.dual)
+        raise LebenchError(f"{describe(layer)} has no closed-form infinite-width kernel: use one of {known}")
+    return dual
 
 
 @dataclass(frozen=True)
@@ -80,7 +95,8 @@ class _Check:
                 pad = kernel // 2 if padding == "same" else 0
                 return _Flow(self._size(layer, flow, kernel, stride, pad), True, True)
             case arch.Activation():
-                if slope_of(layer) == 1.0:
+                dual_activations(layer)
+                if layer == arch.Identity:
                     return flow
                 if not flow.gaussian:
                     raise LebenchError(
@@ -141,7 +157,7 @@ def limit_of(architecture: Architecture, input_shape: tuple[int, ...]) -> Limit:
     Parameters
     ----------
     architecture : Architecture
-        Dense and convolutional layers, ReLU, leaky ReLU, erf, identity, average poolings, Flatten, Residual.
+        Dense and convolutional layers, activations with dual ones, average poolings, Flatten, Residual.
     input_shape : tuple of int
         (height, width, channels) or (features,).
 

@@ -1,4 +1,4 @@
-"""The compiled methods: dense chains, and convolutional layers by displacement planes.
+"""The compiled method of convolutional networks: pairs of positions of one displacement at a time.
 
 A convolution averages the covariance of positions (p, p') over (p + D, p' + D), and an activation acts on each pair of
 positions alone. So the displacement d = p' - p never changes (a stride s divides it), and the pairs of positions of one
@@ -11,7 +11,7 @@ for which the recursion in the array API is enough.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -20,94 +20,44 @@ from numpy.typing import NDArray
 
 from lebench import architectures as arch
 from lebench.architectures import Layer
-from lebench.kernels.compiled import ERF, NONE, PIECEWISE, constants, dense_block
-from lebench.kernels.lanes import LANES
-from lebench.kernels.limits import Limit
+from lebench.kernels.cntk_loops import ACTIVATION, ADD, CELL, CONV, INPUT, Program, Side, all_displacements
+from lebench.kernels.dense_loops import ERF, NONE, constants
+from lebench.kernels.dense_method import NEGLIGIBLE, RANGE, activation_code, has_loop, roots
 from lebench.kernels.methods import Inputs, Kind, Method, pair_variances, require
-from lebench.kernels.moments import slope_of
-from lebench.kernels.planes import ACTIVATION, ADD, CELL, CONV, INPUT, Program, Side, planes
 from lebench.kernels.recursion import Kernels, Recursion, own_input_kernels
+from lebench.kernels.simd import LANES
+from lebench.kernels.width_limit import Limit
 
 Array = NDArray[Any]
 #: Pairs of positions times layers in one call of the compiled loops, about a second: between calls there is progress.
 _CALL = 10**9
-#: Rows and columns of a block of a dense network.
-_DENSE_EDGE = 512
+#: Cosines of images nearer to 1 than this, or to -1, may be those of patches at angles that float32 loses.
+_NEAR = 0.03
+#: A norm of an image below it is zero.
+_LEAST = np.float32(1e-30)
+#: Above this share of such pairs all of a block is computed again.
+_MANY = 1 / 4
 
 
-def fast_method(limit: Limit, kind: Kind, itemsize: int, memory: int) -> Method | None:
-    """Return a compiled method, or None where there is none for an architecture.
+def convolutional_method(limit: Limit, kind: Kind, itemsize: int, memory: int) -> Method | None:
+    """Return the compiled method of a convolutional architecture, or None if it has none.
 
     Raises
     ------
     ParameterError
         If the memory is too small for a single pair of inputs.
     """
-    if all(isinstance(layer, arch.Dense | arch.Activation) for layer in limit.layers):
-        return DenseMethod(limit, kind, itemsize, memory)
     program = compile_program(limit)
-    return None if program is None else PlanesMethod(limit, program, kind, itemsize, memory)
-
-
-def _activation(layer: Layer) -> tuple[int, float, float]:
-    """Return the code of an activation and its two numbers; NONE for what is no activation, or the identity."""
-    slope = slope_of(layer) if isinstance(layer, arch.Activation) else 1.0
-    if slope == 1.0:
-        return NONE, 0.0, 0.0
-    return (ERF, 0.0, 0.0) if slope is None else (PIECEWISE, slope, (1 - slope) ** 2 / (2 * math.pi))
-
-
-def _roots(codes: list[int], variances: tuple[Array, ...]) -> tuple[list[Array], list[Array]]:
-    """Return roots of variances and their inverses, for erf those of 1 + 2 variance."""
-    roots, inverses = [], []
-    for code, variance in zip(codes, variances, strict=True):
-        root = np.sqrt(1 + 2 * variance if code == ERF else variance)
-        roots.append(root)
-        inverses.append(np.divide(1, root, out=np.zeros_like(root), where=root > 0))
-    return roots, inverses
-
-
-class DenseMethod:
-    """Dense layers and activations: inner products by BLAS, all layers in one pass over them."""
-
-    def __init__(self, limit: Limit, kind: Kind, itemsize: int, memory: int) -> None:
-        self._limit, self._ntk = limit, kind == "ntk"
-        # A block on the diagonal of the kernel is mirrored, with copies.
-        require(memory, 8 * itemsize)
-        self.edge = min(_DENSE_EDGE, math.isqrt(memory // (8 * itemsize)))
-        steps = [layer for layer in limit.layers if isinstance(layer, arch.Dense) or _activation(layer)[0] != NONE]
-        activations = [_activation(layer) for layer in steps]
-        self._kinds = np.array([code for code, _, _ in activations], dtype=np.int64)
-        self._shapes = np.array([numbers for _, *numbers in activations])
-        self._codes = [code for code in self._kinds if code != NONE]
-
-    def prepare(self, x: Array) -> Inputs:
-        """Pair each input with itself."""
-        recursion = Recursion(xp, self._limit)
-        own = own_input_kernels(xp, self._limit, x, ntk=self._ntk, full=False)
-        end = recursion.chain(self._limit.layers, own)
-        roots, inverses = _roots(self._codes, tuple(recursion.kept))
-        shape = (len(self._codes), len(x))
-        return Inputs(x, (np.reshape(roots, shape), np.reshape(inverses, shape)), end.ntk if self._ntk else end.nngp)
-
-    def block(self, rows: Inputs, columns: Inputs, part1: slice, part2: slice) -> Array:
-        """Multiply, then take the products through the layers."""
-        block: Array = rows.x[part1] @ columns.x[part2].T
-        block /= self._limit.input_shape[0]
-        dtype = block.dtype.type
-        r1, i1, r2, i2 = (
-            np.ascontiguousarray(v[:, part], dtype=dtype)
-            for inputs, part in ((rows, part1), (columns, part2))
-            for v in inputs.variances
-        )
-        numbers = constants(dtype, self._limit.weight_variance, self._limit.bias_variance)
-        dense_block(block, self._kinds, self._shapes.astype(dtype), r1, i1, r2, i2, numbers, self._ntk)
-        return block
+    if program is None:
+        return None
+    if itemsize == 8:
+        return ConvolutionalMethod(limit, program, kind, memory)
+    return SingleConvolutionalMethod(limit, program, kind, memory)
 
 
 @dataclass
 class Layout:
-    """Convolutional layers as steps on planes; see :func:`lebench.kernels.planes.planes`."""
+    """Convolutional layers as steps on planes; see :func:`lebench.kernels.cntk_loops.all_displacements`."""
 
     body: tuple[Layer, ...] = ()
     head: tuple[Layer, ...] = ()
@@ -140,7 +90,7 @@ class Layout:
 
     def activate(self, layer: Layer) -> None:
         """Let the last step be followed by an activation."""
-        code, slope, weight = _activation(layer)
+        code, slope, weight = activation_code(layer)
         self.steps[-1][6:8] = [code, self.variances]
         self.shapes[-1] = (slope, weight, self.shapes[-1][2])
         height, width, _ = self.levels[self.steps[-1][9]]
@@ -168,7 +118,7 @@ def compile_program(limit: Limit) -> Layout | None:
         pool, body = body[-1].size, body[:-1]
     inner = list(arch.Architecture(body).walk())
     if not any(isinstance(layer, arch.Conv) for layer in inner) or not all(
-        isinstance(layer, arch.Conv | arch.Activation | arch.Residual) for layer in inner
+        isinstance(layer, arch.Conv | arch.Residual) or has_loop(layer) for layer in inner
     ):
         return None
     program = Layout(body, head)
@@ -211,7 +161,7 @@ def _emit(
                 if other != register:
                     program.release(other)
                 level = after
-            case _ if _activation(layer)[0] == NONE:
+            case _ if activation_code(layer)[0] == NONE:
                 continue
             case _:
                 if not kept and program.steps[-1][2] == register and program.steps[-1][6] == NONE:
@@ -228,16 +178,39 @@ def _emit(
 
 @dataclass(frozen=True)
 class _Images(Inputs):
-    """Images, with what the compiled loops read of them; `variances` are those after the readout."""
+    """Images, with what the compiled loops read of them; `variances` are those after the readout, in float64.
 
-    channels: Array  # (n, channels * positions)
-    scales: Array  # (n, 2 * positions of all activations), each root of a variance before its inverse
+    Attributes
+    ----------
+    spread : array of shape (n, windows)
+        Roots of the variances of what is read out, summed over each window.
+    channels : array of shape (n, channels * positions)
+        The images.
+    scales : array of shape (n, 2 * positions of all activations)
+        Each root of a variance before its inverse.
+    """
+
+    spread: Array
+    channels: Array
+    scales: Array
+
+    def part(self, part: slice | Array) -> _Images:
+        """Return some of the images, without what only heads read."""
+        channels, scales = self.channels[part], self.scales[part]
+        return _Images(self.x[part], (), None, self.spread[part], channels, scales)
+
+    def single(self) -> _Images:
+        """Return the same for loops in float32."""
+        scales = self.scales.astype(np.float32)
+        if scales[:, 1::2].max(initial=0) > 1 / NEGLIGIBLE:
+            scales.reshape(len(scales), -1, 2)[self.scales[:, ::2] < NEGLIGIBLE] = 0
+        return replace(self, channels=self.channels.astype(np.float32), scales=scales)
 
 
-class PlanesMethod:
-    """Convolutional layers by displacement planes, then the rest by the recursion in the array API."""
+class ConvolutionalMethod:
+    """Convolutional layers by displacement, then the rest by the recursion in the array API; in float64."""
 
-    def __init__(self, limit: Limit, program: Layout, kind: Kind, itemsize: int, memory: int) -> None:
+    def __init__(self, limit: Limit, program: Layout, kind: Kind, memory: int) -> None:
         self._limit, self._program, self._ntk = limit, program, kind == "ntk"
         self._steps = np.array(program.steps, dtype=np.int64)
         self._levels = np.array(program.levels, dtype=np.int64)
@@ -247,8 +220,8 @@ class PlanesMethod:
         rows, widest = int(self._levels[:, 0].max()), int(self._levels[:, 1].max())
         self._start = CELL * (widest + 2 * border)
         self._register = self._start + CELL * (rows * (widest + border) + border)
-        each = itemsize * (math.prod(limit.input_shape) + 2 * program.variances) + 16
-        fixed = LANES * (each + 2 * itemsize * program.registers * largest)
+        each = 8 * (math.prod(limit.input_shape) + 2 * program.variances) + 16
+        fixed = LANES * (each + 16 * program.registers * largest)
         require(memory, fixed + 3 * LANES * each)
         # Rows, columns side by side, and four arrays of the size of the block.
         room = (memory - fixed) // (2 * each)
@@ -261,59 +234,70 @@ class PlanesMethod:
         parts = [self._prepare(x[start : start + self.edge]) for start in range(0, len(x), self.edge)]
         variances = tuple(np.concatenate(v) for v in zip(*(part.variances for part in parts), strict=True))
         joined = (
-            np.concatenate([getattr(part, name) for part in parts]) for name in ("diagonal", "channels", "scales")
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("diagonal", "spread", "channels", "scales")
         )
         return _Images(x, variances, *joined)
 
     def _prepare(self, x: Array) -> _Images:
         limit, program = self._limit, self._program
+        x = x.astype(np.float64)
         recursion = Recursion(xp, limit)
         own = recursion.chain(program.body, own_input_kernels(xp, limit, x, ntk=True, full=False))
-        scales = np.empty((len(x), program.variances, 2), dtype=x.dtype)
+        scales = np.empty((len(x), program.variances, 2))
         offset = 0
-        for roots, inverses in zip(*_roots(program.codes, tuple(recursion.kept)), strict=True):
-            end = offset + roots.shape[0] * roots.shape[1]
-            scales[:, offset:end, 0] = roots.reshape(-1, len(x)).T
-            scales[:, offset:end, 1] = inverses.reshape(-1, len(x)).T
+        for root, inverse in zip(*roots(program.codes, tuple(recursion.kept)), strict=True):
+            end = offset + root.shape[0] * root.shape[1]
+            scales[:, offset:end, 0] = root.reshape(-1, len(x)).T
+            scales[:, offset:end, 1] = inverse.reshape(-1, len(x)).T
             offset = end
         channels = np.ascontiguousarray(x.transpose(0, 3, 1, 2)).reshape(len(x), -1)
-        images = _Images(x, (), None, channels, scales.reshape(len(x), -1))
-        sums = self._sums(images, images, paired=True)
+        images = _Images(x, (), None, np.empty((len(x), 0)), channels, scales.reshape(len(x), -1))
+        sums = self.sums(images, images, paired=True)
         height, width, down, across = program.window
         for total, values in zip(sums, (own.nngp, own.ntk), strict=True):
-            total += values[: height * down, : width * across].sum(axis=(0, 1), dtype=np.float64)[None]
-        start = self._averages(sums, x.dtype)
+            total += values[: height * down, : width * across].sum(axis=(0, 1))[None]
+        start = self.averages(sums)
+        windows = np.sqrt(own.nngp[: height * down, : width * across]).reshape(down, height, across, width, -1)
+        spread = windows.sum(axis=(1, 3)).reshape(-1, len(x)).T
         head = Recursion(xp, limit)
         after = head.chain(program.head, Kernels(start.nngp[0], None if start.ntk is None else start.ntk[0], (), False))
         diagonal = after.ntk if self._ntk else after.nngp
-        return _Images(x, tuple(head.kept), diagonal, images.channels, images.scales)
+        return _Images(x, tuple(head.kept), diagonal, spread, images.channels, images.scales)
 
     def block(self, rows: Inputs, columns: Inputs, part1: slice, part2: slice) -> Array:
-        """Run the planes of all pairs of a block, then the dense layers."""
+        """Run all pairs of a block through the convolutional layers, then through the head."""
         assert isinstance(rows, _Images)
         assert isinstance(columns, _Images)
         triangle = rows is columns and part1 == part2
-        start = self._averages(self._sums(_part(rows, part1), _part(columns, part2), triangle=triangle), rows.x.dtype)
+        start = self.averages(self.sums(rows.part(part1), columns.part(part2), triangle=triangle))
+        return self.head(start, rows, columns, part1, part2)
+
+    def head(self, start: Kernels, rows: Inputs, columns: Inputs, part1: slice, part2: slice) -> Array:
+        """Return the kernels (n, m) after the layers behind the readout."""
         variances = pair_variances(rows.variances, columns.variances, part1, part2)
         end = Recursion(xp, self._limit, variances).chain(self._program.head, start)
         kernel: Array = end.ntk if self._ntk and end.ntk is not None else end.nngp
         return kernel
 
-    def _averages(self, sums: tuple[Array, Array], dtype: Any) -> Kernels:
+    def averages(self, sums: tuple[Array, Array]) -> Kernels:
+        """Return the kernels that are read out, from sums over pairs of positions."""
         height, width, down, across = self._program.window
         count = (height * width) ** 2 * down * across
-        nngp, ntk = ((s / count).astype(dtype) for s in sums)
+        nngp, ntk = (s / count for s in sums)
         return Kernels(nngp, ntk if self._ntk else None, (), False)
 
-    def _sums(
+    def sums(
         self, rows: _Images, columns: _Images, *, paired: bool = False, triangle: bool = False
     ) -> tuple[Array, Array]:
-        dtype = rows.x.dtype
+        """Return sums over pairs of positions in float64, of loops in the dtype of the images."""
+        dtype = columns.channels.dtype
+        count = len(columns.channels)
         if paired and self._program.window[:2] == (1, 1):  # all positions are equal ones
-            return np.zeros((1, len(columns.x))), np.zeros((1, len(columns.x)))
+            return np.zeros((1, count)), np.zeros((1, count))
         second = Side(_side_by_side(columns.channels), _side_by_side(columns.scales))
-        sums = [np.zeros((1 if paired else len(rows.x), len(second.channels) * LANES)) for _ in range(2)]
-        planes(
+        sums = [np.zeros((1 if paired else len(rows.channels), len(second.channels) * LANES)) for _ in range(2)]
+        all_displacements(
             Program(
                 self._steps,
                 np.array(self._program.shapes, dtype=dtype),
@@ -333,11 +317,58 @@ class PlanesMethod:
             _aligned((2 * LANES,), np.dtype(np.float64)),
             *sums,
         )
-        return sums[0][:, : len(columns.x)], sums[1][:, : len(columns.x)]
+        return sums[0][:, :count], sums[1][:, :count]
 
 
-def _part(images: _Images, part: slice) -> _Images:
-    return _Images(images.x[part], (), None, images.channels[part], images.scales[part])
+class SingleConvolutionalMethod(ConvolutionalMethod):
+    """The same for float32 images: in float32, and again in float64 where that has too few digits.
+
+    An angle of two patches near 0 or pi is lost in float32 (:mod:`lebench.kernels.dense_method`). To look at every pair
+    of patches would cost more than it spares. Instead a pair of images is looked at: by the cosine of what is read out
+    of them, which is the mean of those of their patches, and by that of the images themselves.
+    """
+
+    def block(self, rows: Inputs, columns: Inputs, part1: slice, part2: slice) -> Array:
+        """Run all pairs of a block through the layers, some of them in float64."""
+        assert isinstance(rows, _Images)
+        assert isinstance(columns, _Images)
+        if not (self._fits(rows) and self._fits(columns)):
+            return super().block(rows, columns, part1, part2)
+        triangle = rows is columns and part1 == part2
+        first, second = rows.part(part1), columns.part(part2)
+        single = first.single()
+        other = single if triangle else second.single()
+        sums = self.sums(single, other, triangle=triangle)
+        near = self._near(single, other, sums[0])
+        if triangle:
+            near = np.triu(near, k=1)
+        if near.mean() > _MANY:
+            sums = self.sums(first, second, triangle=triangle)
+        else:
+            for row in np.flatnonzero(near.any(axis=1)):
+                chosen = np.flatnonzero(near[row])
+                again = self.sums(first.part(slice(row, row + 1)), second.part(chosen))
+                for total, values in zip(sums, again, strict=True):
+                    total[row, chosen] = values[0]
+        return self.head(self.averages(sums), rows, columns, part1, part2)
+
+    def _fits(self, images: _Images) -> bool:
+        """Return whether float32 can do it: it is too coarse for erf, and its range is small."""
+        if ERF in self._program.codes:
+            return False
+        largest = images.scales[:, ::2].max(initial=1.0), np.abs(images.channels).max()
+        return all(RANGE[0] < value < RANGE[1] for value in largest)
+
+    def _near(self, first: _Images, second: _Images, covariances: Array) -> NDArray[np.bool_]:
+        """Return which pairs (n, m) have patches at angles near 0 or pi; `covariances` are summed over positions."""
+        if not self._ntk:
+            return np.zeros(covariances.shape, dtype=bool)  # an NNGP does not depend on angles, but on cosines
+        a, b = (
+            x.channels / np.maximum(np.linalg.norm(x.channels, axis=1, keepdims=True), _LEAST) for x in (first, second)
+        )
+        near: NDArray[np.bool_] = np.abs(a @ b.T) > 1 - _NEAR
+        near |= covariances > (1 - _NEAR) * (first.spread @ second.spread.T)
+        return near
 
 
 def _side_by_side(values: Array) -> Array:

@@ -21,9 +21,10 @@ from lebench.architectures import (
     mlp,
     resnet_nf,
 )
-from lebench.kernels import compiled, infinite_width_diagonal, infinite_width_kernel, lanes, methods
-from lebench.kernels.fast import DenseMethod, PlanesMethod, fast_method
-from lebench.kernels.limits import limit_of
+from lebench.kernels import dense_loops, infinite_width_diagonal, infinite_width_kernel, methods, simd
+from lebench.kernels.cntk_method import ConvolutionalMethod, convolutional_method
+from lebench.kernels.dense_method import DenseMethod, dense_method
+from lebench.kernels.width_limit import limit_of
 
 Leaky, Erf = Activation("leaky_relu"), Activation("erf")
 BIASED = {"weight_variance": 1.7, "bias_variance": 0.3}
@@ -69,8 +70,8 @@ def without_numba(monkeypatch):
 def test_planes_give_what_the_recursion_gives(name, kind, without_numba):
     network = NETWORKS[name]
     x = np.random.default_rng(0).standard_normal((21, 7, 6, 2))
-    method = fast_method(limit_of(network, x.shape[1:]), kind, 8, 2**25)
-    assert isinstance(method, PlanesMethod)
+    method = convolutional_method(limit_of(network, x.shape[1:]), kind, 8, 2**25)
+    assert isinstance(method, ConvolutionalMethod)
     expected = without_numba(network, x, kind=kind)
     kernel = infinite_width_kernel(network, x, kind=kind)
     np.testing.assert_array_equal(kernel, kernel.T)
@@ -87,8 +88,8 @@ def test_planes_give_what_the_recursion_gives(name, kind, without_numba):
 @pytest.mark.parametrize("kind", ["ntk", "nngp"])
 def test_dense_pieces_give_what_the_recursion_gives(kind, without_numba):
     network = Architecture((Dense(2), Leaky, Dense(2), Identity, Dense(2), Erf, Dense(2), Relu, Dense()), **BIASED)
-    x = np.random.default_rng(0).standard_normal((compiled.PIECE + 60, 5))
-    assert isinstance(fast_method(limit_of(network, (5,)), kind, 8, 2**25), DenseMethod)
+    x = np.random.default_rng(0).standard_normal((dense_loops.PIECE + 60, 5))
+    assert isinstance(dense_method(limit_of(network, (5,)), kind, 8, 2**25), DenseMethod)
     expected = without_numba(network, x, kind=kind)
     np.testing.assert_allclose(infinite_width_kernel(network, x, kind=kind), expected, rtol=1e-12)
     between = infinite_width_kernel(network, x[:3], x[3:], kind=kind)
@@ -100,7 +101,7 @@ def test_planes_in_blocks(without_numba):
     network = NETWORKS["gap-mlp"]
     limit = limit_of(network, (5, 5, 1))
     memory = 85_000
-    assert fast_method(limit, "ntk", 8, memory).edge == lanes.LANES
+    assert convolutional_method(limit, "ntk", 8, memory).edge == simd.LANES
     np.testing.assert_allclose(infinite_width_kernel(network, x, memory=memory), without_numba(network, x), rtol=1e-12)
 
 
@@ -113,7 +114,9 @@ def test_planes_in_blocks(without_numba):
     ],
 )
 def test_what_mixes_planes_takes_the_recursion(layers):
-    assert fast_method(limit_of(Architecture(layers), (6, 6, 1)), "ntk", 8, 2**25) is None
+    limit = limit_of(Architecture(layers), (6, 6, 1))
+    assert convolutional_method(limit, "ntk", 8, 2**25) is None
+    assert dense_method(limit, "ntk", 8, 2**25) is None
 
 
 @pytest.mark.parametrize(("dtype", "rounding"), [(np.float32, 1.2e-7), (np.float64, 2.3e-16)])
