@@ -201,7 +201,10 @@ def verified(entry: Entry) -> Verified:
         for how in ("recomputed", "re-run")
     }
     drawn = {check.cell for check in known if check.how == "re-run"}
-    stale = {entry.stands_as(record).key for record in recorded} - agreeing["recomputed"]
+    keys = {entry.stands_as(record).key for record in recorded}
+    # Of what the entry does not hold any more, nobody can compute a score again.
+    agreeing["recomputed"] &= keys
+    stale = keys - agreeing["recomputed"]
     status: Status = "claimed"
     if differing:
         reason = f"{_records(len(differing))} checked, and not in agreement"
