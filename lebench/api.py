@@ -45,6 +45,7 @@ def run(
     time_limit: float = TIME_LIMIT,
     memory_limit: int | None = None,
     check_determinism: bool = False,
+    keep_fits: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> pd.DataFrame:
     """Score models on tasks and return the values; what the folder has already is not computed again.
@@ -67,7 +68,7 @@ def run(
         See :func:`lebench.runner.plan.make_plan`.
     shard : str, optional
         Run this share only: ``"2/8"`` is the second of eight. The same on every machine, each job in one of them.
-    jobs, force, time_limit, memory_limit, check_determinism, on_event
+    jobs, force, time_limit, memory_limit, check_determinism, keep_fits, on_event
         See :func:`lebench.runner.execution.execute`.
 
     Returns
@@ -97,7 +98,17 @@ def run(
     for task, reason in plan.unavailable:
         warnings.warn(f"{task} is left out: {reason}", LebenchWarning, stacklevel=2)
     store = Store(results)
-    summary = execute(plan, store, jobs, force, time_limit, memory_limit, on_event, check_determinism=check_determinism)
+    summary = execute(
+        plan,
+        store,
+        jobs,
+        force,
+        time_limit,
+        memory_limit,
+        on_event,
+        check_determinism=check_determinism,
+        keep_fits=keep_fits,
+    )
     if summary.interrupted:
         raise KeyboardInterrupt
     return board.frame(_noted(store.load(keys=(cell.cell.key for cell in plan.cells))))

@@ -17,8 +17,10 @@ from lebench.arrays import FloatArray, IntArray
 from lebench.backends.base import Builder, Loss, Recipe
 from lebench.backends.fitted import TRANSFORMED, FittedNetwork
 from lebench.backends.torch_build import Centred, Linearized, build
+from lebench.backends.torch_checkpoint import collect, restore
 from lebench.backends.torch_function import TorchFunction, as_input
 from lebench.capabilities import Trajectory
+from lebench.checkpoints import training
 from lebench.errors import LebenchError, TrainingError
 from lebench.progress import report
 from lebench.seeds import generator, seeded, stream
@@ -160,12 +162,23 @@ def _train(
         report(epoch=steps // batches, epochs=epochs, loss=loss, error=error)
         module.train()
 
-    record(0)
-    for epoch in range(1, epochs + 1):
+    kept = training(repr((type(module).__name__, recipe, classes, len(labels), order.removed)))
+    first, done = 1, 0
+    if kept is not None and (state := kept.load()) is not None:
+        place = restore(state, module, optimizer, recorded, states)
+        first, done = place["epoch"], place["batches"]
+        order.rng.bit_generator.state = place["order"]
+        module.train()
+    else:
+        record(0)
+    for epoch in range(first, epochs + 1):
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr_at((epoch - 1) / epochs)
         before = (epoch - 1) * batches
+        drawn = order.rng.bit_generator.state
         for made, batch in enumerate(order.batches(batches)):
+            if made < done:
+                continue
             # What stands at the end of an epoch is recorded there.
             if made and before + made in moments:
                 record(before + made)
@@ -174,10 +187,17 @@ def _train(
             loss = _loss(module(x[chosen]), labels[chosen], classes, recipe.loss) / (recipe.output_scale or 1.0) ** 2
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            if kept is not None:
+                place = {"epoch": epoch, "batches": made + 1, "order": drawn}
+                kept.step(partial(collect, module, optimizer, recorded, states, place))
+        done = 0
         if epoch * batches in moments:
             record(epoch * batches)
         else:
             report(epoch=epoch, epochs=epochs)
+    if kept is not None:
+        place = {"epoch": epochs + 1, "batches": 0, "order": order.rng.bit_generator.state}
+        kept.end(partial(collect, module, optimizer, recorded, states, place))
     module.eval()
     times, losses, errors, scores = zip(*recorded, strict=True)
     course = Trajectory(np.array(times, float), np.array(losses), np.array(errors), probe, np.stack(scores))

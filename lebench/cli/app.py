@@ -139,6 +139,7 @@ def info(name: str, versions: bool, as_json: bool) -> None:
 @click.option("--backend", help="Backend of the networks; by default the model's own.")
 @click.option("--force", is_flag=True, help="Compute again what is there already.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option("--keep-fits", is_flag=True, help="Keep trained weights, so that another question needs no training.")
 @click.option("--check-determinism", is_flag=True, help="Fit the cheapest cell of each model twice and compare.")
 @click.option("--time-limit", type=float, default=1800.0, show_default=True, help="Seconds a cell may take.")
 @click.option("--memory-limit", type=float, help="GB a worker may use; by default its share of what is free.")
@@ -334,6 +335,32 @@ def data_verify(context: click.Context, name: str | None, as_json: bool) -> None
     from lebench.cli import data as commands
 
     context.exit(commands.verify(name, as_json=as_json))
+
+
+@app.group()
+def fits() -> None:
+    """Fits that are kept beside records: what they are, and what they cost."""
+
+
+@fits.command("list")
+@click.argument("results", type=_FOLDER, default=Path("results"))
+@click.option("--model", "-m", "models", multiple=True, help="Model as its records call it, or a glob (repeatable).")
+@_common("json")
+def fits_list(results: Path, models: tuple[str, ...], as_json: bool) -> None:
+    """List the fits kept in the folder RESULTS with their sizes."""
+    from lebench.cli import fits as commands
+
+    commands.list_(results, models, as_json=as_json)
+
+
+@fits.command("prune")
+@click.argument("results", type=_FOLDER, default=Path("results"))
+@click.option("--model", "-m", "models", multiple=True, help="Model as its records call it, or a glob (repeatable).")
+def fits_prune(results: Path, models: tuple[str, ...]) -> None:
+    """Remove the fits kept in the folder RESULTS; no record needs them."""
+    from lebench.cli import fits as commands
+
+    commands.prune(results, models)
 
 
 @app.group()

@@ -37,6 +37,7 @@ def run(
     force: bool,
     dry_run: bool,
     check_determinism: bool,
+    keep_fits: bool,
     time_limit: float,
     memory_limit: float | None,
     entries: Path | None,
@@ -63,7 +64,17 @@ def run(
     _explain_skipped(plan, console)
     memory = None if memory_limit is None else round(memory_limit * 1e9)
     with display(console) as on_event:
-        summary = execute(plan, store, jobs, force, time_limit, memory, on_event, check_determinism=check_determinism)
+        summary = execute(
+            plan,
+            store,
+            jobs,
+            force,
+            time_limit,
+            memory,
+            on_event,
+            check_determinism=check_determinism,
+            keep_fits=keep_fits,
+        )
     if summary.done or summary.reused or summary.elsewhere:
         console.print()
         labels = list(dict.fromkeys(cell.label for cell in plan.cells))

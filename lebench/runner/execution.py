@@ -21,6 +21,7 @@ from lebench.runner.determinism import cheapest, check
 from lebench.runner.environment import cores
 from lebench.runner.events import CellDone, CellEnded, Event, Result, RunStarted, Waiting
 from lebench.runner.executors import LocalExecutor, default_memory_limit
+from lebench.runner.fits import FOLDER, Keeping
 from lebench.runner.plan import Job, Plan, PlannedCell
 from lebench.runner.results import Origin, make_result
 from lebench.runner.store import Store
@@ -105,6 +106,7 @@ def execute(
     on_event: Callable[[Event], None] = lambda event: None,
     command: str | None = None,
     check_determinism: bool = False,
+    keep_fits: bool = False,
 ) -> Summary:
     """Do what of a plan is not in the store.
 
@@ -131,6 +133,9 @@ def execute(
         How the run was asked for, as recorded; by default the command line.
     check_determinism : bool
         First fit the cheapest cell of each model twice; its records say whether both were equal.
+    keep_fits : bool
+        Keep the weights of trained networks in the folder of the store, so that another question of the same fit needs
+        no training. The state of a long training under way is kept there in any case until it ends.
 
     Raises
     ------
@@ -165,9 +170,11 @@ def execute(
 
     for planned in impossible:
         record(make_result(planned, origin, began, "skipped", planned.unmet or ""))
-    executor = LocalExecutor(workers, time_limit, memory, origin)
+    keeping = Keeping((store.folder / FOLDER).absolute(), keep_fits)
+    executor = LocalExecutor(workers, time_limit, memory, origin, keeping)
     with _Interruption() as interruption, Division(store, todo, force) as division:
-        equal |= check(executor, plan, twice, interruption.happened, on_event)
+        # What is kept of one fit would stand in for the other.
+        equal |= check(LocalExecutor(workers, time_limit, memory, origin), plan, twice, interruption.happened, on_event)
         while todo:
             with closing(executor.run(plan, todo, interruption.happened, division.claim)) as events:
                 for event in events:

@@ -31,6 +31,7 @@ from lebench.runner.events import (
     WorkerEvent,
     decode,
 )
+from lebench.runner.fits import Keeping
 from lebench.runner.plan import Job, Plan, PlannedCell
 from lebench.runner.processes import SPAWN, Context, Supervised, fork_server, post_mortem
 from lebench.runner.results import Origin, make_result
@@ -116,6 +117,8 @@ class LocalExecutor:
         Resident bytes a worker may have (what processes of its own use is not counted).
     origin : Origin
         What the records have in common.
+    keeping : Keeping, optional
+        Where fits are kept; by default nowhere.
 
     Raises
     ------
@@ -123,10 +126,13 @@ class LocalExecutor:
         On Windows.
     """
 
-    def __init__(self, workers: int, time_limit: float, memory_limit: int, origin: Origin) -> None:
+    def __init__(
+        self, workers: int, time_limit: float, memory_limit: int, origin: Origin, keeping: Keeping | None = None
+    ) -> None:
         if os.name == "nt":
             raise LebenchError("cells are computed on Linux and macOS only; on Windows, run lebench in WSL")
-        self.workers, self.time_limit, self.memory_limit, self.origin = workers, time_limit, memory_limit, origin
+        self.workers, self.time_limit, self.memory_limit = workers, time_limit, memory_limit
+        self.origin, self.keeping = origin, keeping
 
     def run(
         self,
@@ -185,7 +191,8 @@ class LocalExecutor:
         folder.mkdir(exist_ok=True)
         handle, output = tempfile.mkstemp(dir=folder)
         os.close(handle)
-        return Supervised(context, worker.main, job, plan.plugins, plan.modules, self.origin, output=Path(output))
+        what = (job, plan.plugins, plan.modules, self.origin, self.keeping)
+        return Supervised(context, worker.main, *what, output=Path(output))
 
     def _read(self, each: _Worker) -> Iterator[ExecutorEvent]:
         """Yield what a worker has told."""

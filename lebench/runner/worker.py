@@ -11,15 +11,17 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from lebench import progress, registry
+from lebench import checkpoints, progress, registry
 from lebench.artifacts import pack
 from lebench.capabilities import offers
+from lebench.checkpoints import KeptFit
 from lebench.data.base import Split, Variant
 from lebench.errors import LebenchError, NotOfferedError, TrainingError
 from lebench.models.spec import build_model
-from lebench.records import Artifact, Cost
+from lebench.records import Artifact, Cell, Cost
 from lebench.runner.channel import Sender
 from lebench.runner.events import CellEnded, CellStarted, FitDone, FitProgress, FitStarted, Result, WorkerEvent, encode
+from lebench.runner.fits import Keeping
 from lebench.runner.plan import Job, PlannedCell
 from lebench.runner.processes import load
 from lebench.runner.recording import Recorder, replay, same
@@ -38,7 +40,14 @@ class SplitChangedError(LebenchError):
     """A model has changed the data that all models share."""
 
 
-def main(sender: Sender, job: Job, plugins: Iterable[registry.Source], modules: Iterable[str], origin: Origin) -> None:
+def main(
+    sender: Sender,
+    job: Job,
+    plugins: Iterable[registry.Source],
+    modules: Iterable[str],
+    origin: Origin,
+    keeping: Keeping | None,
+) -> None:
     """Do a job and send what happens.
 
     Parameters
@@ -51,6 +60,8 @@ def main(sender: Sender, job: Job, plugins: Iterable[registry.Source], modules: 
         What to import first, see :class:`lebench.runner.plan.Plan`.
     origin : Origin
         What all records have in common.
+    keeping : Keeping or None
+        Where fits are kept.
     """
 
     def tell(event: WorkerEvent) -> None:
@@ -71,7 +82,7 @@ def main(sender: Sender, job: Job, plugins: Iterable[registry.Source], modules: 
         split = registry.datasets.get(job.dataset).split(job.seed)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)
-        fits = _Fits(model, split, job, tell)
+        fits = _Fits(model, split, job, tell, lambda cell, v: keeping and keeping.fit(cell, job.label, v, origin))
         usual = busy()
     except BaseException as error:
         tell(CellEnded(job, planned, failed(error)))
@@ -112,8 +123,15 @@ def _reproducibly(function: Callable[[], T], seed: int, axis: Stream) -> T:
 class _Fits:
     """The fits of a job, each made once and kept as long as a cell needs it."""
 
-    def __init__(self, model: Any, split: Split, job: Job, tell: Callable[[WorkerEvent], None]) -> None:
-        self.split, self.seed = split, job.seed
+    def __init__(
+        self,
+        model: Any,
+        split: Split,
+        job: Job,
+        tell: Callable[[WorkerEvent], None],
+        kept: Callable[[Cell, Variant], KeptFit | None],
+    ) -> None:
+        self.split, self.seed, self._kept = split, job.seed, kept
         self._model, self._job, self._tell = model, job, tell
         self._made: dict[tuple[object, ...], tuple[Fit, float, float]] = {}
         self._checksums: dict[tuple[object, ...], str] = {}
@@ -127,11 +145,22 @@ class _Fits:
             self.broken.add(variant.key)
             split = variant.apply(self.split, self.seed)
             self._checksums[variant.key] = split.checksum()
+            kept = self._kept(planned.cell, variant)
             wall, cpu = time.perf_counter(), time.process_time()
-            with progress.listen(_Throttled(self._job, self._tell)):
+            with progress.listen(_Throttled(self._job, self._tell)), checkpoints.keeping(kept):
                 seed = variant.fit_seed(self.seed)
-                fitted = _reproducibly(lambda: self._fit(variant, split, seed), seed, "fit")
+                try:
+                    fitted = _reproducibly(lambda: self._fit(variant, split, seed), seed, "fit")
+                except Exception:
+                    # Only what was ended from outside is to go on.
+                    if kept is not None:
+                        kept.forget()
+                    raise
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            if kept is not None:
+                # What it has cost before, where training went on from there.
+                wall, cpu = wall + kept.wall_s, cpu + kept.cpu_s
+                kept.end()
             self._check(variant.key, split)
             self._made[variant.key] = Fit(split, fitted, self.seed), wall, cpu
             self.broken.discard(variant.key)
