@@ -14,15 +14,16 @@ from lebench.arrays import FloatArray, IntArray
 from lebench.backends.base import Loss
 from lebench.backends.wrapping import as_array, wrap
 from lebench.capabilities import CAPABILITIES, offers
-from lebench.data.base import Dataset, Split
+from lebench.data.base import Dataset, Split, Variant
 from lebench.errors import DataError, LebenchError, LebenchWarning, ParameterError
 from lebench.models.estimator import is_estimator
 from lebench.models.trained import FeatureArrays, fitted_estimator, is_fitted_estimator
 from lebench.runner.results import checked_values
 from lebench.seeds import seeded
 from lebench.tasks.base import Fit, Scored, Task
+from lebench.tasks.questions import Data, Question
 
-#: Questions to one fitted model, which trains none of its own.
+#: What is asked if nothing else is said.
 QUESTIONS = ("accuracy", "elasticity", "collapse")
 
 
@@ -55,7 +56,7 @@ def score(
     x_test, y_test : array, optional
         Test points; by default the training points stand for them.
     questions : str or iterable of str
-        What is asked, of ``accuracy``, ``elasticity`` and ``collapse``.
+        Registered questions about one fitted model, which train none of their own.
     seed : int
         Draws the split of a dataset and the points that are probed.
     loss : {"cross_entropy", "mse"}
@@ -85,18 +86,15 @@ def score(
     0.96
     """
     asked = [questions] if isinstance(questions, str) else list(questions)
-    unknown = [name for name in asked if name not in QUESTIONS]
-    if unknown:
-        raise ParameterError(f"questions: {unknown[0]!r} is none of {', '.join(QUESTIONS)}")
     known_data = isinstance(x, str | Dataset | Split)
     split = _known_split(x, seed) if known_data else _split_of(model, x, y, x_test, y_test)
+    tasks = {name: _task(name, split) for name in asked}
     fitted = _fitted(model, split, loss, known_data if channels_last is None else channels_last)
     _check_outputs(fitted, split)
+    capabilities = frozenset(name for name in CAPABILITIES if offers(fitted, name))
     rows: list[dict[str, Any]] = []
-    for name in asked:
-        task: Task = registry.tasks.get(f"digits/{name}")
+    for name, task in tasks.items():
         about = {"question": name, "track": task.track}
-        capabilities = frozenset(name for name in CAPABILITIES if offers(fitted, name))
         unmet = task.unmet(capabilities)
         if unmet is not None:
             rows.append({**about, "metric": task.primary, "value": np.nan, "reason": unmet})
@@ -112,6 +110,16 @@ def score(
             value = values.get(metric, np.nan)
             rows.append({**about, "metric": metric, "value": value, "reason": missing.get(metric, "")})
     return pd.DataFrame(rows, columns=["question", "track", "metric", "value", "reason"])
+
+
+def _task(question: str, split: Split) -> Task:
+    """Return the task that asks the points of a split."""
+    least = [int(np.bincount(y, minlength=split.classes).min()) for y in (split.y_train, split.y_test)]
+    asked: Question = registry.questions.get(question)
+    task = asked.task(Data("this data", split.classes, len(split.y_train), *least))
+    if task.variants != (Variant(),) or task.references:
+        raise ParameterError(f"questions: {question!r} trains models of its own; ask it by lebench.run")
+    return task
 
 
 def _known_split(data: str | Dataset | Split, seed: int) -> Split:

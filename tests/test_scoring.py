@@ -84,6 +84,13 @@ def test_features_without_a_model():
     assert "no last layer" in frame[frame["metric"] == "nc4@train"]["reason"].item()
 
 
+def test_data_that_cannot_answer_gets_the_reason():
+    x, y = np.eye(6), np.array([0, 0, 0, 1, 1, 1])
+    frame = lebench.score(nn.Linear(6, 2), x, y)
+    assert "needs 10 test points of each class" in frame[frame["question"] == "elasticity"]["reason"].item()
+    assert np.isfinite(values(frame)["accuracy", "accuracy"])
+
+
 def test_bad_input_names_the_argument(digits):
     net, x, y = nn.Linear(4, 2), np.ones((4, 4)), np.array([0, 1, 0, 1])
     cases = [
@@ -101,5 +108,7 @@ def test_bad_input_names_the_argument(digits):
     for arguments, message in cases:
         with pytest.raises(LebenchError, match=message):
             lebench.score(*arguments)
-    with pytest.raises(LebenchError, match="'beauty' is none of accuracy"):
+    with pytest.raises(LebenchError, match="unknown question 'beauty'"):
         lebench.score(net, x, y, questions="beauty")
+    with pytest.raises(LebenchError, match="'small-n' trains models of its own"):
+        lebench.score(net, "digits", questions="small-n")
