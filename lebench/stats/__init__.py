@@ -1,5 +1,6 @@
 """Statistics: numbers in, numbers out. Nothing here knows what a task or a model is."""
 
+from lebench.stats.hypotheses import Case, Judgement, judge
 from lebench.stats.intervals import (
     FREE,
     LEVEL,
@@ -22,8 +23,10 @@ __all__ = [
     "FREE",
     "LEVEL",
     "Bounds",
+    "Case",
     "Comparisons",
     "Estimate",
+    "Judgement",
     "PointEffects",
     "Ranks",
     "Ratio",
@@ -34,6 +37,7 @@ __all__ = [
     "completed",
     "effects_of",
     "holm",
+    "judge",
     "mean_interval",
     "mean_intervals",
     "moderate",
