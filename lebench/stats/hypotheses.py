@@ -30,7 +30,7 @@ class Case:
     Attributes
     ----------
     estimate : Estimate
-        Mean contrast, with an interval that holds for all cases of the claim at once (Bonferroni).
+        Mean contrast, with an interval of the level at which Holm's procedure tests it among the cases of the claim.
     outcome : {"holds", "fails", "undecided"}
         By Holm's procedure among the cases of the claim.
     seeds_needed : int or None
@@ -84,18 +84,19 @@ def judge(contrasts: Mapping[str, Sequence[float]], level: float = LEVEL) -> Jud
     """
     if not contrasts:
         raise ValueError("a claim needs a case")
-    count = len(contrasts)
-    each = 1 - (1 - level) / count
-    estimates = [mean_interval(values, each) for values in contrasts.values()]
     p = np.array([_p(list(values)) for values in contrasts.values()])
     decided = holm(p, 1 - level)
+    # From where the procedure stops, all others are tested as the first that it does not decide.
+    steps = np.minimum(np.argsort(np.argsort(p, kind="stable")), decided.sum())
+    levels = (1 - (1 - level) / (len(p) - np.minimum(steps, len(p) - 1))).tolist()
+    estimates = [mean_interval(values, each) for values, each in zip(contrasts.values(), levels, strict=True)]
     cases = {
         name: Case(
             estimate,
             "undecided" if not told else "holds" if estimate.mean > 0 else "fails",
             None if told else _needed(list(contrasts[name]), each),
         )
-        for name, estimate, told in zip(contrasts, estimates, decided.tolist(), strict=True)
+        for name, estimate, told, each in zip(contrasts, estimates, decided.tolist(), levels, strict=True)
     }
     outcomes = {case.outcome for case in cases.values()}
     verdict: Verdict = "underpowered"
@@ -115,9 +116,9 @@ def _p(values: list[float]) -> float:
     if n < 2:
         return 1.0
     mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
-    # What differs by rounding alone does not vary.
+    # What differs by rounding alone does not vary; what is 0 in every seed is not above it.
     if deviation <= 1e-12 * abs(mean):
-        return 0.0 if mean else 1.0
+        return 0.0
     return float(2 * stdtr(n - 1, -abs(mean) / deviation * math.sqrt(n)))
 
 

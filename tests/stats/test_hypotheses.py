@@ -22,17 +22,21 @@ UP, DOWN, OPEN = [1.0, 1.1, 0.9, 1.05], [-1.0, -1.1, -0.9, -1.05], [1.0, -1.1, 0
         ([OPEN], "underpowered"),
         ([[1.0]], "underpowered"),
         ([[0.5, 0.5]], "holds"),
-        ([[0.0, 0.0]], "underpowered"),
+        ([[0.0, 0.0]], "fails"),
     ],
 )
 def test_the_calculus_of_verdicts(cases, verdict):
     assert judge(dict(enumerate(cases))).verdict == verdict
 
 
-def test_intervals_hold_for_all_cases_at_once():
-    found = judge({"a": UP, "b": OPEN, "c": DOWN})
-    low, high = stats.ttest_1samp(UP, 0).confidence_interval(1 - 0.05 / 3)
-    assert (found.cases["a"].estimate.lower, found.cases["a"].estimate.upper) == pytest.approx((low, high))
+def test_intervals_are_of_the_level_of_their_test():
+    """So those of cases that are decided leave out zero, and the others do not."""
+    cases = {"a": UP, "b": OPEN, "c": [0.5, 0.9, 0.4, 0.6], "d": [1.0, 0.8, 0.9, 0.7]}
+    found = judge(cases).cases
+    for step, name in enumerate("adcb"):
+        low, high = stats.ttest_1samp(cases[name], 0).confidence_interval(1 - 0.05 / (4 - step))
+        assert (found[name].estimate.lower, found[name].estimate.upper) == pytest.approx((low, high))
+        assert found[name].estimate.excludes_zero == (found[name].outcome != "undecided")
 
 
 def test_one_of_twelve_cases_seldom_holds_by_chance():

@@ -1,20 +1,62 @@
-"""What a page of the gallery is made of: a paper, its claims, and what the records say of them."""
+"""What a page of the gallery is made of: a paper, its claims as hypotheses, and what the records say of them."""
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from lebench.board import Board, Estimate, paired_difference
 from lebench.pictures import Arrays, Picture
 from lebench.pictures.base import number
 from lebench.site.pictures import Gallery
+from lebench.stats import judge
 
 T = TypeVar("T")
 
-Verdict = Literal["holds", "in part", "fails", "open", "not measured"]
+Verdict = Literal["holds", "in part", "fails", "underpowered", "not measured"]
+Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One case of a claim: a number for each seed, above a threshold where the claim is right.
+
+    Attributes
+    ----------
+    values : tuple of float
+        By seed, on the scale on which it is judged.
+    threshold : float
+        Set beforehand.
+    ratio : bool
+        Whether the values are logarithms of ratios; they are told as ratios then.
+    under : bool
+        Whether the claim is right below the threshold instead.
+    """
+
+    values: tuple[float, ...]
+    threshold: float = 0.0
+    ratio: bool = False
+    under: bool = False
+
+    @property
+    def supporting(self) -> list[float]:
+        """By how much each seed is on the side of the claim."""
+        return [(self.threshold - v if self.under else v - self.threshold) for v in self.values]
+
+    def told(self, estimate: Estimate) -> str:
+        """Return an estimate of :attr:`supporting` as it stands in a sentence, on the scale of the values."""
+        ends = [estimate.mean, estimate.lower, estimate.upper]
+        if self.under:
+            ends = [None if end is None else -end for end in (estimate.mean, estimate.upper, estimate.lower)]
+        shifted = [None if end is None else end + self.threshold for end in ends]
+        if self.ratio:
+            shifted = [None if end is None else math.exp(min(end, 700.0)) for end in shifted]
+        assert shifted[0] is not None
+        text = told(Estimate(shifted[0], shifted[1], shifted[2], estimate.seeds))
+        return f"{text} times" if self.ratio else text
 
 
 @dataclass(frozen=True)
@@ -23,10 +65,14 @@ class Finding:
 
     Attributes
     ----------
-    verdict : {"holds", "in part", "fails", "open", "not measured"}
-        ``in part`` if it holds for some models only; ``open`` if the intervals do not decide.
+    verdict : {"holds", "in part", "fails", "underpowered", "not measured"}
+        See :func:`lebench.stats.judge`.
     sentence : str
-        With the numbers and their intervals.
+        What was estimated, or why nothing was.
+    cases : sequence of (str, str, str)
+        Name, estimate with its interval, and outcome of each case.
+    note : str
+        A sentence beside them.
     pictures : sequence of Picture
         What it looks like.
     commands : sequence of str
@@ -35,37 +81,60 @@ class Finding:
 
     verdict: Verdict
     sentence: str
+    cases: Sequence[tuple[str, str, str]] = ()
+    note: str = ""
     pictures: Sequence[Picture] = ()
     commands: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Something that a paper says and that the records can contradict.
+    """Something that a paper says, declared as a hypothesis before the records are looked at.
 
     Attributes
     ----------
     title : str
         In a few words.
-    says : str
-        What the paper says, in a sentence of ours.
+    statement : str
+        The paper's statement: its own words between quotation marks, else in ours.
     source : str
-        Where: section, equation, figure.
+        Its place: section, equation, figure.
     setting : str
         What we measure instead of the paper's own experiment, and how that differs.
-    tasks, models : tuple of str
+    tasks : tuple of str
         What has to be run to make the records.
-    find : callable
-        Evidence to :class:`Finding`; raises :class:`NotMeasured` if records are missing.
+    judged, comparators : mapping of str to str
+        Labels of the models that are judged and of those that they are compared with, and which of the paper's models
+        each stands for.
+    estimand : str
+        What is estimated, on which scale, in words that go on with the cases: ``"accuracy of kernel minus network"``.
+    cases : callable
+        Evidence to the contrasts by case; raises :class:`NotMeasured` if records are missing.
+    pictures : callable, optional
+        Evidence to pictures.
+    note : callable, optional
+        Evidence to a sentence beside the verdict.
+    paper_settings : bool
+        Whether it is run at the paper's own settings.
     """
 
     title: str
-    says: str
+    statement: str
     source: str
     setting: str
     tasks: tuple[str, ...]
-    models: tuple[str, ...]
-    find: Callable[[Evidence], Finding]
+    judged: Mapping[str, str]
+    comparators: Mapping[str, str]
+    estimand: str
+    cases: Callable[[Evidence], Mapping[str, Contrast]]
+    pictures: Callable[[Evidence], Sequence[Picture]] | None = None
+    note: Callable[[Evidence], str] | None = None
+    paper_settings: bool = False
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Labels of all models that it needs."""
+        return (*self.judged, *(label for label in self.comparators if label not in self.judged))
 
     def judge(self, evidence: Evidence) -> Finding:
         """Return the finding with the commands that make again what it is made of.
@@ -74,14 +143,30 @@ class Claim:
         """
         evidence.used.clear()
         try:
-            finding = self.find(evidence)
+            cases = self.cases(evidence)
         except NotMeasured as missing:
             return Finding("not measured", str(missing), commands=[_command(self.models, self.tasks, _SEEDS)])
-        return replace(finding, commands=_commands(evidence.used))
+        judgement = judge({name: case.supporting for name, case in cases.items()}, evidence.board.level)
+        said = []
+        for name, found in judgement.cases.items():
+            more = "" if found.outcome != "undecided" else f": {_needed(found.seeds_needed)}"
+            said.append((name, cases[name].told(found.estimate), f"{found.outcome}{more}"))
+        note, drawn = "", list[Picture]()
+        try:
+            note = self.note(evidence) if self.note else ""
+            drawn += self.pictures(evidence) if self.pictures else ()
+        except NotMeasured as missing:
+            note = f"{note} Not shown: {missing}.".strip()
+        sentence = f"{self.estimand[0].upper()}{self.estimand[1:]}."
+        return Finding(judgement.verdict, sentence, said, note, drawn, _commands(evidence.used))
+
+
+def _needed(seeds: int | None) -> str:
+    return "no number of seeds below 1,000 would decide" if seeds is None else f"{seeds} seeds would decide"
 
 
 #: Seeds that are asked for where there are no records yet.
-_SEEDS = 5
+_SEEDS = 10
 
 
 def _command(models: Sequence[str], tasks: Sequence[str], seeds: int) -> str:
@@ -186,6 +271,34 @@ class Evidence:
             raise NotMeasured(f"{a[0]} and {b[0]} have no seed of {a[1]} in common")
         return found
 
+    def contrast(
+        self, a: Key, b: Key | None = None, *, threshold: float | None = None, ratio: bool = False, under: bool = False
+    ) -> Contrast:
+        """Return a - b, or a / b where ratios are judged, by common seed; ``a`` alone without ``b``.
+
+        Parameters
+        ----------
+        a, b : (str, str, str)
+            Model, task and value.
+        threshold : float, optional
+            By default 0, of a ratio 1.
+        ratio : bool
+            Whether ratios are judged, by their logarithms.
+        under : bool
+            Whether the claim is that they lie below the threshold.
+        """
+        first = self.by_seed(*a)
+        second = dict.fromkeys(first, 1.0 if ratio else 0.0) if b is None else self.by_seed(*b)
+        seeds = sorted(first.keys() & second.keys())
+        if not seeds:
+            raise NotMeasured(f"{a[0]} and {b[0] if b else ''} have no seed of {a[1]} in common")
+        if not ratio:
+            return Contrast(tuple(first[seed] - second[seed] for seed in seeds), threshold or 0.0, under=under)
+        if min(min(first[seed], second[seed]) for seed in seeds) <= 0:
+            raise NotMeasured(f"{a[2]} of {a[0]} on {a[1]} is not above 0 in every seed, so that it has no ratio")
+        logs = tuple(math.log(first[seed] / second[seed]) for seed in seeds)
+        return Contrast(logs, math.log(threshold) if threshold else 0.0, ratio=True, under=under)
+
     def arrays(self, model: str, task: str) -> Arrays:
         """Return the arrays of a model's first seed on a task."""
         arrays = self.gallery.arrays.get(model, {}).get(task)
@@ -218,41 +331,3 @@ def told(estimate: Estimate) -> str:
     if estimate.lower is None or estimate.upper is None:
         return number(estimate.mean)
     return f"{number(estimate.mean)} [{number(estimate.lower)}, {number(estimate.upper)}]"
-
-
-def sign(estimate: Estimate, above: float = 0.0) -> Verdict:
-    """Return whether an estimate is claimed rightly to lie above a number: by its interval."""
-    if estimate.lower is None or estimate.upper is None:
-        return "open"
-    return "holds" if estimate.lower > above else "fails" if estimate.upper < above else "open"
-
-
-def short_of(bound: float, estimate: Estimate) -> Estimate:
-    """Return by how much an estimate lies below a number, with its interval.
-
-    Examples
-    --------
-    >>> short_of(1.0, Estimate(0.5, 0.25, 0.75, 5))
-    Estimate(mean=0.5, lower=0.25, upper=0.75, seeds=5)
-    """
-    lower, upper = (None if end is None else bound - end for end in (estimate.upper, estimate.lower))
-    return Estimate(bound - estimate.mean, lower, upper, estimate.seeds)
-
-
-def together(*verdicts: Verdict) -> Verdict:
-    """Return the verdict on a claim that has several parts, all of which it needs: the worst of theirs."""
-    order: tuple[Verdict, ...] = ("fails", "not measured", "open", "in part", "holds")
-    return min(verdicts, key=order.index)
-
-
-def across(*verdicts: Verdict) -> Verdict:
-    """Return the verdict on a claim about several models: theirs if they agree, ``in part`` if it holds for some.
-
-    Examples
-    --------
-    >>> across("holds", "fails"), across("holds", "holds"), across("fails", "open")
-    ('in part', 'holds', 'open')
-    """
-    if len(set(verdicts)) == 1:
-        return verdicts[0]
-    return "in part" if "holds" in verdicts else "open"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from lebench import pictures
-from lebench.site.papers.base import Claim, Evidence, Finding, Paper, across, short_of, sign, together, told
+from lebench.pictures import Picture
+from lebench.site.papers.base import Claim, Contrast, Evidence, Paper
 from lebench.site.papers.figures import by_model
 
 _TASK = "collapse/trajectory"
-_NETWORKS = ("resnet", "vgg", "resnet-nf", "cnn", "lenet", "mlp")
+#: The paper's three architectures.
+_JUDGED = {"resnet": "ResNet", "vgg": "VGG"}
+_SHOWN = ("resnet", "vgg", "resnet-nf", "cnn", "lenet", "mlp")
 _FALLING = {
     "NC1": "terminal_ratio@nc1-train",
     "NC2, norms": "terminal_ratio@nc2-equinorm-train",
@@ -16,53 +21,54 @@ _FALLING = {
 }
 
 
-def _falls(evidence: Evidence, value: str) -> Finding:
-    """Judge whether a measure goes on falling after interpolation, in every network."""
-    ends = {model: evidence.mean(model, _TASK, value) for model in _NETWORKS}
-    verdicts = [sign(short_of(1.0, end)) for end in ends.values()]
-    said = ", ".join(f"{model} {told(end)}" for model, end in ends.items())
-    return Finding(
-        across(*verdicts),
-        f"At the end of training it is, as a share of what it was when the training error vanished: {said}. Its "
-        f"interval lies below 1 for {verdicts.count('holds')} of {len(ends)} networks.",
-    )
+def _falls(evidence: Evidence, *names: str) -> Mapping[str, Contrast]:
+    """Return, for each network, what a measure is in the end over what it was when the training error vanished."""
+    return {
+        f"{model}{name.removeprefix('NC2') if len(names) > 1 else ''}": evidence.contrast(
+            (model, _TASK, _FALLING[name]), ratio=True, under=True
+        )
+        for model in _JUDGED
+        for name in names
+    }
 
 
-def _variability(evidence: Evidence) -> Finding:
-    found = _falls(evidence, _FALLING["NC1"])
+def _variability(evidence: Evidence) -> Mapping[str, Contrast]:
+    return _falls(evidence, "NC1")
+
+
+def _simplex(evidence: Evidence) -> Mapping[str, Contrast]:
+    return _falls(evidence, "NC2, norms", "NC2, angles")
+
+
+def _self_duality(evidence: Evidence) -> Mapping[str, Contrast]:
+    return _falls(evidence, "NC3")
+
+
+def _variability_pictures(evidence: Evidence) -> Sequence[Picture]:
     drawn = {model: evidence.arrays(model, _TASK) for model in ("resnet", "vgg", "cnn", "mlp")}
-    shown = pictures.comparisons(drawn)
     panels = {name: (_TASK, value) for name, value in _FALLING.items()}
-    return Finding(
-        found.verdict,
-        found.sentence,
-        [*shown, by_model(evidence, "End over interpolation", panels, _NETWORKS, reference=1.0)],
-    )
+    return [
+        *pictures.comparisons(drawn),
+        by_model(evidence, "End over interpolation", panels, _SHOWN, reference=1.0),
+    ]
 
 
-def _self_duality(evidence: Evidence) -> Finding:
-    return _falls(evidence, _FALLING["NC3"])
-
-
-def _simplex(evidence: Evidence) -> Finding:
-    norms, angles = (_falls(evidence, _FALLING[name]) for name in ("NC2, norms", "NC2, angles"))
+def _simplex_pictures(evidence: Evidence) -> Sequence[Picture]:
     task = "digits/collapse"
     panels = {
         "differing norms": (task, "nc2_equinorm@train"),
         "differing angles": (task, "nc2_equiangular@train"),
         "nearest mean against classifier": (task, "nc4@train"),
     }
-    return Finding(
-        together(norms.verdict, angles.verdict),
-        f"Norms: {norms.sentence} Angles: {angles.sentence}",
-        [by_model(evidence, "The simplex at the end of training", panels, (*_NETWORKS, "deep-linear", "linear"))],
-    )
+    return [by_model(evidence, "The simplex at the end of training", panels, (*_SHOWN, "deep-linear", "linear"))]
 
 
 _SETTING = (
-    "Digits, the recipe of each model of the registry, about twenty moments of training; the paper trains image sets "
-    "for 350 epochs. A model is followed beyond the moment at which every training point is classified correctly."
+    "Digits, the recipe of each model of the registry, about twenty moments of training; the paper trains ResNet, VGG "
+    "and DenseNet on image sets for 350 epochs. A model is followed beyond the moment at which every training point is "
+    "classified correctly."
 )
+_ESTIMAND = "end of training over the moment at which the training error vanished, below 1 time"
 
 PAPER = Paper(
     name="neural-collapse",
@@ -75,29 +81,39 @@ PAPER = Paper(
     claims=(
         Claim(
             "NC1: features collapse to class means",
-            "The variability within classes goes on vanishing after the training error is zero.",
-            "figure of NC1 over epochs",
+            "“Cross-example within-class variability of last-layer training activations collapses to zero, as the "
+            "individual activations themselves collapse to their class-means.”",
+            "abstract; figure of NC1 over epochs",
             _SETTING,
             (_TASK,),
-            _NETWORKS,
+            _JUDGED,
+            {},
+            f"variability within classes, {_ESTIMAND}",
             _variability,
+            _variability_pictures,
         ),
         Claim(
             "NC2: class means tend to a simplex",
-            "Centred class means become equally long and equally far apart.",
-            "figures of NC2 over epochs",
+            "“The class-means collapse to the vertices of a Simplex Equiangular Tight Frame (ETF).”",
+            "abstract; figures of NC2 over epochs",
             _SETTING,
             (_TASK, "digits/collapse"),
-            _NETWORKS,
+            _JUDGED,
+            {},
+            f"deviation of norms and angles from those of a simplex, {_ESTIMAND}",
             _simplex,
+            _simplex_pictures,
         ),
         Claim(
             "NC3: classifiers turn towards class means",
-            "Weights of the last layer and class means become the same up to scale.",
-            "figure of NC3 over epochs",
+            "“Up to rescaling, the last-layer classifiers collapse to the class-means, or in other words to the "
+            "Simplex ETF, i.e. to a self-dual configuration.”",
+            "abstract; figure of NC3 over epochs",
             _SETTING,
             (_TASK,),
-            _NETWORKS,
+            _JUDGED,
+            {},
+            f"distance of classifiers from class means, {_ESTIMAND}",
             _self_duality,
         ),
     ),

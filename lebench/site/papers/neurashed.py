@@ -2,79 +2,82 @@
 
 from __future__ import annotations
 
-from lebench.site.papers.base import Claim, Evidence, Finding, Paper, across, sign, together, told
+from collections.abc import Mapping, Sequence
+
+from lebench.pictures import Picture
+from lebench.site.papers.base import Claim, Contrast, Evidence, Paper
 from lebench.site.papers.figures import along, by_model
 
-_MODELS = ("neurashed", "mlp", "deep-linear", "linear", "permuted-labels")
-_BOTH = ("neurashed", "mlp")
+_SHOWN = ("neurashed", "mlp", "deep-linear", "linear", "permuted-labels")
+_BOTH = {"neurashed": "Neurashed", "mlp": "neural network"}
 _BATCHES = (1, 8, 32)
+_REGULARIZATION, _BOTTLENECK, _ELASTICITY = (
+    "neurashed/implicit-regularization",
+    "neurashed/bottleneck",
+    "neurashed/elasticity",
+)
 
 
-def _regularization(evidence: Evidence) -> Finding:
-    task = "neurashed/implicit-regularization"
-    gain = {model: evidence.mean(model, task, "sparsity_gain") for model in _BOTH}
-    rank = {model: evidence.mean(model, task, "survival_rank@B=1") for model in _BOTH}
+def _regularization(evidence: Evidence) -> Mapping[str, Contrast]:
+    values = {"features that grow": "sparsity_gain", "rank correlation": "survival_rank@B=1"}
+    return {
+        f"{model}, {name}": evidence.contrast((model, _REGULARIZATION, value))
+        for model in _BOTH
+        for name, value in values.items()
+    }
+
+
+def _regularization_pictures(evidence: Evidence) -> Sequence[Picture]:
     shares = {float(b): f"surviving_share@B={b}" for b in _BATCHES} | {400.0: "surviving_share@B=full"}
     ranks = {float(b): f"survival_rank@B={b}" for b in _BATCHES}
     agreement = {float(b): f"survival_agreement@B={b}" for b in _BATCHES} | {400.0: "survival_agreement@B=full"}
     panels = {
-        "share of features that grow": (task, shares),
-        "do frequent features grow most? (rank correlation)": (task, ranks),
-        "agreement with the survival threshold": (task, agreement),
+        "share of features that grow": (_REGULARIZATION, shares),
+        "do frequent features grow most? (rank correlation)": (_REGULARIZATION, ranks),
+        "agreement with the survival threshold": (_REGULARIZATION, agreement),
     }
-    return Finding(
-        across(*(together(sign(gain[model]), sign(rank[model])) for model in _BOTH)),
-        "From single inputs to full batches the share of features that grow rises by "
-        f"{', '.join(f'{told(e)} ({model})' for model, e in gain.items())}; on single inputs the rank correlation of "
-        f"growth with frequency is {', '.join(f'{told(e)} ({model})' for model, e in rank.items())}.",
-        [along(evidence, "Features that survive", "inputs in a batch", panels, _MODELS, log_x=True)],
-    )
+    return [along(evidence, "Features that survive", "inputs in a batch", panels, _SHOWN, log_x=True)]
 
 
-def _bottleneck(evidence: Evidence) -> Finding:
-    task = "neurashed/bottleneck"
-    lost = {
-        model: evidence.difference(
-            (model, task, "state_information@peak-digits=2"), (model, task, "state_information@end-digits=2")
+def _bottleneck(evidence: Evidence) -> Mapping[str, Contrast]:
+    value = "state_information@{}-digits=2"
+    return {
+        m: evidence.contrast((m, _BOTTLENECK, value.format("peak")), (m, _BOTTLENECK, value.format("end")))
+        for m in _BOTH
+    }
+
+
+def _bottleneck_pictures(evidence: Evidence) -> Sequence[Picture]:
+    panels = {
+        "information, rounded to two digits": (_BOTTLENECK, "state_information@end-digits=2"),
+        "to one digit": (_BOTTLENECK, "state_information@end-digits=1"),
+        "beyond the class, two digits": (_BOTTLENECK, "excess_information@digits=2"),
+    }
+    return [by_model(evidence, "Bits about the input in the end", panels, _SHOWN)]
+
+
+def _elasticity(evidence: Evidence) -> Mapping[str, Contrast]:
+    grown = "elasticity_ratio@{}"
+    return {
+        f"{m}, {name}": contrast
+        for m in _BOTH
+        for name, contrast in (
+            ("sub-class", evidence.contrast((m, _ELASTICITY, "elasticity_difference@end-subclasses"))),
+            (
+                "training",
+                evidence.contrast((m, _ELASTICITY, grown.format("end")), (m, _ELASTICITY, grown.format("start"))),
+            ),
         )
-        for model in _BOTH
     }
-    raw = evidence.difference(
-        ("neurashed", task, "state_information@peak-raw"), ("neurashed", task, "state_information@end-raw")
-    )
-    panels = {
-        "information, rounded to two digits": (task, "state_information@end-digits=2"),
-        "to one digit": (task, "state_information@end-digits=1"),
-        "beyond the class, two digits": (task, "excess_information@digits=2"),
-    }
-    return Finding(
-        across(*(sign(estimate) for estimate in lost.values())),
-        "From its peak to the end of training, features rounded to two digits lose "
-        f"{', '.join(f'{told(e)} bits ({model})' for model, e in lost.items())} about the input. Not rounded, those of "
-        f"Neurashed lose {told(raw)}.",
-        [by_model(evidence, "Bits about the input in the end", panels, _MODELS)],
-    )
 
 
-def _elasticity(evidence: Evidence) -> Finding:
-    task, value = "neurashed/elasticity", "elasticity_difference@end-subclasses"
-    found = {model: evidence.mean(model, task, value) for model in _BOTH}
-    grown = {
-        model: evidence.difference((model, task, "elasticity_ratio@end"), (model, task, "elasticity_ratio@start"))
-        for model in _BOTH
-    }
+def _elasticity_pictures(evidence: Evidence) -> Sequence[Picture]:
     panels = {
-        "ratio before training": (task, "elasticity_ratio@start"),
-        "ratio after training": (task, "elasticity_ratio@end"),
-        "sub-class minus class, after training": (task, value),
+        "ratio before training": (_ELASTICITY, "elasticity_ratio@start"),
+        "ratio after training": (_ELASTICITY, "elasticity_ratio@end"),
+        "sub-class minus class, after training": (_ELASTICITY, "elasticity_difference@end-subclasses"),
     }
-    return Finding(
-        across(*(together(sign(found[model]), sign(grown[model])) for model in _BOTH)),
-        "A step moves its own sub-class more than the other of its class by "
-        f"{', '.join(f'{told(e)} ({model})' for model, e in found.items())} of relative similarity; training raises "
-        f"the elasticity ratio by {', '.join(f'{told(e)} ({model})' for model, e in grown.items())}.",
-        [by_model(evidence, "Local elasticity by sub-class and class", panels, _MODELS)],
-    )
+    return [by_model(evidence, "Local elasticity by sub-class and class", panels, _SHOWN)]
 
 
 _GRAPH = (
@@ -94,30 +97,42 @@ PAPER = Paper(
     claims=(
         Claim(
             "Small batches keep what is shared",
-            "Stochastic training strengthens features that many inputs share, full batches strengthen all.",
-            "section on implicit regularization",
+            "Stochastic training strengthens features that many inputs share, full batches strengthen all: “neurashed "
+            "enables insights into implicit regularization”.",
+            "abstract; section on implicit regularization",
             _GRAPH,
-            ("neurashed/implicit-regularization",),
-            _MODELS,
+            (_REGULARIZATION,),
+            _BOTH,
+            {},
+            "rise of the share of features that grow from single inputs to full batches, and rank correlation of "
+            "growth with frequency on single inputs",
             _regularization,
+            _regularization_pictures,
         ),
         Claim(
             "An information bottleneck",
             "Late in training features lose information about the input.",
             "section on the information bottleneck",
             f"{_GRAPH} Without rounding nothing can be lost, so it is stated for states of one and two digits.",
-            ("neurashed/bottleneck",),
-            _MODELS,
+            (_BOTTLENECK,),
+            _BOTH,
+            {},
+            "bits about the input that features rounded to two digits lose from their peak to the end of training",
             _bottleneck,
+            _bottleneck_pictures,
         ),
         Claim(
             "Local elasticity",
             "An update on one input moves inputs more that share more features with it; training makes that clearer.",
             "section on local elasticity",
             _GRAPH,
-            ("neurashed/elasticity",),
-            _MODELS,
+            (_ELASTICITY,),
+            _BOTH,
+            {},
+            "relative similarity within sub-classes minus within classes, and growth of the elasticity ratio in "
+            "training",
             _elasticity,
+            _elasticity_pictures,
         ),
     ),
     released=("No code was released for this paper.",),

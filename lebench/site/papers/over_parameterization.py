@@ -2,81 +2,87 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from lebench.board import entry_name
-from lebench.site.papers.base import Claim, Evidence, Finding, Paper, across, short_of, sign, told
+from lebench.pictures import Picture
+from lebench.site.papers.base import Claim, Contrast, Evidence, NotMeasured, Paper
 from lebench.site.papers.figures import along, by_model
 
 _TWO_LAYERS = "mlp[depth=1]"
 _ENTRY = entry_name(_TWO_LAYERS)
+_TWO = {_TWO_LAYERS: "two-layer ReLU network"}
 _WIDTHS = (4, 8, 12, 16, 32, 64, 128, 256, 512)
-_CAPACITIES = {
-    "unit capacity": "capacity_unit",
-    "bound by units": "unit_bound",
-    "Frobenius norms": "capacity_frobenius",
-    "spectral and (1,2) norms": "capacity_spectral_l1",
-    "number of parameters": "capacity_parameters",
-}
+_WIDTH = "overparam/width"
 _TEACHERS = ("overparam/teacher-8", "overparam/teacher-16")
 _CONCEPTS = ("overparam/concept-sin", "overparam/concept-tanh")
 
 
-def _wider_is_better(evidence: Evidence) -> Finding:
-    task = "overparam/width"
-    gain = {
-        labels: evidence.difference((_ENTRY, task, f"error@{labels}-h=16"), (_ENTRY, task, f"error@{labels}-h=512"))
-        for labels in ("clean", "noisy")
+def _wider_is_better(evidence: Evidence) -> Mapping[str, Contrast]:
+    return {
+        labels: evidence.contrast(
+            (_ENTRY, _WIDTH, f"error@{key}-h=16"), (_ENTRY, _WIDTH, f"error@{key}-h=512"), ratio=True
+        )
+        for labels, key in (("true labels", "clean"), ("20% wrong labels", "noisy"))
     }
+
+
+def _wider_pictures(evidence: Evidence) -> Sequence[Picture]:
     panels = {
-        f"test error, {name}": (task, {float(h): f"error@{labels}-h={h}" for h in _WIDTHS})
+        f"test error, {name}": (_WIDTH, {float(h): f"error@{labels}-h={h}" for h in _WIDTHS})
         for labels, name in (("clean", "true labels"), ("noisy", "20% wrong labels"))
     }
-    return Finding(
-        across(*(sign(estimate) for estimate in gain.values())),
-        f"From 16 to 512 units the test error falls by {told(gain['clean'])} with true labels and by "
-        f"{told(gain['noisy'])} with a fifth of them wrong.",
-        [along(evidence, "Test error along the width", "hidden units h", panels, (_ENTRY,), log_x=True)],
-    )
+    return [along(evidence, "Test error along the width", "hidden units h", panels, (_ENTRY,), log_x=True)]
 
 
-def _unit_capacity(evidence: Evidence) -> Finding:
-    task = "overparam/width"
-    exponents = {name: evidence.mean(_ENTRY, task, f"width_exponent@{value}") for name, value in _CAPACITIES.items()}
-    panels = {name: (task, f"width_exponent@{value}") for name, value in _CAPACITIES.items()}
-    return Finding(
-        sign(short_of(0.0, exponents["unit capacity"])),
-        "With the width h the capacities grow as h to the power of "
-        f"{', '.join(f'{told(e)} ({name})' for name, e in exponents.items())}.",
-        [by_model(evidence, "Exponent of the width", panels, (_ENTRY,), reference=0.0)],
-    )
+def _unit_capacity(evidence: Evidence) -> Mapping[str, Contrast]:
+    names = {"unit capacity": "unit_capacity", "unit impact": "unit_impact"}
+    if not all(evidence.models(_WIDTH, f"width_exponent@{value}") for value in names.values()):
+        raise NotMeasured(
+            "the paper's unit capacity |u_i - u_i^0| and unit impact, per unit, are values of no task yet"
+        )
+    return {
+        name: evidence.contrast((_ENTRY, _WIDTH, f"width_exponent@{value}"), under=True)
+        for name, value in names.items()
+    }
 
 
-def _beyond(evidence: Evidence, tasks: tuple[str, ...]) -> Finding:
-    value = "loss_ratio"
-    below = {task: short_of(1.0, evidence.mean(_ENTRY, task, value)) for task in tasks}
-    ratios = {task.partition("/")[2]: evidence.mean(_ENTRY, task, value) for task in tasks}
-    panels = {task.partition("/")[2]: (task, value) for task in tasks}
-    return Finding(
-        across(*(sign(estimate) for estimate in below.values())),
-        "The test loss of a network with one hidden layer, relative to that of the best kernel, is "
-        f"{', '.join(f'{told(e)} on {name}' for name, e in ratios.items())}.",
-        [
-            by_model(
-                evidence,
-                "Loss relative to the best kernel",
-                panels,
-                (_ENTRY, "mlp", "ntk-mlp", "nngp-mlp", "rbf", "laplace", "linear-kernel"),
-                reference=1.0,
-            )
-        ],
-    )
+def _teacher(evidence: Evidence) -> Mapping[str, Contrast]:
+    return {
+        task.partition("/")[2]: evidence.contrast((_ENTRY, task, "loss_ratio"), ratio=True, under=True)
+        for task in _TEACHERS
+    }
 
 
-def _teacher(evidence: Evidence) -> Finding:
-    return _beyond(evidence, _TEACHERS)
+def _teacher_pictures(evidence: Evidence) -> Sequence[Picture]:
+    return _beyond_pictures(evidence, _TEACHERS)
 
 
-def _concept(evidence: Evidence) -> Finding:
-    return _beyond(evidence, _CONCEPTS)
+def _concept(evidence: Evidence) -> Mapping[str, Contrast]:
+    share = "unexplained_share"
+    pairs = {
+        "three layers / tangent kernel": ("mlp", ("mlp", f"{share}@ntk-2")),
+        "three / two layers": ("mlp", (_ENTRY, share)),
+        "two layers / tangent kernel": (_ENTRY, (_ENTRY, f"{share}@ntk-1")),
+        "two layers / last layer": (_ENTRY, (_ENTRY, f"{share}@last-layer")),
+    }
+    return {
+        f"{task.rpartition('-')[2]}, {name}": evidence.contrast(
+            (model, task, share), (other, task, value), ratio=True, under=True
+        )
+        for task in _CONCEPTS
+        for name, (model, (other, value)) in pairs.items()
+    }
+
+
+def _concept_pictures(evidence: Evidence) -> Sequence[Picture]:
+    return _beyond_pictures(evidence, _CONCEPTS)
+
+
+def _beyond_pictures(evidence: Evidence, tasks: tuple[str, ...]) -> Sequence[Picture]:
+    panels = {task.partition("/")[2]: (task, "loss_ratio") for task in tasks}
+    models = (_ENTRY, "mlp", "ntk-mlp", "nngp-mlp", "rbf", "laplace", "linear-kernel")
+    return [by_model(evidence, "Loss relative to the best kernel", panels, models, reference=1.0)]
 
 
 PAPER = Paper(
@@ -93,42 +99,54 @@ PAPER = Paper(
             "Test error falls with the width, far beyond the width at which training points are fitted.",
             "Neyshabur et al. 2019, figure 1",
             "Two-layer perceptrons of 4 to 512 units on 500 digits, with true labels and with a fifth of them wrong.",
-            ("overparam/width",),
-            (_TWO_LAYERS,),
+            (_WIDTH,),
+            _TWO,
+            {},
+            "test error at 16 units over that at 512, above 1 time",
             _wider_is_better,
+            _wider_pictures,
         ),
         Claim(
             "Unit capacity falls with the width",
-            "Capacity measured by unit, relative to initialization, decreases with the width; earlier norms grow.",
-            "Neyshabur et al. 2019, section 2 and figures",
+            "“We suggest a novel complexity measure based on unit-wise capacities”: unit capacity |u_i - u_i^0| and "
+            "unit impact |v_i| of a unit fall with the width, faster than h to the -1/2.",
+            "Neyshabur et al. 2019, abstract; section 2 and figures",
             "The same networks from 64 to 512 units, where all fit true labels; an exponent is the slope of log "
-            "capacity in log width. Unit capacity is the sixth of the measures that the paper compares, with the "
-            "square root of h as a term; the bound is its first theorem, without that term, divided by the margin at "
-            "the 5th percentile.",
-            ("overparam/width",),
-            (_TWO_LAYERS,),
+            "capacity in log width.",
+            (_WIDTH,),
+            _TWO,
+            {},
+            "exponent of the width, below 0",
             _unit_capacity,
         ),
         Claim(
             "Networks learn teachers that kernels do not",
-            "A two-layer network trained by gradient descent learns a ReLU teacher to a loss o(1/d); kernels cannot.",
-            "Li, Ma & Zhang 2020, theorems 1 and 2",
-            "Uniform teachers in 8 and 16 dimensions, one recipe for all networks, ridge by leave-one-out for kernels. "
-            "In 32 dimensions, which are no task, the recipe's 6,000 steps are too few: d times the loss is 0.0092 "
-            "after them and 0.00004 after 96,000, as many passes over the points as in 8 dimensions; "
-            "the kernel has 0.044.",
+            "“An over-parametrized two-layer neural network with ReLU activation, trained by gradient descent from "
+            "random initialization, can provably learn the ground truth network with population loss at most o(1/d) "
+            "…; any kernel method, including Neural Tangent Kernel, with a polynomial number of samples in d, has "
+            "population loss at least Ω(1/d).”",
+            "Li, Ma & Zhang 2020, abstract; theorems 1 and 2",
+            "Uniform teachers in 8 and 16 dimensions, one recipe for all networks, ridge by leave-one-out for kernels.",
             _TEACHERS,
-            (_TWO_LAYERS, "mlp", "ntk-mlp", "rbf"),
+            _TWO,
+            {},
+            "test loss of the network over that of the best of six kernels, below 1 time",
             _teacher,
+            _teacher_pictures,
         ),
         Claim(
             "Networks learn concept classes that kernels do not",
-            "Networks learn targets composed of small networks from few samples, better than their tangent kernels.",
-            "Allen-Zhu, Li & Liang 2019, experiments",
-            "The two published targets, 1,000 points; our kernels are of infinite width.",
+            "Three-layer networks learn targets composed of small networks better than two-layer ones, and those "
+            "better than their tangent kernel and than training the last layer alone.",
+            "Allen-Zhu, Li & Liang 2019, experiments, figure 1",
+            "The two published targets, 1,000 points; our kernels are of infinite width, the last layer is the kernel "
+            "of its random features.",
             _CONCEPTS,
-            (_TWO_LAYERS, "mlp", "ntk-mlp", "rbf"),
+            {"mlp": "three-layer network", **_TWO},
+            {},
+            "unexplained share of the target over that of what it is compared with, below 1 time",
             _concept,
+            _concept_pictures,
         ),
     ),
     released=(
