@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lebench import registry
 from lebench.records import Cell, Record
+from lebench.runner.plugin_identity import plugin_identity
 from lebench.runner.tolerance import compare_rerun
 
 #: What of several records of a cell counts before others: a failure is tried again.
@@ -50,11 +51,14 @@ class Current:
         Why others are not, with their number. They are of other versions; nothing is wrong with them.
     conflicts : tuple of Conflict
         Cells with several records that contradict each other: none of these is current.
+    machines : dict of str to int
+        In what the machines of several equal records of a cell differ, with the number of such cells.
     """
 
     records: tuple[Record, ...]
     outdated: dict[str, int]
     conflicts: tuple[Conflict, ...] = ()
+    machines: dict[str, int] = field(default_factory=dict)
 
     @property
     def notes(self) -> list[str]:
@@ -62,7 +66,11 @@ class Current:
         count = sum(self.outdated.values())
         reasons = "; ".join(f"{reason} ({number})" for reason, number in self.outdated.items())
         noun = "record is" if count == 1 else "records are"
-        return [*([f"{count} {noun} outdated and left out: {reasons}"] if count else []), *map(str, self.conflicts)]
+        lines = [f"{count} {noun} outdated and left out: {reasons}"] if count else []
+        if self.machines:
+            told = "; ".join(f"{what} ({number})" for what, number in self.machines.items())
+            lines.append(f"some cells have equal records of several machines, the newest is used: {told}")
+        return [*lines, *map(str, self.conflicts)]
 
 
 def current(records: Iterable[Record]) -> Current:
@@ -90,6 +98,8 @@ def current(records: Iterable[Record]) -> Current:
             kept.append(record)
     for told, reason in ((_code, "made by other code of its plug-in"), (_data, "made on other data")):
         newest = dict(told(record) for record in sorted(kept, key=_age))
+        if told is _code:
+            newest |= {_code(record)[0]: today for record in kept if (today := _code_of_today(record)) is not None}
         like: dict[bool, list[Record]] = {True: [], False: []}
         for record in kept:
             group, state = told(record)
@@ -101,13 +111,20 @@ def current(records: Iterable[Record]) -> Current:
         of_cells[record.cell.key].append(record)
     chosen: list[Record] = []
     conflicts: list[Conflict] = []
+    machines: Counter[str] = Counter()
     for same in of_cells.values():
         settled = same[0] if len(same) == 1 else _settle(same, kept)
         if isinstance(settled, Conflict):
             conflicts.append(settled)
-        else:
-            chosen.append(settled)
-    return Current(tuple(sorted(chosen, key=_place)), dict(sorted(reasons.items())), tuple(conflicts))
+            continue
+        chosen.append(settled)
+        machines.update(_differing(same))
+    return Current(
+        tuple(sorted(chosen, key=_place)),
+        dict(sorted(reasons.items())),
+        tuple(sorted(conflicts, key=lambda conflict: _place(conflict.records[0]))),
+        dict(sorted(machines.items())),
+    )
 
 
 def versions(cell: Cell) -> Iterator[tuple[str, int, int | None]]:
@@ -148,6 +165,25 @@ def _code(record: Record) -> tuple[tuple[str, ...], str]:
     own = cell.task in registry.tasks and registry.tasks.item(cell.task).source == "lebench"
     # Where the task is of a plug-in too, the code is that of both.
     return (record.label, cell.backend, cell.precision, "" if own else cell.task), cell.plugin
+
+
+def _code_of_today(record: Record) -> str | None:
+    """Return the code of the plug-in that registered the model of a record here, None if that says nothing of it."""
+    cell = record.cell
+    own = cell.task in registry.tasks and registry.tasks.item(cell.task).source == "lebench"
+    if not own or cell.model not in registry.models or not registry.models.item(cell.model).plugin:
+        return None
+    return plugin_identity([("model", cell.model)])
+
+
+def _differing(same: Sequence[Record]) -> Iterator[str]:
+    """Yield devices and packages of which several records of a cell have different ones."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for record in same:
+        found["device"].add(record.environment.gpu or "CPU")
+        for package, version in record.environment.packages.items():
+            found[package].add(version)
+    yield from (f"{name} {' and '.join(sorted(made))}" for name, made in found.items() if len(made) > 1)
 
 
 def _data(record: Record) -> tuple[tuple[str, ...], str]:

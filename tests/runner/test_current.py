@@ -1,6 +1,7 @@
 """Which records are current, whatever the order in which they are read."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -68,6 +69,19 @@ def test_a_copy_is_the_same_record_and_equal_values_are_one_the_newest(made):
     assert of(old, new, close).records == (close,)
 
 
+def test_equal_records_of_several_machines_are_named(made):
+    old = made(1)
+    other = old.environment.model_copy(update={"gpu": "NVIDIA H200", "packages": {"numpy": "9.9"}})
+    here = old.environment.packages["numpy"]
+    found = of(old, made(2, environment=other))
+    assert len(found.records) == 1
+    assert found.machines == {"device CPU and NVIDIA H200": 1, f"numpy {here} and 9.9": 1}
+    (note,) = found.notes
+    assert note.startswith("some cells have equal records of several machines, the newest is used: device CPU and NV")
+    # Other seeds on other machines are what anybody expects.
+    assert of(old, made(2, seed=1, environment=other)).notes == []
+
+
 def test_values_that_differ_are_a_conflict_and_none_is_current(made):
     found = of(made(1, 0.5), made(2, 0.7), made(seed=1))
     assert [record.cell.seed for record in found.records] == [1]
@@ -117,3 +131,24 @@ def test_code_of_a_plug_in_is_not_mixed(made):
     found = of(*old, new)
     assert found.records == (new,)
     assert found.outdated == {"mlp on digits: made by other code of its plug-in": 2}
+
+
+def test_code_of_a_plug_in_that_is_loaded_counts_whatever_is_newer(made, catalogue, monkeypatch):
+    item = replace(catalogue.models.item("mlp"), plugin="lebench_plugin_mine", source="mine.py")
+    monkeypatch.setitem(catalogue.models._items, "mlp", item)
+    for task in catalogue.tasks.names():
+        monkeypatch.setitem(catalogue.tasks._items, task, replace(catalogue.tasks.item(task), source="lebench"))
+    monkeypatch.setattr("lebench.runner.current.plugin_identity", lambda wanted: "a" * 64)
+    old, new = made(1, 0.5, plugin="a" * 64), made(2, 0.9, plugin="b" * 64)
+    assert of(old, new).records == (old,)
+    # Nothing of today's code is there: the code of another day does not stand in for it.
+    assert of(new).records == ()
+
+
+def test_another_version_of_the_data_is_not_mixed(make_record, made):
+    old = made(1)
+    cell = old.cell.model_copy(update={"dataset_sha256": "0" * 64, "seed": 1})
+    new = made(2).model_copy(update={"cell": cell}).sealed()
+    found = of(old, new)
+    assert found.records == (new,)
+    assert found.outdated == {"mlp on digits: made on other data": 1}
