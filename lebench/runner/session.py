@@ -122,9 +122,10 @@ class _Description:
         if isinstance(value, types.ModuleType):
             return _outside(value.__name__)
         if isinstance(value, types.FunctionType | type):
-            if not _is_here(value):
-                return [_outside(value.__module__), value.__qualname__]
-            return self._class(value) if isinstance(value, type) else self._function(value)
+            if _is_here(value):
+                return self._class(value) if isinstance(value, type) else self._function(value)
+            held = [] if isinstance(value, type) else self._held(value)
+            return [_outside(value.__module__), value.__qualname__, held]
         if isinstance(value, types.MethodType):
             return [self.of(value.__func__), self.of(value.__self__)]
         if isinstance(value, staticmethod | classmethod):
@@ -150,12 +151,16 @@ class _Description:
 
     def _function(self, function: types.FunctionType) -> Any:
         code = function.__code__
-        used = {name: function.__globals__[name] for name in _globals_of(code) & set(function.__globals__)}
-        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        used = sorted(_globals_of(code) & set(function.__globals__))
+        return [_code(code), self._held(function), [[name, self.of(function.__globals__[name])] for name in used]]
+
+    def _held(self, function: types.FunctionType) -> list[Any]:
+        """Return the defaults of a function and what it closes over."""
+        held = [self.of(function.__defaults__), self.of(function.__kwdefaults__)]
+        for cell in function.__closure__ or ():
             with suppress(ValueError):  # an empty one
-                used[name] = cell.cell_contents
-        defaults = [self.of(function.__defaults__), self.of(function.__kwdefaults__)]
-        return [_code(code), defaults, [[name, self.of(value)] for name, value in sorted(used.items())]]
+                held.append(self.of(cell.cell_contents))
+        return held
 
     def _class(self, cls: type) -> Any:
         members = [

@@ -1,5 +1,9 @@
 """Classes and functions of a script or a notebook, and estimators, as models."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -8,6 +12,71 @@ from lebench.data.base import Split
 from lebench.errors import LebenchError
 from lebench.models.estimator import make_estimator, name_of
 from lebench.models.objects import named
+
+SCRIPT = """
+import sys
+from dataclasses import dataclass
+from typing import ClassVar
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+import lebench
+
+FACTOR = 1.0  # of no consequence
+
+def scaled(x):
+    return FACTOR * x.reshape(len(x), -1)
+
+class Means:
+    def __init__(self, means):
+        self.means = means
+
+    def predict(self, x):
+        return -np.linalg.norm(scaled(x)[:, None] - self.means, axis=-1)
+
+@lebench.register_model("means")
+@dataclass(frozen=True)
+class MeansOfClasses:
+    capabilities: ClassVar[frozenset] = frozenset({"predict"})
+
+    def fit(self, split, seed):
+        return Means(np.stack([scaled(split.x_train[split.y_train == c]).mean(axis=0) for c in range(split.classes)]))
+
+lebench.run(["means", MeansOfClasses(), LogisticRegression(max_iter=5)], "digits/accuracy", 1, results=sys.argv[1])
+from lebench.runner.store import Store
+for record in Store(sys.argv[1]).load():
+    print(record.label, record.status, record.cell.plugin, record.cell.key)
+"""
+
+
+@pytest.fixture
+def ran(tmp_path):
+    """A function that runs a script and returns the words of each line that it prints."""
+
+    def run(text, results="results"):
+        file = tmp_path / f"script_{len(list(tmp_path.iterdir()))}.py"
+        file.write_text(text)
+        done = subprocess.run(
+            [sys.executable, str(file), str(tmp_path / results)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONHASHSEED": str(len(list(tmp_path.iterdir())))},
+        )
+        assert done.returncode == 0, done.stderr
+        return {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
+
+    return run
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_a_script_defines_runs_in_workers_and_is_known_again(ran):
+    first = ran(SCRIPT)
+    assert set(first) == {"means", "MeansOfClasses()", "LogisticRegression(max_iter=5)"}
+    assert {status for status, _, _ in first.values()} == {"ok"}
+    assert all(plugin.startswith("session:") for _, plugin, _ in first.values())
+    assert ran(SCRIPT.replace("  # of no consequence", "\n\n"), "other") == first
+    changed = ran(SCRIPT.replace("FACTOR = 1.0", "FACTOR = 2.0"), "third")
+    assert changed["LogisticRegression(max_iter=5)"] == first["LogisticRegression(max_iter=5)"]
+    assert all(changed[name] != first[name] for name in ("means", "MeansOfClasses()"))
 
 
 def split_of(x, y, classes):
