@@ -231,6 +231,34 @@ def test_code_of_a_model_is_text_that_is_not_run(write, tmp_path):
     assert lines(folder) == "plugin.py: type: is not a regular file"
 
 
+def test_a_folder_of_code_is_text_and_data_of_some_size(write):
+    folder = write()
+    (folder / "plugin/pack").mkdir(parents=True)
+    (folder / "plugin/pack/__init__.py").write_text("a = 1\n")
+    (folder / "plugin/pack/w.npz").write_bytes(b"0")
+    assert lines(folder).startswith("entry.toml: plugin: must name a file or package in the folder plugin")
+    toml = folder / "entry.toml"
+    toml.write_text(toml.read_text() + 'plugin = "pack"\n')
+    assert lines(folder) == ""
+    cases = [
+        ("pack/x.so", b"", "plugin/pack/x.so: name: does not belong to code that can be read; remove it"),
+        ("pack/.hidden", b"", "plugin/pack/.hidden: name: does not belong to code that can be read; remove it"),
+        ("pack/large.npz", b"0" * 1_000_001, "plugin/pack/large.npz: size: has 1,000,001 bytes"),
+        ("pack/large.py", b"#" * 100_001, "plugin/pack/large.py: size: has 100,001 bytes"),
+        ("bad.py", b"\0", "plugin/bad.py: line 1: has a character that cannot be seen"),
+    ]
+    for name, content, said in cases:
+        (folder / "plugin" / name).write_bytes(content)
+        assert said in lines(folder)
+        (folder / "plugin" / name).unlink()
+    (folder / "plugin/link").symlink_to("/etc")
+    assert "plugin/link: type: is not a regular file" in lines(folder)
+    (folder / "plugin/link").unlink()
+    for number in range(100):
+        (folder / f"plugin/f{number}").write_text("")
+    assert "plugin: size: has more than 100 files" in lines(folder)
+
+
 def test_no_file_outside_the_entry_is_read(write, tmp_path):
     folder = write()
     outside = tmp_path / "outside"

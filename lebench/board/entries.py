@@ -8,7 +8,8 @@ An entry is a folder that a person can read in a pull request::
         environments.json   each distinct environment and state of the code once, by its sha256
         artifacts/          <cell>.npz, the arrays from which pictures are made, of the first seed's records, and
                             <cell>.recording.npz, what the model answered, from which the score can be computed again
-        plugin.py           the model's own code where lebench has none: kept as text, which no check runs
+        plugin.py           the model's own code where lebench has none: kept as text, which no check runs; or a folder
+                            plugin/ with all that it imports, see lebench.board.entry_plugin
         verification.json   what checks have found, written by maintainers, see lebench.board.verification
 
 In ``records.jsonl`` the fields ``environment`` and ``source`` of a record hold the sha256 of the RFC 8785 form of
@@ -32,6 +33,7 @@ from pydantic import Field, StringConstraints, field_validator
 
 from lebench.artifacts import ArtifactError, unpack
 from lebench.board.documents import DocumentError, one_line, parse_json, parse_toml, printable, read_bytes, read_text
+from lebench.board.entry_plugin import PLUGIN_PATH
 from lebench.canonical import canonical, digest
 from lebench.errors import LebenchError
 from lebench.records import Artifact, Document, Record
@@ -49,8 +51,6 @@ LARGEST_ARTIFACT = 2_000_000
 #: Bytes that one environment may have in canonical form. It is part of every record that names it, so that the cost of
 #: reading an entry is the product of both.
 LARGEST_ENVIRONMENT = 5_000
-#: The file of a model's own code, and the bytes that it may have.
-PLUGIN, PLUGIN_LIMIT = "plugin.py", 100_000
 #: Fields of a record that stand in ``environments.json``, and the tables there.
 SHARED = {"environment": "environments", "source": "sources"}
 
@@ -95,6 +95,8 @@ class EntryInfo(Document):
         Version that made the records.
     command : str
         Command that makes them again.
+    plugin : str
+        Of a model with a folder of code of its own, the file or package in it that ``--plugin`` takes.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -106,6 +108,7 @@ class EntryInfo(Document):
     licence: str = "CC-BY-4.0"
     lebench: str
     command: str
+    plugin: str = Field("", pattern=f"^({PLUGIN_PATH})?$", exclude_if=lambda path: not path)
 
     @field_validator("name")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,18 +14,20 @@ from pydantic import ValidationError
 
 from lebench import board, registry
 from lebench.board.documents import printable
-from lebench.board.entries import PLUGIN, PLUGIN_LIMIT
+from lebench.board.entry_plugin import PACKED, packed
 from lebench.board.verification import NAME as VERIFICATION
 from lebench.cli import previewing, reading
 from lebench.cli.pull_request import propose, refuse_other_changes
 from lebench.cli.verifying import verify
 from lebench.errors import LebenchError
 from lebench.models.spec import build_model
+from lebench.plugins import find
 from lebench.records import Record
 from lebench.registry import load_plugin
 from lebench.runner.current import current
 from lebench.runner.identity import make_cell
 from lebench.runner.plan import make_plan
+from lebench.runner.session import MARK
 from lebench.runner.store import Store
 
 if TYPE_CHECKING:
@@ -65,14 +67,14 @@ def submit(
     store = Store(results)
     records = _records(store, results, model, backend, authors)
     label = records[0].label
-    code = _code(records, plugin)
-    info = _describe(label, name or board.entry_name(label), records, authors, links, summary, licence, code)
+    given, files = _code(records, plugin)
+    info = _describe(label, name or board.entry_name(label), records, authors, links, summary, licence, given, files)
     folder = root / info.name
     _refuse_others(folder, info)
     # Before anything is written: git does not switch branches over files that are new.
     refuse_other_changes(folder)
     with tempfile.TemporaryDirectory() as temporary:
-        entry = _write(Path(temporary), info, records, store, code)
+        entry = _write(Path(temporary), info, records, store, files)
         if invalid := verify(entry.folder, str(root) if root.is_dir() else None):
             click.echo(f"{info.name} is not ready to be submitted; nothing was written to {root}")
             return invalid
@@ -130,6 +132,11 @@ def _records(
     if foreign:
         click.echo(f"left out: {', '.join(sorted(foreign))}, which are no tasks of lebench")
     kept = [record for record in own if record.cell.task not in foreign]
+    if any(record.cell.plugin.startswith(MARK) for record in kept):
+        raise LebenchError(
+            f"{label} was defined in a script or notebook, so that nobody else could run it: put it into a file, run "
+            "that with --plugin, and submit those records"
+        )
     if not kept:
         raise LebenchError(f"{label} has no records of tasks of lebench; 'lebench list tasks' names them")
     return kept
@@ -140,17 +147,17 @@ def _of_lebench(task: str) -> bool:
     return task in registry.tasks and registry.tasks.item(task).source == "lebench"
 
 
-def _code(records: Sequence[Record], plugin: Path | None) -> bytes:
-    """Return the model's own code, nothing if lebench has it."""
+def _code(records: Sequence[Record], plugin: Path | None) -> tuple[str, Mapping[str, Path]]:
+    """Return the model's own code as :func:`lebench.board.entry_plugin.packed` does, nothing if there is none."""
     label = records[0].label
     name = label.split("[", 1)[0]
     if plugin is None:
-        return b""
+        return "", {}
     if name in registry.models and registry.models.item(name).source == "lebench":
         raise LebenchError(f"{name} is a model of lebench: leave out --plugin")
-    if plugin.is_file() and plugin.stat().st_size > PLUGIN_LIMIT:
-        raise LebenchError(f"{plugin} is too large: an entry takes code of at most {PLUGIN_LIMIT:,} bytes")
-    load_plugin(plugin)
+    found = find(plugin)
+    files = packed(found)
+    load_plugin(found)
     if name not in registry.models:
         raise LebenchError(f"{plugin} does not register the model {name!r}; give the file that it was run with")
     configured = build_model(label, records[0].cell.backend)
@@ -162,7 +169,7 @@ def _code(records: Sequence[Record], plugin: Path | None) -> bytes:
         raise LebenchError(
             f"{plugin} has changed since {old} of {len(records)} records were made: run them again with it, then submit"
         )
-    return plugin.read_bytes()
+    return files
 
 
 def _describe(
@@ -173,7 +180,8 @@ def _describe(
     links: Sequence[str],
     summary: str | None,
     licence: str,
-    code: bytes,
+    given: str,
+    files: Mapping[str, Path],
 ) -> EntryInfo:
     if not _named(authors):
         raise LebenchError(_AUTHORS)
@@ -190,7 +198,8 @@ def _describe(
             links=list(links),
             licence=licence,
             lebench=records[0].environment.lebench,
-            command=_command(label, name, records, code),
+            command=_command(name, records, given, files),
+            plugin=given,
         )
     except ValidationError as error:
         first = error.errors()[0]
@@ -209,9 +218,10 @@ _RULES = {
 }
 
 
-def _command(label: str, name: str, records: Sequence[Record], code: bytes) -> str:
+def _command(name: str, records: Sequence[Record], given: str, files: Mapping[str, Path]) -> str:
     """Return the command that makes the records again."""
-    plugin = f"leaderboard/entries/{name}/{PLUGIN}" if code else None
+    inside = f"{PACKED}/{given}" if given else next(iter(files), "")
+    plugin = f"leaderboard/entries/{name}/{inside}" if inside else None
     seeds = 1 + max(record.cell.seed for record in records)
     return _run_command(records, plugin, sorted({record.cell.task for record in records}), seeds)
 
@@ -245,12 +255,13 @@ def _able(records: Sequence[Record], tasks: Sequence[str]) -> set[str] | None:
     return {cell.cell.task for job in plan.jobs for cell in job.cells}
 
 
-def _write(root: Path, info: EntryInfo, records: Sequence[Record], store: Store, code: bytes) -> Entry:
+def _write(root: Path, info: EntryInfo, records: Sequence[Record], store: Store, files: Mapping[str, Path]) -> Entry:
     arrays = {record.cell.key: store.artifacts(record) for record in records}
     recordings = {record.cell.key: store.recording(record) for record in records}
     entry = board.write_entry(root, info.name, records, info, arrays, recordings)
-    if code:
-        (entry.folder / PLUGIN).write_bytes(code)
+    for name, file in files.items():
+        (entry.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, entry.folder / name)
     return entry
 
 

@@ -22,6 +22,7 @@ from lebench.arrays import FloatArray, IntArray
 from lebench.capabilities import CAPABILITIES, Checkpoint, SimilarityKind, Trajectory
 from lebench.data.base import Split
 from lebench.errors import LebenchError, TrainingError
+from lebench.plugins import find
 from lebench.sandbox.confinement import confined, why_not
 from lebench.sandbox.wire import Message, WireError, receive, send
 
@@ -50,7 +51,8 @@ class Connection:
         if reason := why_not():
             raise LebenchError(f"a submitted model is run in a sandbox only, and {reason}")
         command = [sys.executable, "-m", "lebench.sandbox.guest", str(plugin)]
-        self._process = subprocess.Popen(confined(command, [plugin]), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        alone = confined(command, list(find(plugin).closure().values()))
+        self._process = subprocess.Popen(alone, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._owner = os.getpid()
         atexit.register(self.close)
 

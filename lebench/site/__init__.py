@@ -14,7 +14,7 @@ from lebench.board import (
     write_board,
     write_tables,
 )
-from lebench.board.entries import PLUGIN, PLUGIN_LIMIT
+from lebench.board.entry_plugin import PACKED, PLUGIN, PLUGIN_LIMIT
 
 __all__ = ["build"]
 
@@ -66,9 +66,13 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
 
 def _code(entries_root: Path, entries: Sequence[Entry]) -> dict[str, str]:
     """Return the text of the models' own code, by entry."""
-    files = {entry.name: entries_root / entry.name / PLUGIN for entry in entries}
-    return {
-        name: file.read_bytes()[:PLUGIN_LIMIT].decode("utf-8", "replace")
-        for name, file in files.items()
-        if file.is_file()
-    }
+    found = {}
+    for entry in entries:
+        folder = entries_root / entry.name
+        files = [file for file in (folder / PLUGIN, *sorted((folder / PACKED).rglob("*.py"))) if file.is_file()]
+        texts = [file.read_bytes()[:PLUGIN_LIMIT].decode("utf-8", "replace") for file in files]
+        if len(files) > 1:
+            texts = [f"# {file.relative_to(folder)}\n\n{text}" for file, text in zip(files, texts, strict=True)]
+        if files:
+            found[entry.name] = "\n\n".join(texts)
+    return found

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from lebench.board import verification
 from lebench.board.documents import DocumentError, read_bytes
-from lebench.board.entries import LARGEST, LARGEST_ARTIFACT, PLUGIN, PLUGIN_LIMIT, EntryError
+from lebench.board.entries import LARGEST, LARGEST_ARTIFACT, EntryError
+from lebench.board.entry_plugin import MOST_FILES, PACKED, PACKED_LIMIT, PLUGIN, PLUGIN_LIMIT, PLUGIN_PATH, plugin_of
 from lebench.verify.plugin_source import check_source
 from lebench.verify.violations import Violation
 
@@ -19,6 +20,8 @@ _ARTIFACT = re.compile(r"[0-9a-f]{16}(\.recording)?\.npz")
 #: Files that one folder of an entry may have, and the bytes of all arrays together.
 _MOST_FILES = 1000
 _LARGEST_TOGETHER = 3_000_000
+#: Ends of names of code that is not text.
+_COMPILED = (".so", ".pyd", ".pyc", ".dll", ".dylib")
 #: Files that must be there, and those that may.
 _DOCUMENTS = {**LARGEST, verification.NAME: verification.LARGEST, PLUGIN: PLUGIN_LIMIT}
 
@@ -50,6 +53,10 @@ def check_files(folder: Path) -> Iterator[Violation]:
     for name, entry in sorted(found.items()):
         if name in _DOCUMENTS:
             yield from _check_file(entry, name, _DOCUMENTS[name])
+        elif name == PACKED:
+            yield from _check_packed(folder / PACKED)
+            if PLUGIN in found:
+                yield Violation(PLUGIN, "name", f"stands beside the folder {PACKED}; an entry has the one or the other")
         elif name != "artifacts":
             yield Violation(name, "name", "does not belong to an entry; remove it")
         elif not _is_folder(entry):
@@ -65,22 +72,56 @@ def check_files(folder: Path) -> Iterator[Violation]:
         yield Violation("artifacts", "size", f"has {together:,} bytes, at most {_LARGEST_TOGETHER:,} are allowed")
 
 
-def check_plugin(folder: Path) -> Iterator[Violation]:
+def _check_packed(folder: Path) -> Iterator[Violation]:
+    """Yield what is wrong with the files of a folder of code: links, names, sizes, what nobody can read."""
+    pending, count, together = [folder], 0, 0
+    while pending:
+        at = pending.pop()
+        name = at.relative_to(folder.parent).as_posix()
+        if at.is_symlink() or not at.is_dir():
+            yield Violation(name, "type", "is not a folder")
+            return
+        for entry in sorted(_listed(at).values(), key=lambda entry: entry.name):
+            name = Path(entry.path).relative_to(folder.parent).as_posix()
+            count += 1
+            if count > MOST_FILES:
+                yield Violation(PACKED, "size", f"has more than {MOST_FILES} files")
+                return
+            if not re.fullmatch(PLUGIN_PATH, name.removeprefix(f"{PACKED}/")) or entry.name.endswith(_COMPILED):
+                yield Violation(name, "name", "does not belong to code that can be read; remove it")
+            elif _is_folder(entry):
+                pending.append(Path(entry.path))
+            else:
+                yield from _check_file(entry, name, PLUGIN_LIMIT if entry.name.endswith(".py") else PACKED_LIMIT)
+                together += entry.stat(follow_symlinks=False).st_size
+    if together > PACKED_LIMIT:
+        yield Violation(PACKED, "size", f"has {together:,} bytes, at most {PACKED_LIMIT:,} are allowed")
+
+
+def check_plugin(folder: Path, given: str) -> Iterator[Violation]:
     """Yield what is wrong with a model's own code as text; it is neither run nor compiled.
 
     Parameters
     ----------
     folder : Path
         Of an entry whose files are as :func:`check_files` wants them.
+    given : str
+        The field `plugin` of its ``entry.toml``.
     """
-    if not (folder / PLUGIN).exists():
-        return
-    try:
-        content = read_bytes(folder / PLUGIN, PLUGIN_LIMIT)
-    except DocumentError as error:
-        yield Violation(PLUGIN, "content", str(error))
-        return
-    yield from check_source(PLUGIN, content)
+    path = plugin_of(folder, given)
+    if bool(given) != (folder / PACKED).exists() or (given and path is not None and not _is_plugin(path)):
+        yield Violation("entry.toml", "plugin", f"must name a file or package in the folder {PACKED}, if there is one")
+    for file in sorted({folder / PLUGIN, *(folder / PACKED).rglob("*.py")}):
+        if file.exists():
+            name = file.relative_to(folder).as_posix()
+            try:
+                yield from check_source(name, read_bytes(file, PLUGIN_LIMIT))
+            except DocumentError as error:
+                yield Violation(name, "content", str(error))
+
+
+def _is_plugin(path: Path) -> bool:
+    return (path / "__init__.py").is_file() or (path.is_file() and path.suffix == ".py")
 
 
 def check_verification(folder: Path) -> Iterator[Violation]:

@@ -67,7 +67,7 @@ def _of_folder(folder: Path) -> tuple[list[Violation], Entry | None]:
     if entry is None:
         return [Violation(each.file, each.field or "content", each.rule) for each in problems], None
     found += check_info(entry.info)
-    found += check_plugin(folder)
+    found += check_plugin(folder, entry.info.plugin)
     found += check_verification(folder)
     if not entry.former:
         found += _not_as_written(entry)

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from lebench import plugins
 from lebench.board import make_preview, read_entries, read_entry
+from lebench.board.entry_plugin import plugin_of
 from lebench.runner.store import Store
 from lebench.verify import validate
 
@@ -269,6 +272,62 @@ def test_code_that_is_not_the_models_is_one_line(lebench, own_model, tmp_path):
         code, _, err = lebench("submit", results, *ME, "--plugin", file, "--entries", tmp_path / "entries")
         assert (code, err.count("\n")) == (2, 1)
         assert message in err
+
+
+@pytest.mark.parametrize("given", ["mine.py", "pack", "pack/models.py"])
+def test_code_of_several_files_comes_as_a_folder_that_is_the_same_plugin(lebench, tmp_path, given):
+    code = EXAMPLE.read_text().replace('"nearest-mean"', "NAME")
+    names = "import numpy as np\nfrom pathlib import Path\n__lebench_data__ = ['w.npy']\nNAME = 'my-means'\n"
+    names += "np.load(Path(__file__).with_name('w.npy'))\n"
+    inside = "pack/" if given.startswith("pack") else ""
+    texts = {
+        f"{inside}names.py": names,
+        f"{inside}{'models' if inside else 'mine'}.py": f"from .names import NAME\n{code}",
+    }
+    texts |= {"pack/__init__.py": "from . import models\n"} if inside else {}
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    np.save(tmp_path / inside / "w.npy", np.zeros(3))
+    (tmp_path / "unrelated.py").write_text("")
+    asked = [
+        "--plugin",
+        tmp_path / given,
+        "-m",
+        "my-means",
+        "-t",
+        "digits/accuracy",
+        "--seeds",
+        "2",
+        "-o",
+        tmp_path / "r",
+    ]
+    subprocess.run([sys.executable, "-c", CLI, "run", *asked, "-j1"], check=True, capture_output=True)
+    command = ("submit", tmp_path / "r", *ME, "--plugin", tmp_path / given, "--entries", tmp_path / "entries")
+    status, out, err = lebench(*command)
+    assert status == 0, out + err
+    entry = read_entry(tmp_path / "entries/my-means")
+    packed = sorted(
+        path.relative_to(entry.folder / "plugin").as_posix() for path in (entry.folder / "plugin").rglob("*.*")
+    )
+    assert packed == sorted([*texts, f"{inside}w.npy"])
+    assert entry.info.plugin == given
+    assert validate(entry.folder) == []
+    there = plugin_of(entry.folder, entry.info.plugin)
+    assert entry.info.command.startswith(f"lebench run --plugin leaderboard/entries/my-means/plugin/{given} --model")
+    assert {record.cell.plugin for record in entry.records} == {plugins.digest(plugins.find(there))}
+
+
+def test_what_a_session_defined_cannot_be_submitted(lebench, own_model, tmp_path):
+    records = Store(own_model[0]).load()
+    other = Store(tmp_path / "results")
+    other.prepare()
+    for record in records:
+        cell = record.cell.model_copy(update={"plugin": "session:" + "0" * 64})
+        other.put(record.model_copy(update={"cell": cell}).sealed())
+    code, _, err = lebench("submit", tmp_path / "results", *ME, "--entries", tmp_path / "entries")
+    assert code == 2
+    assert "my-means was defined in a script or notebook" in err
 
 
 def test_without_its_code_there_is_a_note(lebench, own_model, tmp_path):
