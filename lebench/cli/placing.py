@@ -11,6 +11,7 @@ from lebench.board import Position, Triple
 from lebench.cli import reading
 from lebench.cli.values import metrics_of
 from lebench.errors import LebenchError
+from lebench.runner.current import current
 from lebench.runner.store import Store
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def report(labels: Iterable[str], store: Store, console: Console) -> None:
     if not triples:
         return
     names = {name for triple in triples for name in (triple.model, triple.kernel, triple.network)}
-    _, table = reading.together(board.newest(store.load(labels=names)), [])
+    _, table = reading.together(current(store.load(labels=names)).records, [])
     tasks = sorted(set(table["task"]))
     for triple in triples:
         found = list(_positions(table, tasks, triple, every_value=False))

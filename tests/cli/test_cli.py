@@ -95,6 +95,11 @@ def test_info_of_a_model_shows_its_parameters_with_defaults(lebench):
         (["run", "--model", "knn[k=many]"], ["k=many", "integer"]),
         (["run", "--model", "knn[k=0]"], ["k=0", "greater than or equal to 1"]),
         (["run", "--model", "knn[k"], ["knn[k", "name[parameter=value"]),
+        (["run", "--model", "knn", "--seeds", "5-3"], ["'5-3' has no seeds"]),
+        (["run", "--model", "knn", "--seeds", "a,b"], ["'a' is no seed", "0-9,12"]),
+        (["run", "--model", "knn", "--shard", "9/8"], ["shard '9/8'", "from 1/8 to 8/8"]),
+        (["merge", "nowhere"], ["name the folders to merge into 'nowhere'"]),
+        (["merge", "nowhere", "there"], ["there are no results in 'nowhere'"]),
         (["run", "--model", "knn", "--seeds", "0"], ["the number of seeds must be from 1"]),
         (["baselines", "--seeds", "9"], ["--seeds of baselines lies between 3 and 5"]),
         (
