@@ -84,6 +84,16 @@ def test_many_orders_processes_and_shards_give_the_same_records(data, plan, alon
     check(data, plan, alone, tmp_path_factory.mktemp("shards"))
 
 
+def test_dropout_draws_from_the_seed_whichever_fit_imports_torch(tmp_path):
+    plan = make_plan(TASKS, ["drawing[draws=dropout]"], [0], plugins=[PLUGIN])
+    execute(plan, Store(tmp_path / "together"), jobs=1)
+    backwards = tuple(replace(job, cells=(cell,)) for job in plan.jobs for cell in reversed(job.cells))
+    execute(replace(plan, jobs=backwards), Store(tmp_path / "alone"), jobs=2)
+    together, alone = (outcomes(Store(tmp_path / name)) for name in ("together", "alone"))
+    assert together == alone
+    assert {status for status, _, _ in alone.values()} == {"ok"}
+
+
 def test_models_that_differ_when_fitted_twice_are_marked(workshop):
     steady, varying = (workshop.plan("toy/few", "toy/small", "toy/breaks", deed=deed) for deed in ("none", "vary"))
     both = replace(steady, jobs=steady.jobs + varying.jobs)
