@@ -82,7 +82,7 @@ def score(
     >>> x, y = load_digits(return_X_y=True)
     >>> frame = score(KNeighborsClassifier().fit(x[:900], y[:900]), x[:900], y[:900], x[900:], y[900:],
     ...               questions="accuracy")
-    >>> round(frame.set_index("metric").value["accuracy"], 2)
+    >>> round(float(frame.set_index("metric").value["accuracy"]), 2)
     0.96
     """
     asked = [questions] if isinstance(questions, str) else list(questions)
