@@ -437,6 +437,10 @@ class Loadable(Protocol):
         """Register them; twice is as good as once."""
         ...
 
+    def packages(self) -> frozenset[str]:
+        """Return the names of the packages that they need."""
+        ...
+
 
 Source = str | Path | plugins.Plugin | Loadable
 

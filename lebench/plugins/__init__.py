@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lebench.errors import LebenchError
-from lebench.plugins.closure import closure, in_environment, note_imports
+from lebench.plugins.closure import closure, in_environment, note_imports, outside
 from lebench.plugins.importing import PREFIX as PREFIX
 from lebench.plugins.importing import import_file
 
@@ -91,6 +91,10 @@ class Plugin:
         except LebenchError as error:
             raise LebenchError(f"plug-in {self.given!r}: {error}") from error
         return {file.relative_to(self.base).as_posix(): file for file in sorted(found)}
+
+    def packages(self) -> frozenset[str]:
+        """Return the names of the packages that it imports from elsewhere."""
+        return frozenset(outside(self.closure().values(), self.root, package=self.package))
 
 
 def find(given: str | Path) -> Plugin:

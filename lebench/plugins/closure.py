@@ -67,6 +67,21 @@ def closure(start: Iterable[Path], root: Path, *, package: bool) -> set[Path]:
     return found
 
 
+def outside(files: Iterable[Path], root: Path, *, package: bool) -> set[str]:
+    """Return the names of the packages that the modules of a closure import from elsewhere, Python's own left out."""
+    names: set[str] = set()
+    for file in files:
+        for node in ast.walk(parse(file)) if file.suffix == ".py" else ():
+            if isinstance(node, ast.Import):
+                found = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found = [node.module]
+            else:
+                continue
+            names.update(name.split(".")[0] for name in found if place(name, file, root, package=package) is None)
+    return names - sys.stdlib_module_names
+
+
 def place(name: str, file: Path, root: Path, *, package: bool) -> Path | None:
     """Return the folder in which an absolute import finds a module of the plug-in, None if it is somebody else's.
 

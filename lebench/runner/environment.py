@@ -7,7 +7,7 @@ import hashlib
 import os
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
 from lebench.records import Environment, Source
@@ -28,12 +28,20 @@ def lebench_version() -> str:
 
 
 @functools.cache
-def environment() -> Environment:
-    """Describe the machine and the software without importing a framework."""
+def environment(imported: frozenset[str] = frozenset()) -> Environment:
+    """Describe the machine and the software without importing a framework.
+
+    Parameters
+    ----------
+    imported : frozenset of str
+        Names of further packages whose versions count, as they are imported: those that plug-ins need.
+    """
+    known = packages_distributions() if imported else {}
+    further = {distribution for name in imported for distribution in known.get(name, ())} - {"lebench"}
     return Environment(
         lebench=lebench_version(),
         python=platform.python_version(),
-        packages={name: found for name in PACKAGES if (found := _version(name))},
+        packages={name: found for name in (*PACKAGES, *sorted(further)) if (found := _version(name))},
         os=platform.platform(),
         cpu=_cpu(),
         gpu=_gpu(),

@@ -150,7 +150,7 @@ def execute(
         raise LebenchError("a time limit and a memory limit must be positive")
     store.prepare()
     began = time.time()
-    origin = Origin.here(_command_line() if command is None else command)
+    origin = Origin.here(_command_line() if command is None else command, plan.plugins)
     todo, impossible = pending(plan, store, force)
     left = sum(len(job.cells) for job in todo)
     reused = len(plan.cells) - left - len(impossible)

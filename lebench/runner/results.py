@@ -6,17 +6,19 @@ import gc
 import math
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from lebench.errors import LebenchError, NotOfferedError
 from lebench.metrics.base import Missing
+from lebench.plugins import Plugin
 from lebench.records import SCHEMA, Artifact, Cost, Environment, Record, RunInfo, Source, Status
 from lebench.runner.environment import environment, source
 from lebench.runner.events import Result
 from lebench.runner.plan import PlannedCell
+from lebench.runner.session import Session
 from lebench.tasks.base import Task
 
 _REASON_LENGTH = 300
@@ -41,9 +43,10 @@ class Origin:
     source: Source
 
     @classmethod
-    def here(cls, command: str) -> Origin:
-        """Return the origin of what is computed on this machine by this code."""
-        return cls(command, environment(), source())
+    def here(cls, command: str, plugins: Iterable[Plugin | Session] = ()) -> Origin:
+        """Return the origin of what is computed on this machine by this code and by plug-ins."""
+        packages = frozenset[str]().union(*(plugin.packages() for plugin in plugins))
+        return cls(command, environment(packages), source())
 
 
 def make_result(

@@ -15,6 +15,7 @@ import functools
 import hashlib
 import inspect
 import json
+import pickletools
 import sys
 import types
 from collections.abc import Iterable, Mapping
@@ -67,6 +68,11 @@ class Session:
 
         for kind, item, obj in cloudpickle.loads(self.pickled):
             registry.of_kind(kind).adopt(item, obj)
+
+    def packages(self) -> frozenset[str]:
+        """Return the names of the packages that the objects come from."""
+        texts = {text for _, text, _ in pickletools.genops(self.pickled) if isinstance(text, str)}
+        return frozenset(text.split(".")[0] for text in texts if text in sys.modules) - sys.stdlib_module_names
 
 
 def make_session(wanted: Iterable[tuple[str, Item]]) -> Session:

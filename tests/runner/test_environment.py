@@ -2,10 +2,13 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import numpy as np
 
+from lebench import plugins
 from lebench.runner.environment import cores, environment, source
+from lebench.runner.results import Origin
 
 
 def test_environment_names_what_is_installed():
@@ -30,3 +33,12 @@ def test_describing_imports_no_framework():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_packages_that_a_plugin_imports_are_part_of_the_environment(tmp_path):
+    (tmp_path / "mine.py").write_text("import os\nimport helper\n\ndef fit():\n    from pandas import DataFrame\n")
+    (tmp_path / "helper.py").write_text("import click.core\nimport lebench, nowhere\n")
+    found = plugins.find(tmp_path / "mine.py")
+    assert found.packages() == {"pandas", "click", "lebench", "nowhere"}
+    recorded = Origin.here("", [found]).environment.packages
+    assert recorded == {**environment().packages, "pandas": version("pandas"), "click": version("click")}
