@@ -126,10 +126,10 @@ def restored() -> Iterator[None]:
                     write(value)
         torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
         if torch is not None:
-            for place, (read, write, usual) in enumerate(_TORCH):
+            for place, (getter, setter, usual) in enumerate(_TORCH):
                 value = usual(torch) if of_torch is None else of_torch[place]
-                if getattr(torch, read)() != value:
-                    getattr(torch, write)(value)
+                if getattr(torch, getter)() != value:
+                    getattr(torch, setter)(value)
         if jax is not None and of_jax is not None:
             for name, value in of_jax.items():
                 if jax.config.values.get(name) != value:
