@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         label_aware_regression,
         restricted_regression,
     )
+    from lebench.kernels.nystrom import Nystrom, nystrom_regression
+    from lebench.kernels.operators import KernelOperator, gram_operator, infinite_width_operator
     from lebench.kernels.pair_regression import PairFeatures, PairRegression, pair_features
     from lebench.kernels.regression import (
         RIDGES,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
         ridge_regression,
     )
     from lebench.kernels.solvers import Solution, solve_spd
+    from lebench.kernels.tiled import TiledRegression, tiled_regression
 
 _MODULES = {
     "hierarchy": (
@@ -49,6 +52,9 @@ _MODULES = {
         "two_layer_kernel",
     ),
     "infinite_width": ("infinite_width_diagonal", "infinite_width_kernel"),
+    "nystrom": ("Nystrom", "nystrom_regression"),
+    "operators": ("KernelOperator", "gram_operator", "infinite_width_operator"),
+    "tiled": ("TiledRegression", "tiled_regression"),
     "averages": ("KernelAverage", "kernel_average"),
     "label_aware": (
         "LABEL_RATIOS",
@@ -76,19 +82,25 @@ __all__ = [
     "GradientFlow",
     "HierarchyCorrection",
     "KernelAverage",
+    "KernelOperator",
     "LabelAgreement",
     "LabelAwareRegression",
+    "Nystrom",
     "PairFeatures",
     "PairRegression",
     "RidgeRegression",
     "Solution",
+    "TiledRegression",
     "fourth_order",
     "gradient_flow",
+    "gram_operator",
     "hierarchy_weights",
     "infinite_width_diagonal",
     "infinite_width_kernel",
+    "infinite_width_operator",
     "kernel_average",
     "label_aware_regression",
+    "nystrom_regression",
     "one_hot_targets",
     "orthant_moments",
     "orthant_root",
@@ -96,6 +108,7 @@ __all__ = [
     "restricted_regression",
     "ridge_regression",
     "solve_spd",
+    "tiled_regression",
     "two_layer_diagonal",
     "two_layer_kernel",
 ]

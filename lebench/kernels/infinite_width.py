@@ -13,7 +13,7 @@ from lebench import progress
 from lebench.architectures import Architecture
 from lebench.errors import DataError, ParameterError
 from lebench.kernels import methods
-from lebench.kernels.methods import Inputs, Kind, Method
+from lebench.kernels.methods import Inputs, Kind
 from lebench.kernels.width_limit import limit_of
 from lebench.metrics.arrays import to_numpy
 
@@ -86,29 +86,88 @@ def infinite_width_kernel(
            [0.3183, 2.    ]])
     """
     with _double_precision(x1):
-        return _kernel(architecture, x1, x2, kind, memory)
+        return Prepared(architecture, x1, x2, kind, memory).all()
 
 
-def _kernel(architecture: Architecture, x1: Any, x2: Any, kind: Kind, memory: int) -> Any:
-    given = [x1] if x2 is None else [x1, x2]
-    symbolic = any(_is_symbolic(x) for x in given)
-    differentiated = symbolic or any(_has_gradient(x) for x in given)
-    xp, first = _checked("x1", x1, kind, symbolic=symbolic, differentiated=differentiated)
-    limit = limit_of(architecture, tuple(first.shape[1:]))
-    method = methods.method_for(xp, limit, kind, first.dtype.itemsize, memory)
-    rows = columns = method.prepare(xp.reshape(first, (first.shape[0], *limit.input_shape)))
-    if x2 is not None:
-        _, second = _checked("x2", x2, kind, symbolic=symbolic, differentiated=differentiated)
-        if _kind_of_array(x1) != _kind_of_array(x2) and not symbolic:
-            raise DataError(f"x1 is {_kind_of_array(x1)}, x2 {_kind_of_array(x2)}: convert one of them")
-        if second.shape[1:] != first.shape[1:]:
-            raise DataError(
-                f"an input of x1 has shape {tuple(first.shape[1:])}, one of x2 {tuple(second.shape[1:])}: they must "
-                "agree"
-            )
-        columns = method.prepare(xp.reshape(second, (second.shape[0], *limit.input_shape)))
-    dtype = first.dtype if symbolic else _result_dtype(xp, rows, columns)
-    return _like(x1, _assemble(xp, method, rows, columns, dtype, differentiated=differentiated))
+class Prepared:
+    """Inputs of a kernel with what is computed of each of them once, so that any part of it can be had.
+
+    Parameters
+    ----------
+    architecture, x1, x2, kind, memory
+        As of :func:`infinite_width_kernel`.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n, m).
+    dtype : dtype
+        Of the kernel, in the array library of the inputs.
+    """
+
+    def __init__(self, architecture: Architecture, x1: Any, x2: Any, kind: Kind, memory: int) -> None:
+        given = [x1] if x2 is None else [x1, x2]
+        symbolic = any(_is_symbolic(x) for x in given)
+        self._like = x1
+        self._differentiated = symbolic or any(_has_gradient(x) for x in given)
+        xp, first = _checked("x1", x1, kind, symbolic=symbolic, differentiated=self._differentiated)
+        limit = limit_of(architecture, tuple(first.shape[1:]))
+        self._xp = xp
+        self._method = methods.method_for(xp, limit, kind, first.dtype.itemsize, memory)
+        rows = columns = self._method.prepare(xp.reshape(first, (first.shape[0], *limit.input_shape)))
+        if x2 is not None:
+            _, second = _checked("x2", x2, kind, symbolic=symbolic, differentiated=self._differentiated)
+            if _kind_of_array(x1) != _kind_of_array(x2) and not symbolic:
+                raise DataError(f"x1 is {_kind_of_array(x1)}, x2 {_kind_of_array(x2)}: convert one of them")
+            if second.shape[1:] != first.shape[1:]:
+                raise DataError(
+                    f"an input of x1 has shape {tuple(first.shape[1:])}, one of x2 {tuple(second.shape[1:])}: they "
+                    "must agree"
+                )
+            columns = self._method.prepare(xp.reshape(second, (second.shape[0], *limit.input_shape)))
+        self._rows, self._columns = rows, columns
+        self.shape = rows.count, columns.count
+        self.dtype = first.dtype if symbolic else _result_dtype(xp, rows, columns)
+
+    @property
+    def numpy_dtype(self) -> str:
+        """The dtype of the kernel as NumPy calls it."""
+        return "float64" if "float64" in str(self.dtype) else "float32"
+
+    def all(self) -> Any:
+        """Return the whole kernel, of the type of the first inputs."""
+        every = slice(0, self.shape[0]), slice(0, self.shape[1])
+        return _like(self._like, self._assembled(*every))
+
+    def block(self, rows: slice, columns: slice) -> Any:
+        """Return part of the kernel as a NumPy array."""
+        with _double_precision(self._like):
+            return to_numpy(self._assembled(rows, columns))
+
+    def diagonal(self) -> Any:
+        """Return the kernel of each of the first inputs with itself as a NumPy array."""
+        return to_numpy(self._rows.diagonal).astype(self.numpy_dtype)
+
+    def _assembled(self, rows: slice, columns: slice) -> Any:
+        """Compute a part block by block; of one set with itself, only the blocks on and above the diagonal."""
+        xp, edge = self._xp, self._method.edge
+        symmetric = self._rows is self._columns and rows == columns
+        parts1, parts2 = (
+            [slice(s, min(s + edge, part.stop)) for s in range(part.start, part.stop, edge)] for part in (rows, columns)
+        )
+        writer = _Blocks(xp, self._rows.x, rows, columns, self.dtype, differentiated=self._differentiated)
+        wanted = [(p, q) for p in parts1 for q in parts2 if not symmetric or q.start >= p.start]
+        for done, (part1, part2) in enumerate(wanted, 1):
+            block = self._method.block(self._rows, self._columns, part1, part2)
+            if self._rows is self._columns and part1 == part2:
+                own = xp.astype(self._rows.diagonal[part1], self.dtype)
+                block = _symmetrized(xp, xp.astype(block, self.dtype), own)
+            writer.put(part1, part2, block)
+            if symmetric and part1 != part2:
+                writer.put(part2, part1, block.T)
+            if rows.stop - rows.start == self.shape[0]:
+                progress.report(block=done, blocks=len(wanted))
+        return writer.result()
 
 
 def infinite_width_diagonal(
@@ -221,23 +280,6 @@ def _like(x: Any, result: Any) -> Any:
     return result if type(result) is type(x) else array_api_compat.array_namespace(x).asarray(result)
 
 
-def _assemble(xp: Any, method: Method, rows: Inputs, columns: Inputs, dtype: Any, *, differentiated: bool) -> Any:
-    """Compute the kernel block by block; of one set with itself, only the blocks on and above the diagonal."""
-    symmetric, edge = rows is columns, method.edge
-    parts1, parts2 = ([slice(s, min(s + edge, i.count)) for s in range(0, i.count, edge)] for i in (rows, columns))
-    writer = _Blocks(xp, rows, columns, dtype, differentiated=differentiated)
-    wanted = [(p, q) for p in parts1 for q in parts2 if not symmetric or q.start >= p.start]
-    for done, (part1, part2) in enumerate(wanted, 1):
-        block = method.block(rows, columns, part1, part2)
-        if symmetric and part1 == part2:
-            block = _symmetrized(xp, xp.astype(block, dtype), xp.astype(rows.diagonal[part1], dtype))
-        writer.put(part1, part2, block)
-        if symmetric and part1 != part2:
-            writer.put(part2, part1, block.T)
-        progress.report(block=done, blocks=len(wanted))
-    return writer.result()
-
-
 def _symmetrized(xp: Any, block: Any, diagonal: Any) -> Any:
     """Mirror what is above the diagonal, and set the diagonal itself."""
     above = xp.triu(block, k=1)
@@ -248,18 +290,20 @@ def _symmetrized(xp: Any, block: Any, diagonal: Any) -> Any:
 class _Blocks:
     """Collects blocks into one array; JAX and differentiated arrays cannot be written to and are joined at the end."""
 
-    def __init__(self, xp: Any, rows: Inputs, columns: Inputs, dtype: Any, *, differentiated: bool) -> None:
+    def __init__(self, xp: Any, x: Any, rows: slice, columns: slice, dtype: Any, *, differentiated: bool) -> None:
         self._xp, self._dtype = xp, dtype
+        self._row, self._column = rows.start, columns.start
         self._kept: dict[tuple[int, int], Any] | None = None
-        if differentiated or array_api_compat.is_jax_array(rows.x):
+        if differentiated or array_api_compat.is_jax_array(x):
             self._kept = {}
         else:
-            place = array_api_compat.device(rows.x)
-            self._array = xp.empty((rows.count, columns.count), dtype=dtype, device=place)
+            shape = rows.stop - rows.start, columns.stop - columns.start
+            self._array = xp.empty(shape, dtype=dtype, device=array_api_compat.device(x))
 
     def put(self, rows: slice, columns: slice, block: Any) -> None:
         if self._kept is None:
-            self._array[rows, columns] = block
+            row, column = rows.start - self._row, columns.start - self._column
+            self._array[row : row + block.shape[0], column : column + block.shape[1]] = block
         else:
             self._kept[rows.start, columns.start] = self._xp.astype(block, self._dtype)
 

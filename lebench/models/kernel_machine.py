@@ -29,6 +29,7 @@ from lebench.kernels import (
     one_hot_targets,
     ridge_regression,
 )
+from lebench.models.large_kernel_machine import LargeKernelMachine, solver_for
 from lebench.models.spec import NUMPY
 from lebench.seeds import generator
 
@@ -119,11 +120,14 @@ class KernelMachine:
         """The architecture whose kernel it is, if it is one's."""
         return getattr(self.family, "architecture", None)
 
-    def fit(self, split: Split, seed: int) -> FittedKernelMachine:
-        """Compute the kernel of the training points and solve for the coefficients."""
+    def fit(self, split: Split, seed: int) -> FittedKernelMachine | LargeKernelMachine:
+        """Compute the kernel of the training points and solve for the coefficients, by what the memory has room for."""
         kernel = self.family.kernel(split, seed, self.backend)
-        gram = kernel.gram(split.x_train, split.x_train)
+        solver = solver_for(len(split.x_train))
         targets = one_hot_targets(split.y_train, split.classes) if split.target_train is None else split.target_train
+        if solver != "whole":
+            return LargeKernelMachine(kernel, split.x_train, targets, solver, seed)
+        gram = kernel.gram(split.x_train, split.x_train)
         regression = ridge_regression(gram, targets)
         probe = np.sort(generator(seed, "probe").permutation(len(targets))[:_PROBES])
         labelled = split.target_train is None

@@ -18,7 +18,12 @@ from lebench import architectures, registry
 from lebench.architectures import Architecture, Depth, Width
 from lebench.arrays import FloatArray
 from lebench.data.base import Split
-from lebench.kernels import infinite_width_diagonal, infinite_width_kernel
+from lebench.kernels import (
+    KernelOperator,
+    infinite_width_diagonal,
+    infinite_width_kernel,
+    infinite_width_operator,
+)
 from lebench.models.kernel_machine import Kernel, KernelMachine
 from lebench.models.network import Network
 from lebench.models.spec import ANY, NUMPY
@@ -57,6 +62,9 @@ class _InfiniteWidthKernel:
             return kernel
         same = x1 is x2 or (x1.shape == x2.shape and np.array_equal(x1, x2))
         return np.asarray(infinite_width_kernel(self.architecture, x1, None if same else x2, kind=self.kind))
+
+    def operator(self, x: FloatArray) -> KernelOperator:
+        return infinite_width_operator(self.architecture, x.astype(np.float32), kind=self.kind)
 
     def diagonal(self, x: FloatArray) -> FloatArray:
         return np.asarray(infinite_width_diagonal(self.architecture, x, kind=self.kind))
@@ -118,7 +126,7 @@ def _infinite(architecture: Architecture, kind: _Kind, weights: float, biases: f
 def _of_mlp(kind: _Kind) -> Callable[..., KernelMachine]:
     def machine(
         depth: Depth = 2,
-        activation: Literal["relu", "leaky_relu", "erf"] = "relu",
+        activation: Literal["relu", "leaky_relu", "erf", "gelu"] = "relu",
         weight_variance: _WeightVariance = 2.0,
         bias_variance: _BiasVariance = 0.1,
     ) -> KernelMachine:

@@ -1,0 +1,148 @@
+"""Kernel machines of more points than an eigendecomposition of their kernel has room for.
+
+They solve the same ridge regression by tiles in RAM, by tiles in a file, or approximately in the span of the kernel at
+some centres: the first of these that fits, and the diagnostics say which.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import psutil
+
+from lebench import metrics
+from lebench.arrays import FloatArray, IntArray
+from lebench.capabilities import SimilarityKind
+from lebench.kernels import KernelOperator, gram_operator, nystrom_regression, ridge_regression, tiled_regression
+
+#: Up to so many points one eigendecomposition gives the coefficients at every ridge, and the course of training.
+WHOLE = 10_000
+#: Bytes of that for each entry of the kernel: matrix, eigenvectors, their squares and copies.
+_WHOLE_BYTES = 48
+#: Share of the free memory, or of the free disk, that tiles may take.
+_SHARE = 0.6
+#: Centres where not even the disk has room for tiles; fewer where the memory has none for them.
+_CENTRES = 5000
+#: Points among which the ridge is chosen and the smallest eigenvalue is taken.
+_SUBSET = 2000
+#: Entries of the kernel between new and training points that are computed at a time.
+_ENTRIES = 2**25
+
+Solver = Literal["whole", "tiles", "tiles in a file", "nystrom"]
+
+
+def solver_for(n: int) -> Solver:
+    """Return how a regression of n points is solved on this machine."""
+    free = psutil.virtual_memory().available
+    if n <= WHOLE and _WHOLE_BYTES * n**2 < free:
+        return "whole"
+    # The lower half in float32.
+    needed = 2 * n**2
+    if needed < _SHARE * free:
+        return "tiles"
+    if needed < _SHARE * shutil.disk_usage(tempfile.gettempdir()).free:
+        return "tiles in a file"
+    return "nystrom"
+
+
+def operator_of(kernel: Any, x: FloatArray) -> KernelOperator:
+    """Return the kernel of training points as an operator: in float32 where a kernel offers that."""
+    if hasattr(kernel, "operator"):
+        operator: KernelOperator = kernel.operator(x)
+        return operator
+    return gram_operator(kernel.gram, x, diagonal=kernel.diagonal)
+
+
+class LargeKernelMachine:
+    """A fitted kernel machine without its kernel matrix.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        Of the inputs.
+    x : ndarray of shape (n, *shape)
+        Training points.
+    targets : ndarray of shape (n, C)
+        What is fitted.
+    solver : {"tiles", "tiles in a file", "nystrom"}
+        How.
+    seed : int
+        Draws the points among which the ridge is chosen, and the centres.
+    """
+
+    unavailable: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("trajectory", "checkpoints"),
+        f"the course of training needs all eigenvectors of the kernel, which are computed up to {WHOLE:,} points",
+    )
+
+    def __init__(self, kernel: Any, x: FloatArray, targets: FloatArray, solver: Solver, seed: int) -> None:
+        self._kernel = kernel
+        operator = operator_of(kernel, x)
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(x))[:_SUBSET])
+        among = operator.among(chosen).astype(np.float64)
+        among = (among + among.T) / 2
+        ridge = ridge_regression(among, targets[chosen]).relative_ridge
+        self._found = {
+            "relative_ridge": ridge,
+            "ridge_points": float(len(chosen)),
+            "smallest_eigenvalue_of_ridge_points": metrics.smallest_eigenvalue(among),
+        }
+        if solver == "nystrom":
+            self._approximate(operator, x, targets, ridge, seed)
+        else:
+            self._exact(operator, x, targets, ridge, in_file=solver == "tiles in a file")
+
+    def _exact(
+        self, operator: KernelOperator, x: FloatArray, targets: FloatArray, ridge: float, *, in_file: bool
+    ) -> None:
+        # The folder is known by what is computed, so that a second try goes on where a first one was killed.
+        identity = hashlib.sha256(np.ascontiguousarray(x).tobytes() + repr((self._kernel, ridge)).encode()).hexdigest()
+        folder = Path(tempfile.gettempdir()) / f"lebench-tiles-{identity[:16]}" if in_file else None
+        fitted = tiled_regression(operator, targets, relative_ridge=ridge, folder=folder, identity=identity)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._points, self._coefficients = x, fitted.coefficients
+        self._found |= {"solved_by_tiles": 1.0, "tiles_in_a_file": float(in_file), "residual": fitted.residuals[-1]}
+
+    def _approximate(
+        self, operator: KernelOperator, x: FloatArray, targets: FloatArray, ridge: float, seed: int
+    ) -> None:
+        room = int(_SHARE * psutil.virtual_memory().available / (24 * len(x)))
+        fitted = nystrom_regression(operator, targets, min(_CENTRES, room, len(x)), ridge, seed=seed)
+        self._points, self._coefficients = x[fitted.centres], fitted.coefficients
+        self._found |= {"nystrom_centres": float(len(fitted.centres)), "nystrom_left_over": fitted.left_over}
+
+    def predict(self, x: FloatArray) -> FloatArray:
+        """Return scores (n, C)."""
+        rows = max(1, _ENTRIES // len(self._points))
+        parts = [
+            self._kernel.gram(x[start : start + rows], self._points) @ self._coefficients
+            for start in range(0, len(x), rows)
+        ]
+        return np.concatenate(parts)
+
+    def gram(self, x1: FloatArray, x2: FloatArray) -> FloatArray:
+        """Return the kernel (n, m)."""
+        return np.ascontiguousarray(self._kernel.gram(x1, x2), dtype=np.float64)
+
+    def similarity(
+        self,
+        sources: FloatArray,
+        labels: IntArray,
+        targets: FloatArray,
+        kind: SimilarityKind = "relative",
+        step: float | None = None,
+    ) -> FloatArray:
+        """Return similarities (n, m): the kernel gradient step is exact for every step size."""
+        from lebench.models.kernel_machine import kernel_similarity
+
+        return kernel_similarity(self.gram(sources, targets), self._kernel.diagonal(sources), kind)
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return the ridge, among how many points it was chosen, their smallest eigenvalue, and what solved for it."""
+        return dict(self._found)
