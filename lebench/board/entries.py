@@ -108,7 +108,7 @@ class EntryInfo(Document):
     licence: str = "CC-BY-4.0"
     lebench: str
     command: str
-    plugin: str = Field("", pattern=f"^({PLUGIN_PATH})?$", exclude_if=lambda path: not path)
+    plugin: str = Field(default="", pattern=f"^({PLUGIN_PATH})?$", exclude_if=lambda path: not path)
 
     @field_validator("name")
     @classmethod
