@@ -90,7 +90,8 @@ class EmpiricalNTK:
             leaves = jax.tree.leaves(self._pulled(point[None], unit))
             return jnp.asarray(sum(jnp.square(leaf).sum() for leaf in leaves)) / self.outputs
 
-        return jax.lax.map(own, self.x)
+        diagonal: Array = jax.lax.map(own, self.x)
+        return diagonal
 
     def _chunks(self) -> list[slice]:
         return [slice(start, start + _CHUNK) for start in range(0, self.shape[0], _CHUNK)]
@@ -110,6 +111,8 @@ class EmpiricalNTK:
 
     def _pushed(self, x: Array, directions: Any) -> Array:
         def one(c: Array, direction: Any) -> Array:
-            return jax.jvp(lambda weights: self.scores(weights, x)[:, c], (self.weights,), (direction,))[1]
+            moved: Array = jax.jvp(lambda weights: self.scores(weights, x)[:, c], (self.weights,), (direction,))[1]
+            return moved
 
-        return jax.vmap(one)(jnp.arange(self.outputs), directions).mean(axis=0)
+        mean: Array = jax.vmap(one)(jnp.arange(self.outputs), directions).mean(axis=0)
+        return mean

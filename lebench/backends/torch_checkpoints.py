@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lebench.errors import DataError, LebenchError, MissingDependencyError
+from lebench.errors import DataError, LebenchError
 
 #: Where training scripts put the weights within what they save.
 _WITHIN = ("state_dict", "model_state_dict", "model", "module")
@@ -58,12 +60,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise DataError(f"there is no file {path}")
     if path.suffix == ".safetensors":
         try:
-            from safetensors.torch import load_file
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"{path.name} needs the package safetensors: pip install safetensors"
-            ) from error
-        found: Any = load_file(path)
+            found: Any = load_file(path)
+        except SafetensorError as error:
+            raise DataError(f"{path.name} is no safetensors file: {error}") from error
     else:
         try:
             with warnings.catch_warnings():

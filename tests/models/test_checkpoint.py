@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import lebench
@@ -37,6 +38,7 @@ def folder(tmp_path):
     torch.manual_seed(0)
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.ReLU(), nn.Linear(4, 10))
     torch.save(module.state_dict(), tmp_path / "w.pt")
+    save_file(module.state_dict(), tmp_path / "w.safetensors")
     torch.save({"epoch": 3, "model": module.state_dict()}, tmp_path / "nested.pt")
     return tmp_path, module
 
@@ -46,7 +48,7 @@ def model_of(folder, weights, function):
     return model
 
 
-@pytest.mark.parametrize("weights", ["w.pt", "nested.pt"])
+@pytest.mark.parametrize("weights", ["w.pt", "nested.pt", "w.safetensors"])
 @pytest.mark.parametrize("function", ["make", "sized"])
 def test_weights_of_a_file_are_scored_like_the_module(folder, weights, function):
     path, module = folder
@@ -115,6 +117,9 @@ def test_a_pickle_is_never_executed(tmp_path):
     for name in ("bomb.pt", "saved.pt", "text.pt"):
         with pytest.raises(LebenchError, match="what it holds is not executed"):
             read_weights(tmp_path / name)
+    (tmp_path / "text.safetensors").write_text("hello", encoding="utf-8")
+    with pytest.raises(LebenchError, match="is no safetensors file"):
+        read_weights(tmp_path / "text.safetensors")
     torch.save({"epoch": 3}, tmp_path / "empty.pt")
     with pytest.raises(LebenchError, match=r"holds epoch and no state_dict"):
         read_weights(tmp_path / "empty.pt")
