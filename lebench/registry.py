@@ -77,6 +77,8 @@ class Item:
         Of a model or backend: part of the identity of its records, raised when its numbers change.
     history : tuple of Change
         What raised the version, once the object is loaded.
+    digest : str
+        Of the plug-in, where its code is not imported in this process and stands only for what a sandbox runs.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Item:
     source: str = "lebench"
     version: int = 1
     plugin: str = ""
+    digest: str = ""
     history: tuple[Change, ...] = ()
 
 

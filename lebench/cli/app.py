@@ -288,7 +288,14 @@ def validate(context: click.Context, paths: tuple[Path, ...], base: str | None) 
 @click.option("--seed", help="Text by which they are drawn; by default the commit that is checked out at PATH.")
 @click.option("--write", is_flag=True, help="Write what was found as verification.json into the entry (maintainers).")
 @click.option("--time-limit", type=float, default=1800.0, show_default=True, help="Seconds a record may take.")
-@_common("jobs", "plugin")
+@click.option(
+    "--plugin",
+    "submitted",
+    multiple=True,
+    type=_FOLDER,
+    help="The entry's own code; it runs in a sandbox and answers over a pipe (needs bubblewrap).",
+)
+@_common("jobs")
 @click.pass_context
 def verify(context: click.Context, /, **options: Any) -> None:
     """Check the entries in the folders PATHS and make their scores again.

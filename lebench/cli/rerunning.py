@@ -14,7 +14,9 @@ from lebench.cli import reading
 from lebench.cli.progress import display
 from lebench.cli.verifying import INVALID, check
 from lebench.errors import LebenchError
+from lebench.plugins import find
 from lebench.runner.environment import source
+from lebench.sandbox import StandIns
 from lebench.verify import Rerun, available, draw, make_verification, not_of_lebench, run_again
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def verify(
     write: bool,
     jobs: int | None,
     time_limit: float,
+    submitted: Sequence[Path] = (),
 ) -> int:
     """Check entries one after another and print what was found; return the exit code."""
     count = _count(rerun)
@@ -41,12 +44,15 @@ def verify(
         raise LebenchError("--seed says which records are run again: add --rerun N or --rerun all")
     if seed is not None and not (0 < len(seed) <= _SEED_LENGTH and seed.isprintable()):
         raise LebenchError(f"--seed must be a line of 1 to {_SEED_LENGTH} characters")
+    stand_ins = [StandIns(find(plugin)) for plugin in submitted] if rerun is not None else []
+    for each in stand_ins:
+        each.register()
     worst = 0
     for place, path in enumerate(paths):
         if place:
             click.echo()
         try:
-            worst = max(worst, _verify(path, rerun is not None, count, seed, write, jobs, time_limit))
+            worst = max(worst, _verify(path, rerun is not None, count, seed, write, jobs, time_limit, stand_ins))
         except KeyboardInterrupt:
             click.echo(f"interrupted: nothing is on record of {path.absolute().name}")
             return _INTERRUPTED
@@ -63,7 +69,14 @@ def _count(rerun: str | None) -> int | None:
 
 
 def _verify(
-    path: Path, again: bool, count: int | None, seed: str | None, write: bool, jobs: int | None, time_limit: float
+    path: Path,
+    again: bool,
+    count: int | None,
+    seed: str | None,
+    write: bool,
+    jobs: int | None,
+    time_limit: float,
+    stand_ins: Sequence[StandIns],
 ) -> int:
     code, recomputed = check(path)
     if code and not recomputed:
@@ -73,7 +86,7 @@ def _verify(
     text = ""
     if again:
         text = seed if seed is not None else _commit(entry.folder)
-        reruns = _rerun(entry, count, text, jobs, time_limit)
+        reruns = _rerun(entry, count, text, jobs, time_limit, stand_ins)
         if any(each.verdict == "differs" for each in reruns):
             code = INVALID
     if write:
@@ -83,7 +96,9 @@ def _verify(
     return code
 
 
-def _rerun(entry: Entry, count: int | None, seed: str, jobs: int | None, time_limit: float) -> list[Rerun]:
+def _rerun(
+    entry: Entry, count: int | None, seed: str, jobs: int | None, time_limit: float, stand_ins: Sequence[StandIns]
+) -> list[Rerun]:
     console = reading.make_console()
     if refusal := not_of_lebench(entry):
         click.echo(f"no record was run again: {refusal}")
@@ -97,7 +112,7 @@ def _rerun(entry: Entry, count: int | None, seed: str, jobs: int | None, time_li
     if not drawn:
         return []
     with display(console) as on_event:
-        reruns = run_again(entry, drawn, jobs, time_limit, on_event)
+        reruns = run_again(entry, drawn, jobs, time_limit, on_event, stand_ins)
     _table(reruns, console)
     agree = sum(each.verdict == "agrees" for each in reruns)
     exact = sum(each.rule == "exact" for each in reruns)

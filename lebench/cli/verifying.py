@@ -13,6 +13,7 @@ from lebench.errors import LebenchError
 from lebench.runner.current import current
 from lebench.runner.rescoring import Rescorer
 from lebench.verify import Base, Recomputed, base, recompute, validate
+from lebench.verify.files import reached
 
 #: Exit code if an entry is not what it claims.
 INVALID = 1
@@ -58,6 +59,8 @@ def show_violations(folder: Path, main: Base | None = None, own: Sequence[str] =
     click.echo(f"{folder.absolute().name} is valid: {len(records)} records")
     for note in current(records).notes:
         click.echo(note)
+    for line in reached(folder.absolute()):
+        click.echo(line)
     return 0
 
 

@@ -16,7 +16,7 @@ from lebench.models.spec import NUMPY, Configured, build_model, expand
 from lebench.plugins import PREFIX, Plugin, find, loaded
 from lebench.records import Cell
 from lebench.runner.identity import make_cell
-from lebench.runner.session import Session, is_of_session, make_session
+from lebench.runner.session import is_of_session, make_session
 from lebench.runner.shares import Shard, parse_seeds
 from lebench.tasks.base import Task, metric_of
 from lebench.tasks.questions import asked
@@ -93,7 +93,7 @@ class Plan:
         In the order in which they start; cells that cannot be done are not among theirs.
     skipped : tuple of PlannedCell
         Cells whose model lacks a capability.
-    plugins : tuple of Plugin or Session
+    plugins : tuple of Plugin or Loadable
         What a worker imports first, whose digests say what they must still be then, and objects that it registers.
     modules : tuple of str
         Modules that a worker imports first, because they register what is planned.
@@ -104,7 +104,7 @@ class Plan:
 
     jobs: tuple[Job, ...]
     skipped: tuple[PlannedCell, ...]
-    plugins: tuple[Plugin | Session, ...]
+    plugins: tuple[Plugin | registry.Loadable, ...]
     modules: tuple[str, ...]
     unavailable: tuple[tuple[str, str], ...] = ()
 
@@ -265,7 +265,7 @@ def _width_problem(model: object, task: Task) -> str | None:
 
 def providers(
     tasks: Iterable[Task], models: Iterable[Configured] = (), given: Iterable[Plugin] = ()
-) -> tuple[tuple[Plugin | Session, ...], tuple[str, ...]]:
+) -> tuple[tuple[Plugin | registry.Loadable, ...], tuple[str, ...]]:
     """Return the plug-ins and the modules in which tasks, with what they need, and models are registered.
 
     Raises

@@ -27,7 +27,9 @@ def plugin_identity(wanted: Iterable[tuple[str, str]]) -> str:
         known = registry.of_kind(kind)
         item = known.item(name)
         module = item.plugin or item.target.split(":")[0]
-        if session.is_of_session(item):
+        if item.digest:
+            digests.add(item.digest)
+        elif session.is_of_session(item):
             here.append(known.get(name))
         elif module.split(".")[0] != "lebench" and (plugin := plugins.of_module(module)) is not None:
             # That of the code that runs, where it was loaded.

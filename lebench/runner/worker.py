@@ -107,7 +107,7 @@ def main(
             return
 
 
-def _reproducibly(function: Callable[[], T], seed: int, axis: Stream) -> T:
+def reproducibly(function: Callable[[], T], seed: int, axis: Stream) -> T:
     """Call a function with all randomness from a stream of the seed; what it changes of the process is set back."""
     from lebench.runner.isolation import restored
 
@@ -150,7 +150,7 @@ class _Fits:
             with progress.listen(_Throttled(self._job, self._tell)), checkpoints.keeping(kept):
                 seed = variant.fit_seed(self.seed)
                 try:
-                    fitted = _reproducibly(lambda: self._fit(variant, split, seed), seed, "fit")
+                    fitted = reproducibly(lambda: self._fit(variant, split, seed), seed, "fit")
                 except Exception:
                     # Only what was ended from outside is to go on.
                     if kept is not None:
@@ -222,7 +222,7 @@ def _score(planned: PlannedCell, fits: _Fits, origin: Origin, started: float) ->
     recorder = Recorder()
     recorded = recorder.fits({name: fit for name, (fit, _, _) in made.items()})
     with registry.models.watched() as asked:
-        scored = _reproducibly(lambda: task.score(recorded), fits.seed, "score")
+        scored = reproducibly(lambda: task.score(recorded), fits.seed, "score")
     fits.check()
     if unnamed := asked - set(task.references):
         raise LebenchError(
@@ -277,7 +277,7 @@ def _recording(recorder: Recorder, task: Task, fits: _Fits, metrics: Mapping[str
 def rescored(task: Task, split: Split, seed: int, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     """Return the values that the score of a task has by a recording; see :func:`lebench.runner.recording.replay`."""
     fits = replay(task, split, seed, arrays)
-    scored = _reproducibly(lambda: task.score(fits), seed, "score")
+    scored = reproducibly(lambda: task.score(fits), seed, "score")
     return checked_values(task, scored.values if isinstance(scored, Scored) else scored)[0]
 
 

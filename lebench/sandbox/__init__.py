@@ -6,6 +6,6 @@ features, similarities, kernels. What comes back are arrays of limited size and 
 """
 
 from lebench.sandbox.confinement import confined, why_not
-from lebench.sandbox.remote import write_stand_in
+from lebench.sandbox.remote import StandIns
 
-__all__ = ["confined", "why_not", "write_stand_in"]
+__all__ = ["StandIns", "confined", "why_not"]

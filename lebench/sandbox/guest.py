@@ -18,6 +18,7 @@ from lebench.capabilities import CAPABILITIES, offers
 from lebench.data.base import Split
 from lebench.errors import LebenchError, TrainingError
 from lebench.models.spec import build_model, parameters
+from lebench.runner.worker import reproducibly
 from lebench.sandbox.wire import Message, encode, receive, write
 
 _REASON_LENGTH = 2000
@@ -86,7 +87,7 @@ class Guest:
             class_names=tuple(values["class_names"]),
             removed=values["removed"],
         )
-        return self._keep(model.fit(split, values["seed"]))
+        return self._keep(reproducibly(lambda: model.fit(split, values["seed"]), values["seed"], "fit"))
 
     def restore(self, request: Message) -> Message:
         """Return the model as it was at a moment of its training."""

@@ -8,21 +8,21 @@ import os
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lebench import plugins, registry
 from lebench.arrays import FloatArray, IntArray
 from lebench.capabilities import CAPABILITIES, Checkpoint, SimilarityKind, Trajectory
 from lebench.data.base import Split
 from lebench.errors import LebenchError, TrainingError
-from lebench.plugins import find
+from lebench.plugins import Plugin
 from lebench.sandbox.confinement import confined, why_not
 from lebench.sandbox.wire import Message, WireError, receive, send
 
@@ -38,8 +38,8 @@ class Connection:
 
     Parameters
     ----------
-    plugin : path
-        What the guest imports.
+    plugin : Plugin
+        What the guest imports; it can read nothing but the files of its closure.
 
     Raises
     ------
@@ -47,12 +47,12 @@ class Connection:
         If no sandbox can be made here.
     """
 
-    def __init__(self, plugin: Path) -> None:
+    def __init__(self, plugin: Plugin) -> None:
         if reason := why_not():
             raise LebenchError(f"a submitted model is run in a sandbox only, and {reason}")
-        command = [sys.executable, "-m", "lebench.sandbox.guest", str(plugin)]
-        alone = confined(command, list(find(plugin).closure().values()))
-        self._process = subprocess.Popen(alone, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        given = plugin.root if plugin.package else plugin.file
+        command = confined([sys.executable, "-m", "lebench.sandbox.guest", str(given)], [*plugin.closure().values()])
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._owner = os.getpid()
         atexit.register(self.close)
 
@@ -82,8 +82,9 @@ class Connection:
             self.close()
             raise
         if answer.kind == "error":
-            text = "".join(c for c in str(answer.values.get("text", "")) if c.isprintable())[:_REASON_LENGTH]
-            raise (TrainingError if answer.values.get("kind") == "training" else LebenchError)(text)
+            raise (TrainingError if answer.values.get("kind") == "training" else LebenchError)(
+                _line(answer.values.get("text", ""))
+            )
         return answer
 
     @property
@@ -98,10 +99,10 @@ class Connection:
             self._process.wait()
 
 
-_connections: dict[tuple[int, Path], Connection] = {}
+_connections: dict[tuple[int, Plugin], Connection] = {}
 
 
-def connection(plugin: Path) -> Connection:
+def connection(plugin: Plugin) -> Connection:
     """Return the connection of this process to a guest of a plug-in; a fork has one of its own."""
     key = os.getpid(), plugin
     if key not in _connections or _connections[key].ended:
@@ -125,7 +126,7 @@ class RemoteModel:
         What it says of itself.
     """
 
-    plugin: Path
+    plugin: Plugin
     spec: str
     backend: str | None
     backends: tuple[str, ...]
@@ -285,37 +286,41 @@ def _forget(guest: Connection, number: int) -> None:
             guest.ask(Message("forget", {"fit": number}))
 
 
-def stand_ins(plugin: Path) -> Iterator[tuple[str, Callable[..., RemoteModel], str, int]]:
-    """Yield, for each model of a plug-in, name, factory, summary and version of one that a guest does the work of.
+@dataclass(frozen=True)
+class StandIns:
+    """The models of a plug-in, each registered as one that a guest does the work of: its code is not imported here.
 
-    Parameters
+    Attributes
     ----------
-    plugin : Path
-        File or folder; it is not imported here.
+    plugin : Plugin
+        As :func:`lebench.plugins.find` returns it.
     """
-    for name, about in connection(plugin).ask(Message("describe")).values.items():
-        yield name, _factory(plugin, name, about), str(about["summary"])[:200], int(about["version"])
+
+    plugin: Plugin
+
+    def register(self) -> None:
+        """Register them in this process.
+
+        Raises
+        ------
+        LebenchError
+            If no sandbox can be made here, the plug-in fails to import in it, or a name is taken.
+        """
+        content = plugins.digest(self.plugin)
+        for name, about in connection(self.plugin).ask(Message("describe")).values.items():
+            item = registry.Item(
+                name,
+                _line(about["summary"]),
+                target=__name__,
+                source=self.plugin.given,
+                version=int(about["version"]),
+                plugin=self.plugin.module,
+                digest=content,
+            )
+            registry.models.adopt(item, _factory(self.plugin, name, about))
 
 
-def write_stand_in(plugin: Path, folder: Path) -> Path:
-    """Write a plug-in that registers stand-ins for the models of another, which it does not import; return its file."""
-    file = folder / f"{plugin.stem}_stand_in.py"
-    file.write_text(_STAND_IN.format(plugin=str(plugin)), encoding="utf-8")
-    return file
-
-
-_STAND_IN = """\
-from pathlib import Path
-
-from lebench import registry
-from lebench.sandbox.remote import stand_ins
-
-for name, factory, summary, version in stand_ins(Path({plugin!r})):
-    registry.models.register(name, factory, summary=summary, version=version)
-"""
-
-
-def _factory(plugin: Path, name: str, about: Mapping[str, Any]) -> Callable[..., RemoteModel]:
+def _factory(plugin: Plugin, name: str, about: Mapping[str, Any]) -> Callable[..., RemoteModel]:
     def factory(**given: Any) -> RemoteModel:
         spec = f"{name}[{','.join(f'{key}={_text(value)}' for key, value in given.items())}]" if given else name
         return _model(plugin, spec, None)
@@ -331,7 +336,7 @@ def _factory(plugin: Path, name: str, about: Mapping[str, Any]) -> Callable[...,
     return factory
 
 
-def _model(plugin: Path, spec: str, backend: str | None) -> RemoteModel:
+def _model(plugin: Plugin, spec: str, backend: str | None) -> RemoteModel:
     found = connection(plugin).ask(Message("build", {"spec": spec, "backend": backend})).values
     kind = RemoteNetwork if found["options"] else RemoteModel
     return kind(
@@ -343,6 +348,11 @@ def _model(plugin: Path, spec: str, backend: str | None) -> RemoteModel:
         bool(found["fits_targets"]),
         frozenset(found["capabilities"]) & frozenset(CAPABILITIES),
     )
+
+
+def _line(text: object) -> str:
+    """Return what a guest says as one line that can be shown."""
+    return "".join(c for c in str(text) if c.isprintable())[:_REASON_LENGTH]
 
 
 def _text(value: Any) -> str:

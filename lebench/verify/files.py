@@ -13,7 +13,7 @@ from lebench.board import verification
 from lebench.board.documents import DocumentError, read_bytes
 from lebench.board.entries import LARGEST, LARGEST_ARTIFACT, EntryError
 from lebench.board.entry_plugin import MOST_FILES, PACKED, PACKED_LIMIT, PLUGIN, PLUGIN_LIMIT, PLUGIN_PATH, plugin_of
-from lebench.verify.plugin_source import check_source
+from lebench.verify.plugin_source import check_source, listing
 from lebench.verify.violations import Violation
 
 _ARTIFACT = re.compile(r"[0-9a-f]{16}(\.recording)?\.npz")
@@ -111,17 +111,35 @@ def check_plugin(folder: Path, given: str) -> Iterator[Violation]:
     path = plugin_of(folder, given)
     if bool(given) != (folder / PACKED).exists() or (given and path is not None and not _is_plugin(path)):
         yield Violation("entry.toml", "plugin", f"must name a file or package in the folder {PACKED}, if there is one")
-    for file in sorted({folder / PLUGIN, *(folder / PACKED).rglob("*.py")}):
-        if file.exists():
-            name = file.relative_to(folder).as_posix()
-            try:
-                yield from check_source(name, read_bytes(file, PLUGIN_LIMIT))
-            except DocumentError as error:
-                yield Violation(name, "content", str(error))
+    for file in _code(folder):
+        name = file.relative_to(folder).as_posix()
+        try:
+            yield from check_source(name, read_bytes(file, PLUGIN_LIMIT))
+        except DocumentError as error:
+            yield Violation(name, "content", str(error))
+
+
+def _code(folder: Path) -> list[Path]:
+    """Return the files of a model's own code."""
+    return sorted(file for file in {folder / PLUGIN, *(folder / PACKED).rglob("*.py")} if file.exists())
 
 
 def _is_plugin(path: Path) -> bool:
     return (path / "__init__.py").is_file() or (path.is_file() and path.suffix == ".py")
+
+
+def reached(folder: Path) -> list[str]:
+    """Return what a model's own code reaches, for whoever reads it, a line each; see :func:`plugin_source.listing`.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a valid entry.
+    """
+    lines = []
+    for file in _code(folder):
+        lines += listing(file.relative_to(folder).as_posix(), read_bytes(file, PLUGIN_LIMIT).decode("utf-8"))
+    return lines
 
 
 def check_verification(folder: Path) -> Iterator[Violation]:

@@ -21,6 +21,7 @@ from lebench.runner.execution import TIME_LIMIT, execute
 from lebench.runner.plan import Plan, PlannedCell, make_plan
 from lebench.runner.store import Store
 from lebench.runner.tolerance import compare_rerun, same_machine
+from lebench.sandbox import StandIns
 from lebench.verify.recomputation import Recomputed
 
 _REASON_LENGTH = 300
@@ -125,6 +126,7 @@ def run_again(
     jobs: int | None = None,
     time_limit: float = TIME_LIMIT,
     on_event: Callable[[Event], None] = lambda event: None,
+    submitted: Sequence[StandIns] = (),
 ) -> list[Rerun]:
     """Run records of an entry from scratch, in worker processes of their own, and compare.
 
@@ -136,6 +138,8 @@ def run_again(
         From :func:`draw`.
     jobs, time_limit, on_event
         See :func:`lebench.runner.execution.execute`.
+    submitted : sequence of StandIns
+        Plug-ins that the sandbox runs; their models are registered already.
 
     Returns
     -------
@@ -164,7 +168,12 @@ def run_again(
         found |= refused
     with tempfile.TemporaryDirectory(prefix="lebench-rerun-") as folder:
         summary = execute(
-            _merged(plans), Store(folder), jobs, time_limit=time_limit, on_event=on_event, command="lebench verify"
+            _merged(plans, submitted),
+            Store(folder),
+            jobs,
+            time_limit=time_limit,
+            on_event=on_event,
+            command="lebench verify",
         )
     if summary.interrupted:
         raise KeyboardInterrupt
@@ -216,12 +225,12 @@ def _other_model(claimed: Cell, planned: Cell) -> str:
     )
 
 
-def _merged(plans: Iterable[Plan]) -> Plan:
+def _merged(plans: Iterable[Plan], submitted: Sequence[StandIns]) -> Plan:
     plans = list(plans)
     return Plan(
         tuple(job for plan in plans for job in plan.jobs),
         (),
-        tuple(dict.fromkeys(plugin for plan in plans for plugin in plan.plugins)),
+        (*dict.fromkeys(plugin for plan in plans for plugin in plan.plugins), *submitted),
         tuple(sorted({module for plan in plans for module in plan.modules})),
     )
 

@@ -10,6 +10,7 @@ import pytest
 from lebench import registry
 from lebench.errors import LebenchError, TrainingError
 from lebench.models.spec import build_model
+from lebench.plugins import find
 from lebench.sandbox import remote
 from lebench.sandbox.wire import Message, WireError
 
@@ -21,8 +22,7 @@ def models(sandbox, plugin, monkeypatch):
     """The models of a plug-in that this process does not import."""
     monkeypatch.setattr(registry.models, "_items", dict(registry.models._items))
     monkeypatch.setattr(registry.models, "_objects", dict(registry.models._objects))
-    for name, factory, summary, version in remote.stand_ins(plugin):
-        registry.models.register(name, factory, summary=summary, version=version)
+    remote.StandIns(find(plugin)).register()
     return lambda spec: build_model(spec).model
 
 
@@ -114,7 +114,7 @@ def test_parameters_are_known_without_importing_the_plugin(models, plugin):
 
 def test_a_guest_that_dies_takes_its_fits_along_and_no_others(models, plugin, split):
     lost = models("guest-labels").fit(split, 0)
-    remote.connection(plugin).close()
+    remote.connection(find(plugin)).close()
     fresh = models("guest-labels").fit(split, 0)
     with pytest.raises(LebenchError, match="has ended"):
         lost.predict(split.x_train)
@@ -122,6 +122,29 @@ def test_a_guest_that_dies_takes_its_fits_along_and_no_others(models, plugin, sp
 
 
 def test_a_model_that_answers_without_keeping_to_the_form_is_ended(models, plugin):
-    connection = remote.connection(plugin)
+    connection = remote.connection(find(plugin))
     with pytest.raises(LebenchError, match="KeyError"):
         connection.ask(Message("delete everything"))
+
+
+def test_a_submitted_model_is_run_again_without_being_imported(sandbox, plugin, tmp_path):
+    """From the run of its author to the re-run of a check, as commands: the same records, to the last bit."""
+    lebench = [sys.executable, "-c", "from lebench.cli import main; main()"]
+
+    def run(*arguments):
+        done = subprocess.run(
+            [*lebench, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    asked = ("--task", "digits/collapse", "--seeds", 1)
+    run("run", "--plugin", plugin, "-m", "guest-net", *asked, "-o", "results", "-j", 1)
+    author = ("--author", "A. Author", "--name", "mine", "--entries", tmp_path / "entries")
+    run("submit", "results", "-m", "guest-net", "--plugin", plugin, *author, "--yes")
+    (code,) = (tmp_path / "entries/mine").glob("plugin*")
+    assert "plugin.py:3: imports os: reaches processes and the environment" in run(
+        "validate", tmp_path / "entries/mine"
+    )
+    said = run("verify", tmp_path / "entries/mine", "--rerun", 1, "--seed", "x", "--plugin", code, "-j", 1)
+    assert "1 of 1 records that were run again agree, 1 of them exactly" in said
