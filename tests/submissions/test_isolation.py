@@ -7,7 +7,7 @@ from submission_scripts import ENTRIES, executable, write
 @pytest.mark.parametrize("left", ["a link", "a pipe", "too much"])
 def test_what_a_rerun_leaves_is_looked_at_before_it_is_read(check, repository, tmp_path, left):
     """Code that was run may have put anything in the place of its verification."""
-    write(repository, f"{ENTRIES}/mine/entry.toml")
+    write(repository, f"{ENTRIES}/mine/entry.toml", "")
     make = {
         "a link": "os.symlink('/dev/zero', path)",
         "a pipe": "os.mkfifo(path)",
@@ -25,6 +25,7 @@ def test_what_a_rerun_leaves_is_looked_at_before_it_is_read(check, repository, t
 
 def test_a_plugin_is_given_only_to_a_rerun(check, repository, tmp_path):
     write(repository, f"{ENTRIES}/mine/plugin.py")
+    write(repository, f"{ENTRIES}/mine/entry.toml", "")
     executable(
         tmp_path / "bin/lebench",
         "import sys\n"
