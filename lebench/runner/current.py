@@ -89,7 +89,7 @@ def current(records: Iterable[Record]) -> Current:
     reasons: Counter[str] = Counter()
     kept: list[Record] = []
     for record in records:
-        made = tuple(versions(record.cell))
+        made = _declared(record.cell)
         if made not in known:
             known[made] = outdated(record.cell)
         if known[made]:
@@ -106,9 +106,14 @@ def current(records: Iterable[Record]) -> Current:
             like[state == newest[group]].append(record)
         reasons.update(f"{record.label} on {record.cell.dataset}: {reason}" for record in like[False])
         kept = like[True]
-    of_cells: dict[str, list[Record]] = defaultdict(list)
+    of_places: dict[tuple[str, str, str, str, int], list[Record]] = defaultdict(list)
     for record in kept:
-        of_cells[record.cell.key].append(record)
+        of_places[_place(record)].append(record)
+    of_cells: dict[object, list[Record]] = defaultdict(list)
+    for place, there in of_places.items():
+        for record in there:
+            # A key costs more than all else here, and one that is alone in its place needs none.
+            of_cells[place if len(there) == 1 else record.cell.key].append(record)
     chosen: list[Record] = []
     conflicts: list[Conflict] = []
     machines: Counter[str] = Counter()
@@ -118,12 +123,22 @@ def current(records: Iterable[Record]) -> Current:
             conflicts.append(settled)
             continue
         chosen.append(settled)
-        machines.update(_differing(same))
+        if len(same) > 1:
+            machines.update(_differing(same))
     return Current(
         tuple(sorted(chosen, key=_place)),
         dict(sorted(reasons.items())),
         tuple(sorted(conflicts, key=lambda conflict: _place(conflict.records[0]))),
         dict(sorted(machines.items())),
+    )
+
+
+def _declared(cell: Cell) -> tuple[object, ...]:
+    """Return the names and versions in a cell."""
+    return (
+        *(cell.task, cell.task_version, cell.dataset, cell.dataset_version),
+        *(cell.model, cell.model_version, cell.backend, cell.backend_version),
+        *cell.references.items(),
     )
 
 
