@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lebench.agree import descriptions, infinite_width, networks
+from lebench.agree import descriptions, ill_conditioned, infinite_width, networks
 from lebench.site.pages import render
 
 _INTRODUCTIONS = {
@@ -15,6 +15,11 @@ _INTRODUCTIONS = {
         "The covariance of the scores (NNGP) and the tangent kernel (NTK) of 4 or 6 inputs, by the loops that numba "
         "compiles, by the recursion over layers in NumPy, torch and JAX, and by neural-tangents. The reference was "
         "computed once by neural-tangents in float64, from networks built of its own layers.",
+    ),
+    ill_conditioned.REFERENCE: (
+        "Nearly collinear inputs",
+        "Kernels of inputs at angles near 0 and π, on which digits are lost if angles are read off rounded cosines. "
+        "The reference was computed once by mpmath with 60 digits.",
     ),
     networks.REFERENCE: (
         "Trained networks",
