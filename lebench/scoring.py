@@ -114,9 +114,9 @@ def score(
 
 def _task(question: str, split: Split) -> Task:
     """Return the task that asks the points of a split."""
-    least = [int(np.bincount(y, minlength=split.classes).min()) for y in (split.y_train, split.y_test)]
+    trained, tested = (int(np.bincount(y, minlength=split.classes).min()) for y in (split.y_train, split.y_test))
     asked: Question = registry.questions.get(question)
-    task = asked.task(Data("this data", split.classes, len(split.y_train), *least))
+    task = asked.task(Data("this data", split.classes, len(split.y_train), trained, tested))
     if task.variants != (Variant(),) or task.references:
         raise ParameterError(f"questions: {question!r} trains models of its own; ask it by lebench.run")
     return task

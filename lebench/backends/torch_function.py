@@ -93,10 +93,10 @@ class TorchFunction:
         other = copy.copy(self)
         other.module = copy.deepcopy(self.module)
         parameters = self._parameters(other.module)
-        parts = torch.tensor(change).split([p.numel() for p in parameters])
+        parts = torch.split(torch.tensor(change), [p.numel() for p in parameters])
         with torch.no_grad():
             for p, part in zip(parameters, parts, strict=True):
-                p += part.view(p.shape)
+                p.add_(part.view(p.shape))
         return other
 
     def at(self, state: dict[str, Tensor]) -> TorchFunction:

@@ -46,7 +46,7 @@ class TrainedElsewhere:
         path = Path(self.weights)
         if _sha256(path) != self.sha256:
             raise DataError(f"{path.name} has changed since the run began")
-        load: Any = importlib.import_module("lebench.backends.torch_checkpoints").load_module
+        load: Any = importlib.import_module("lebench.backends.torch_weight_files").load_module
         module = load(_function(self.builder), path, split.input_shape, split.classes)
         return wrap(module, split.x_train[:2], channels_last=True)
 

@@ -11,7 +11,7 @@ from torch import nn
 
 import lebench
 from lebench import registry
-from lebench.backends.torch_checkpoints import read_weights
+from lebench.backends.torch_weight_files import read_weights
 from lebench.errors import LebenchError
 from lebench.models.checkpoint import trained_elsewhere
 
