@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import timing
 
-from lebench import progress, registry
+from lebench import progress
 from lebench.architectures import mlp
+from lebench.data.images import MNIST
 from lebench.kernels import (
     infinite_width_operator,
     nystrom_regression,
@@ -53,9 +54,9 @@ def main():
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--centres", type=timing.at_least(1))
     given = parser.parse_args()
-    split = registry.datasets.get("mnist").split(0)
-    x, test = (part.reshape(len(part), -1).astype(np.float32) for part in (split.x_train[: given.n], split.x_test))
-    targets, architecture = one_hot_targets(split.y_train[: given.n], 10), mlp(depth=given.depth)
+    images, labels, test_images, test_labels = MNIST.arrays()
+    x, test = (part.reshape(len(part), -1).astype(np.float32) / 255 for part in (images[: given.n], test_images))
+    targets, architecture = one_hot_targets(labels[: given.n], 10), mlp(depth=given.depth)
     kernel = infinite_width_operator(architecture, x)
     print(f"NTK of {given.depth} hidden layers, {len(x):,} digits, relative ridge {given.relative_ridge:g}", flush=True)
 
@@ -67,7 +68,7 @@ def main():
     exact = clocked("exact, by tiles", fit)
     scores = clocked("prediction", lambda: exact.predict(infinite_width_operator(architecture, test, x)))
     print(
-        f"residual before the refinement {exact.residuals[-1]:.1e}, test accuracy {accuracy(scores, split.y_test):.4f}"
+        f"residual before the refinement {exact.residuals[-1]:.1e}, test accuracy {accuracy(scores, test_labels):.4f}"
     )
     if given.centres:
         fitted = clocked(
@@ -77,7 +78,7 @@ def main():
         close = fitted.predict(infinite_width_operator(architecture, test, x[fitted.centres]))
         difference = fitted.difference(close, scores)
         print(
-            f"test accuracy {accuracy(close, split.y_test):.4f}; relative difference to the exact scores "
+            f"test accuracy {accuracy(close, test_labels):.4f}; relative difference to the exact scores "
             f"{difference['relative_difference']:.3g}, other decisions {difference['other_decisions']:.3%}"
         )
 

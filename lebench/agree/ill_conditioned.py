@@ -48,7 +48,7 @@ def _opposite(size: int) -> FloatArray:
 
 def _nearly_equal(size: int) -> FloatArray:
     base, rng = _base(size)
-    return base + np.geomspace(1e-6, 1, _COUNT)[:, None] * rng.standard_normal((_COUNT, size))
+    return np.asarray(base + np.geomspace(1e-6, 1, _COUNT)[:, None] * rng.standard_normal((_COUNT, size)))
 
 
 def _nearly_opposite(size: int) -> FloatArray:

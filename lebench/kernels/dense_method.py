@@ -167,7 +167,7 @@ class DenseMethod:
             inputs.course[0, part] * math.sqrt(inputs.x.shape[1]) for inputs, part in ((rows, part1), (columns, part2))
         ]
         i1, i2 = (inverse(v, NEGLIGIBLE) for v in norms)
-        gaps = x1 @ x2.T
+        gaps: Array = x1 @ x2.T
         near = np.float32(_NEAR)
         count = to_gaps(gaps, i1.astype(np.float32), i2.astype(np.float32), near)
         if count > _MANY * gaps.size:

@@ -171,7 +171,8 @@ def infinite_width_operator(
         # Inputs picked one by one are prepared anew, as a set of their own.
         same = x2 is None and rows is columns
         part = Prepared(architecture, x1[rows], None if same else second[columns], kind, memory)
-        return part.block(slice(0, part.shape[0]), slice(0, part.shape[1]))
+        values: Array = part.block(slice(0, part.shape[0]), slice(0, part.shape[1]))
+        return values
 
     return KernelOperator(
         prepared.shape,
