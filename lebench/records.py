@@ -193,9 +193,9 @@ class Record(Document):
     environment: Environment
     source: Source
     run: RunInfo
-    replaces: tuple[str, ...] = Field((), exclude_if=_is_default)
-    fingerprints: dict[str, str] = Field({}, exclude_if=_is_default)
-    deterministic: bool | None = Field(None, exclude_if=_is_default)
+    replaces: tuple[str, ...] = Field(default=(), exclude_if=_is_default)
+    fingerprints: dict[str, str] = Field(default={}, exclude_if=_is_default)
+    deterministic: bool | None = Field(default=None, exclude_if=_is_default)
     checksum: str = ""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)

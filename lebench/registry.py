@@ -232,7 +232,7 @@ class Registry(Generic[T]):
             _source(target.split(":")[0]),
             version,
             _loading[-1].module if _loading and not target.startswith("lebench.") else "",
-            tuple(history),
+            history=tuple(history),
         )
         return obj
 

@@ -52,7 +52,8 @@ def _nearly_equal(size: int) -> FloatArray:
 
 
 def _nearly_opposite(size: int) -> FloatArray:
-    return _nearly_equal(size) * np.resize([1, -1], _COUNT)[:, None]
+    opposite: FloatArray = _nearly_equal(size) * np.resize([1.0, -1.0], _COUNT)[:, None]
+    return opposite
 
 
 def _far_from_zero(size: int) -> FloatArray:

@@ -43,7 +43,7 @@ def collect(
     arrays["course"] = np.array([moment[:3] for moment in recorded])
     arrays["scores"] = np.stack([moment[3] for moment in recorded])
     arrays["torch"] = _array(torch.get_rng_state())
-    for number, state in enumerate(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else ()):
+    for number, state in enumerate(torch.cuda.get_rng_state_all() if _on_gpu() else ()):
         arrays[f"cuda/{number}"] = _array(state)
     version, internal, gauss = random.getstate()
     kind, words, *rest = np.random.get_state()  # noqa: NPY002
@@ -79,7 +79,7 @@ def restore(
     recorded[:] = [(time, loss, error, scores) for (time, loss, error), scores in course]
     torch.set_rng_state(torch.from_numpy(arrays["torch"]))
     devices = [torch.from_numpy(array) for name, array in arrays.items() if name.startswith("cuda/")]
-    if devices and torch.cuda.is_initialized():
+    if devices and _on_gpu():
         torch.cuda.set_rng_state_all(devices)
     version, internal, gauss = facts["random"]
     random.setstate((version, tuple(internal), gauss))
@@ -90,3 +90,7 @@ def restore(
 
 def _array(tensor: Tensor) -> NDArray[Any]:
     return np.asarray(tensor.detach().cpu().numpy())
+
+
+def _on_gpu() -> bool:
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]

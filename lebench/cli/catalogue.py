@@ -81,7 +81,7 @@ def versions(name: str, *, as_json: bool = False) -> str:
 def _versioned(kind: str, name: str) -> dict[str, Any]:
     """Return the version of a registered object and what raised it; a task or dataset has it in its declaration."""
     known = registry.REGISTRIES[kind]
-    declared = known.get(name) if kind in ("task", "dataset") else known.item(name)
+    declared: Any = known.get(name) if kind in ("task", "dataset") else known.item(name)
     rests: dict[str, int] = {}
     if kind == "task":
         rests[declared.dataset] = registry.datasets.get(declared.dataset).version

@@ -183,7 +183,7 @@ class DenseMethod:
         )
         numbers = constants(np.float32, self._limit.weight_variance, self._limit.bias_variance)
         dense_gaps(gaps, self._kinds, self._shapes.astype(np.float32), r1, r2, numbers, self._ntk)
-        return gaps
+        return np.asarray(gaps)
 
 
 def _product(x1: Array, x2: Array) -> Array:

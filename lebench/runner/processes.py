@@ -306,8 +306,8 @@ def _close_what_all_share() -> None:
     """Close the pipes to multiprocessing's own servers: a byte written into them would end every other process."""
     from multiprocessing import forkserver, resource_tracker
 
-    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
-    tracker: Any = resource_tracker._resource_tracker  # type: ignore[attr-defined]
+    server: Any = forkserver._forkserver
+    tracker: Any = resource_tracker._resource_tracker
     # Without them, a model that asks for such a server gets one of its own.
     with suppress(AttributeError, OSError, TypeError):
         os.close(server._forkserver_alive_fd)

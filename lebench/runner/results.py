@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from lebench import registry
 from lebench.errors import LebenchError, NotOfferedError
 from lebench.metrics.base import Missing
 from lebench.plugins import Plugin
@@ -18,7 +19,6 @@ from lebench.records import SCHEMA, Artifact, Cost, Environment, Record, RunInfo
 from lebench.runner.environment import environment, source
 from lebench.runner.events import Result
 from lebench.runner.plan import PlannedCell
-from lebench.runner.session import Session
 from lebench.tasks.base import Task
 
 _REASON_LENGTH = 300
@@ -43,7 +43,7 @@ class Origin:
     source: Source
 
     @classmethod
-    def here(cls, command: str, plugins: Iterable[Plugin | Session] = ()) -> Origin:
+    def here(cls, command: str, plugins: Iterable[Plugin | registry.Loadable] = ()) -> Origin:
         """Return the origin of what is computed on this machine by this code and by plug-ins."""
         packages = frozenset[str]().union(*(plugin.packages() for plugin in plugins))
         return cls(command, environment(packages), source())

@@ -82,7 +82,13 @@ def main(
         split = registry.datasets.get(job.dataset).split(job.seed)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)
-        fits = _Fits(model, split, job, tell, lambda cell, v: keeping and keeping.fit(cell, job.label, v, origin))
+        fits = _Fits(
+            model,
+            split,
+            job,
+            tell,
+            lambda cell, v: None if keeping is None else keeping.fit(cell, job.label, v, origin),
+        )
         usual = busy()
     except BaseException as error:
         tell(CellEnded(job, planned, failed(error)))

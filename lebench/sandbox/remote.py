@@ -298,6 +298,10 @@ class StandIns:
 
     plugin: Plugin
 
+    def packages(self) -> frozenset[str]:
+        """Return the names of the packages that its code imports."""
+        return self.plugin.packages()
+
     def register(self) -> None:
         """Register them in this process.
 

@@ -67,7 +67,7 @@ def describe(name: str) -> Data:
     try:
         split = dataset.split(0)
     except UnavailableDataError:
-        return Data(name, len(dataset.class_names), *[_ENOUGH] * 3)
+        return Data(name, len(dataset.class_names), _ENOUGH, _ENOUGH, _ENOUGH)
     counted = (np.bincount(y, minlength=split.classes) for y in (split.y_train, split.y_test))
     per_class, tested = (int(count.min()) if split.target_train is None else len(split.y_train) for count in counted)
     return Data(name, split.classes, len(split.y_train), per_class, tested, split.target_train is None)
