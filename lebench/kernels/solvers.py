@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,10 @@ def solve_spd(kernel: Any, targets: Any, ridge: float = 0.0, *, tolerance: float
         eigenvalues.
     """
     matrix, right = _checked(kernel, targets, ridge)
+    unit = unit_of(float(np.trace(matrix, dtype=np.float64)) / len(matrix))
+    if unit != 1:
+        scaled = solve_spd(matrix / unit, right, ridge / unit, tolerance=tolerance)
+        return replace(scaled, coefficients=scaled.coefficients / unit, ridge=ridge, jitter=scaled.jitter * unit)
     mean = float(np.trace(matrix, dtype=np.float64)) / len(matrix)
     if mean <= 0:
         raise DataError(f"the kernel has the mean diagonal {mean:g}: it is not positive definite")
@@ -96,6 +101,11 @@ def solve_spd(kernel: Any, targets: Any, ridge: float = 0.0, *, tolerance: float
     return Solution(
         solution.coefficients.reshape(right.shape), ridge, solution.jitter, solution.refinements, solution.residual
     )
+
+
+def unit_of(mean: float) -> float:
+    """Return what a kernel is divided by so that float32 holds it, from its mean diagonal: 1 for ordinary ones."""
+    return 1.0 if mean <= 0 or 1e-15 < mean < 1e15 else 2.0 ** round(math.log2(mean))
 
 
 def _checked(kernel: Any, targets: Any, ridge: float) -> tuple[NDArray[Any], FloatArray]:

@@ -23,6 +23,7 @@ from lebench.errors import DataError, ParameterError
 from lebench.kernels.checks import read_targets
 from lebench.kernels.operators import KernelOperator
 from lebench.kernels.regression import RIDGES, ridge_regression
+from lebench.kernels.solvers import unit_of
 
 #: Rows and columns of a tile: large enough for BLAS, and of 64 MB.
 EDGE = 4096
@@ -215,22 +216,22 @@ def tiled_regression(
         relative_ridge = ridge_regression(_among(kernel, chosen), right[chosen], ridges).relative_ridge
     if not 0 < relative_ridge < np.inf:
         raise ParameterError(f"relative_ridge={relative_ridge}: a positive number is needed")
-    ridge = relative_ridge * mean
+    ridge, unit = relative_ridge * mean, unit_of(mean)
     known = {"n": n, "edge": edge, "ridge": ridge, "mean_diagonal": mean, "kernel": identity}
     tiles = Tiles(n, edge, None if folder is None else Path(folder), known)
-    factorize(tiles, kernel, ridge, lambda: _smallest(kernel, _subset(n, subset, seed)))
-    solution = solve(tiles, right)
+    factorize(tiles, kernel, ridge, unit, lambda: _smallest(kernel, _subset(n, subset, seed)))
+    solution = solve(tiles, right) / unit
     scale = max(float(np.abs(right).max()), np.finfo(np.float64).tiny)
     residuals = []
     for _ in range(refinements):
         residual = right - ridge * solution - kernel @ solution
         residuals.append(float(np.abs(residual).max()) / scale)
-        solution = solution + solve(tiles, residual)
+        solution = solution + solve(tiles, residual) / unit
     return TiledRegression(solution, ridge, relative_ridge, mean, used, tuple(residuals))
 
 
-def factorize(tiles: Tiles, kernel: KernelOperator, ridge: float, smallest: Callable[[], float]) -> None:
-    """Replace tiles by the Cholesky factor of the kernel plus ridge; what is done already is left as it is.
+def factorize(tiles: Tiles, kernel: KernelOperator, ridge: float, unit: float, smallest: Callable[[], float]) -> None:
+    """Replace tiles by the Cholesky factor of kernel plus ridge over `unit`; what is done already is left as it is.
 
     Raises
     ------
@@ -241,9 +242,9 @@ def factorize(tiles: Tiles, kernel: KernelOperator, ridge: float, smallest: Call
     for number, (i, k) in enumerate(tiles.lower(), 1):
         if ("factor", i, k) in tiles.done:
             continue
-        tile = np.asfortranarray(kernel.block(tiles.bounds[i], tiles.bounds[k]), dtype=np.float32)
+        tile = np.asfortranarray(kernel.block(tiles.bounds[i], tiles.bounds[k]) / unit, dtype=np.float32)
         if i == k:
-            tile[np.diag_indices(len(tile))] += np.float32(ridge)
+            tile[np.diag_indices(len(tile))] += np.float32(ridge / unit)
             for j in range(k):
                 tile = blas.ssyrk(-1.0, tiles[k, j], beta=1.0, c=tile, lower=True, overwrite_c=True)
             tile, failed = lapack.spotrf(tile, lower=True, clean=True, overwrite_a=True)
