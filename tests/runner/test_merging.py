@@ -3,7 +3,10 @@
 import random
 import resource
 import shutil
+import subprocess
+import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from stored import DESCRIBED, content, make
@@ -12,6 +15,8 @@ from lebench.errors import LebenchError
 from lebench.runner.current import current
 from lebench.runner.merging import merge
 from lebench.runner.store import Store
+
+TOY = Path(__file__).with_name("toy.py")
 
 
 @pytest.fixture
@@ -175,3 +180,32 @@ def test_command_says_what_there_is_and_returns_1_for_conflicts(tmp_path, filled
     assert capsys.readouterr().out.splitlines() == [f"{tmp_path / 'c'} has 2 records, 1 of them new"]
     with pytest.raises(LebenchError, match="name the folders to merge into 'a'"):
         merging.merge([a.relative_to(tmp_path)], None)
+
+
+RUN = """
+import sys
+import lebench
+frame = lebench.run(sys.argv[1], "toy/accuracy", seeds=1, results=sys.argv[2], plugins=[sys.argv[3]], jobs=1)
+print(list(frame["value"]))
+"""
+
+
+def test_values_are_those_of_the_code_that_runs_whatever_was_copied_over_the_folder(tmp_path, workshop):
+    """A plug-in is run, changed and run elsewhere, changed back; then the first folder is copied over the second."""
+    plugin = tmp_path / "mine.py"
+    text = TOY.read_text()
+    answer = "return -np.linalg.norm("
+    assert answer in text
+
+    def run(folder, sign):
+        plugin.write_text(text.replace(answer, f"return {sign}np.linalg.norm("))
+        command = [sys.executable, "-c", RUN, workshop.spec(), str(tmp_path / folder), str(plugin)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return done.stdout.split("\n")[0]
+
+    first = run("a", "+")
+    assert run("b", "-") != first
+    fits = len(workshop.fits())
+    shutil.copytree(tmp_path / "a", tmp_path / "b", dirs_exist_ok=True)
+    assert run("b", "+") == first
+    assert len(workshop.fits()) == fits
