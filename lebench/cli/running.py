@@ -89,7 +89,9 @@ def _models(models: Sequence[str], checkpoints: Sequence[Path], builder: str | N
     if checkpoints and builder is None:
         raise ParameterError("--checkpoint needs --builder FILE:FUNCTION, a function that returns the module")
     if not (models or checkpoints):
-        raise ParameterError("give a --model, or a --checkpoint of your own with its --builder")
+        raise ParameterError(
+            "give a --model, or a --checkpoint of your own with its --builder; see 'lebench run --help'"
+        )
     chosen: dict[str, object] = {name: name for name in models}
     for path in checkpoints:
         chosen |= trained_elsewhere(path, str(builder))

@@ -33,7 +33,7 @@ def test_importing_the_package_imports_no_framework():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("kind", ["tasks", "models", "metrics", "datasets", "backends"])
+@pytest.mark.parametrize("kind", ["tasks", "questions", "models", "metrics", "datasets", "backends"])
 def test_everything_that_is_listed_has_a_description(kind, lebench):
     code, out, _ = lebench("list", kind, "--json")
     assert code == 0
@@ -42,10 +42,12 @@ def test_everything_that_is_listed_has_a_description(kind, lebench):
     for item in listed:
         assert item["summary"], item
     # One of them in full, as text and as JSON.
+    # One of them in full, as text and as JSON; its name may also be that of something of another kind.
     name = listed[0]["name"]
-    assert lebench("info", name)[1].startswith(f"{name} (")
+    assert f"{name} ({kind[:-1]})" in lebench("info", name)[1]
     described = json.loads(lebench("info", name, "--json")[1])
-    assert described["name"] == name
+    described = described if isinstance(described, list) else [described]
+    assert {"name": name, "kind": kind[:-1]} in [{key: one[key] for key in ("name", "kind")} for one in described]
 
 
 def test_info_of_a_metric_shows_definition_and_known_answers(lebench):
@@ -112,7 +114,7 @@ def test_info_of_a_model_shows_its_parameters_with_defaults(lebench):
             ["run", "--model", "constant", "--task", "collapse"],
             ["nothing is left to run: constant on collapse/imbalance needs the capability features or gram"],
         ),
-        (["run"], ["Missing", "model", "lebench run --help"]),
+        (["run"], ["give a --model", "lebench run --help"]),
         (["run", "--model", "knn", "--sedes", "3"], ["No such option", "--sedes"]),
         (["info", "nc1"], ["nothing is registered under 'nc1'"]),
         (["list", "tsks"], ["tsks"]),
