@@ -57,8 +57,9 @@ class Base:
     place: str
 
     def names(self) -> list[str]:
-        """Return the names of its entries."""
-        return sorted(path.name for path in self.entries.iterdir() if path.is_dir()) if self.entries.is_dir() else []
+        """Return the names of its entries; what begins with a dot is none."""
+        found = self.entries.iterdir() if self.entries.is_dir() else ()
+        return sorted(path.name for path in found if path.is_dir() and path.name[0] != ".")
 
     def infos(self) -> dict[str, dict[str, Any]]:
         """Return the content of ``entry.toml`` of each of its entries.
