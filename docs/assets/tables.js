@@ -4,6 +4,8 @@
 // What a table says about itself:
 //   table[data-le-table="models"]       the name of what its rows are
 //     data-facets="family:Family"       attributes of its rows to filter by, with their labels
+//     data-fold                         its tools are folded
+//     data-own-cards                    the style sheet makes it fit a phone
 //     data-compare="compare/"           where chosen rows are compared
 //   th[data-col="3"]                    the head of column 3, with
 //     data-key="digits-accuracy"        its name in addresses and files
@@ -211,7 +213,11 @@
         tools.append(this.comparison);
       }
       tools.append(save, this.cards, this.status);
-      this.frame.before(tools);
+      this.cards.hidden = "ownCards" in this.table.dataset;
+      if (!("fold" in this.table.dataset)) return this.frame.before(tools);
+      const fold = make("details", { className: "le-fold le-fold-tools" }, make("summary", { textContent: "Find and filter" }), tools);
+      fold.open = Boolean(this.query || Object.values(this.chosen).some(Boolean));
+      this.frame.before(fold);
     }
 
     facetTool({ attribute, label }) {
@@ -290,7 +296,7 @@
     // --- cards ---
 
     get asCards() {
-      return phone.matches && this.view !== "table";
+      return phone.matches && this.view !== "table" && !("ownCards" in this.table.dataset);
     }
 
     showCards() {

@@ -20,6 +20,7 @@ from lebench.board.suite import Suite, core_suite
 from lebench.board.verification import Verified, verified
 from lebench.metrics.base import Direction, Metric
 from lebench.records import Document, Environment, Record, Source
+from lebench.runner.environment import lebench_version
 from lebench.stats import LEVEL
 from lebench.tasks.base import TRACKS, Task, metric_of
 
@@ -113,6 +114,10 @@ class Board(Document):
 
     Attributes
     ----------
+    version : str
+        Of lebench, which made it.
+    date : str
+        Day of its newest record, UTC: ``"2026-12-01"``; empty without records.
     level : float
         Confidence level of all intervals.
     suite : Suite
@@ -126,6 +131,8 @@ class Board(Document):
     """
 
     schema_version: Literal[4] = Field(default=4, alias="schema")
+    version: str
+    date: str
     level: float
     suite: Suite
     tasks: list[BoardTask]
@@ -186,7 +193,10 @@ def make_board(
             found = values.get((task.name, value), {})
             moved = effects_on(points, task.name, value, sorted(found), models)
             scores += scores_of(task.name, value, found, models if value == task.primary else None, level, moved)
+    finished = [record.run.finished for records, _ in current.values() for record in records]
     return Board(
+        version=lebench_version(),
+        date=max(finished, default="")[:10],
         level=level,
         suite=suite,
         tasks=[

@@ -42,7 +42,7 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
         If an entry cannot be read, a folder cannot be written, or a control does what a control must not do; see
         :func:`lebench.board.check_controls`. Nothing is written then.
     """
-    from lebench.site import leaderboard, papers, reference
+    from lebench.site import home, ladder, leaderboard, matrix, overview, papers, reference
     from lebench.site.history import read_history
     from lebench.site.pages import write_pages
     from lebench.site.pictures import gallery
@@ -56,10 +56,14 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
     history = read_history(entries_root, entries)
     tables = {path.name, "board.csv", "board.parquet"}
     pages = leaderboard.pages(board, arrays, history, points, _code(entries_root, entries))
+    judged = papers.judge(board, arrays)
+    view = leaderboard.View(board)
+    pages |= {"index.md": overview.page(view), "matrix.md": matrix.page(view), "ladder.md": ladder.page(view)}
+    pages["_home.html"] = home.fragment(view, judged)
     written = write_pages(pages, path.parent, keep=tables)
     write_board(board, path)
     written += write_tables(board, path.parent)
-    written += write_pages(papers.pages(board, arrays), docs / "gallery")
+    written += write_pages(papers.pages(judged), docs / "gallery")
     written += write_pages(reference.pages(), docs / "reference")
     return sorted([*written, path])
 

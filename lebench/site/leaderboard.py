@@ -37,9 +37,6 @@ _WORDS = {
     "verified": "verified",
 }
 
-#: Models shown on the home page.
-_TOP = 6
-
 
 @dataclass(frozen=True)
 class Row:
@@ -297,16 +294,15 @@ def pages(
     primary = [(task, task.primary) for task in view.tasks()]
     every = view.rows(primary, view.ranked_tracks)
     columns, rows = view.overview(None, view.ranked_tracks)
-    models = [row for row in rows if not row.entry.control]
     texts = {
-        "index.md": render(
-            "overview.md",
+        "table.md": render(
+            "table.md",
             view=view,
             columns=columns,
             rows=rows,
             ranked=view.ranked_tracks,
             measured=[task for task in view.tasks() if task.name in view.measured],
-            root="",
+            root="../",
             questions=QUESTIONS,
         ),
         "ranks.md": render(
@@ -318,9 +314,6 @@ def pages(
             span=ranks,
         ),
         "downloads.md": render("downloads.md", view=view, root="../"),
-        "_top.html": render(
-            "top.html", view=view, columns=[], rows=models[:_TOP], ranked=view.ranked_tracks, root="leaderboard/"
-        ),
         "SUMMARY.md": render("summary.md", view=view, history=history),
     }
     for track in view.tracks:

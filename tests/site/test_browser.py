@@ -40,6 +40,9 @@ def _one_of_each_kind(site):
     firsts = [str(next(iter(sorted(site.glob(f"{kind}/index.html")))).parent.relative_to(site)) for kind in kinds]
     return [f"{path}/" for path in firsts] + [
         "leaderboard/compare/?entries=mlp,linear",
+        "leaderboard/table/",
+        "leaderboard/matrix/",
+        "leaderboard/ladder/",
         "leaderboard/ranks/",
         "leaderboard/downloads/",
     ]
@@ -101,7 +104,7 @@ def test_no_link_of_the_site_is_broken(site):
 
 
 def test_the_table_is_there_without_scripts(open_page):
-    page = open_page("leaderboard/", scripts=False)
+    page = open_page("leaderboard/table/", scripts=False)
     assert page.locator("table.le-board thead .le-track").all_inner_texts() == [
         "generalization",
         "elasticity",

@@ -30,7 +30,7 @@ def score(model, task, value, mean, seeds=5):
 
 def verdicts(scores):
     board = Board.model_construct(level=0.95, tasks=[], metrics=[], entries=[], scores=scores)
-    text = papers.pages(board, Gallery(), [PAPER])["label-aware-kernels.md"]
+    text = papers.pages(papers.judge(board, Gallery(), [PAPER]))["label-aware-kernels.md"]
     return dict(zip([c.title for c in PAPER.claims], re.findall(r'data-verdict="([^"]+)"', text), strict=True)), text
 
 

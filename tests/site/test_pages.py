@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from lebench.board import EntryError, make_board, read_entries, read_entry, write_verification
 from lebench.errors import LebenchError
-from lebench.site import build, cost, leaderboard
+from lebench.site import build, cost, home, leaderboard, overview
 from lebench.site.numbers import interval, megabytes, seconds, show
 from lebench.site.pages import write_pages
 from lebench.site.pictures import Gallery
@@ -32,7 +32,7 @@ def test_every_track_task_and_entry_has_a_page(built):
     assert paths == {
         ".generated",
         "SUMMARY.md",
-        "_top.html",
+        "_home.html",
         "board.csv",
         "board.json",
         "board.parquet",
@@ -51,16 +51,19 @@ def test_every_track_task_and_entry_has_a_page(built):
         "entries/mlp.md",
         "generalization.md",
         "index.md",
+        "ladder.md",
+        "matrix.md",
         "pictures/cost-collapse.vl.json",
         "pictures/cost-generalization.vl.json",
         "ranks.md",
+        "table.md",
         "tasks/toy-accuracy.md",
         "tasks/toy-collapse.md",
     }
 
 
-def test_overview_sorts_marks_and_names_what_is_missing(built):
-    text = (built / "index.md").read_text()
+def test_the_table_sorts_marks_and_names_what_is_missing(built):
+    text = (built / "table.md").read_text()
     rows = re.findall(r"entries/(\w+)/\">", text)
     # mlp and cnn each beat linear on two tasks; the control stands last although it loses to nobody on collapse.
     assert rows == ["cnn", "mlp", "linear", "constant"]
@@ -69,9 +72,6 @@ def test_overview_sorts_marks_and_names_what_is_missing(built):
     assert re.search(r'<td class="le-missing" title="skipped: needs &lt;features&gt;">—', text)
     assert '<span class="le-control">control</span>' in text
     assert "0.960" in text
-    top = (built / "_top.html").read_text()
-    assert 'href="leaderboard/entries/mlp/"' in top
-    assert "constant" not in top
 
 
 def test_tasks_with_most_scores_stand_first_in_their_track(entries):
@@ -80,7 +80,7 @@ def test_tasks_with_most_scores_stand_first_in_their_track(entries):
     tasks = [task.model_copy(update={"track": "generalization"}) for task in board.tasks]
     for kept, order in ((board.scores, ["accuracy", "collapse"]), (scores, ["collapse", "accuracy"])):
         texts = leaderboard.pages(board.model_copy(update={"scores": kept, "tasks": tasks}), Gallery())
-        for page in ("index.md", "generalization.md"):
+        for page in ("table.md", "generalization.md"):
             head = texts[page].split("<tbody>")[0]
             assert list(dict.fromkeys(re.findall(r"tasks/toy-(\w+)/", head))) == order
 
@@ -100,13 +100,13 @@ def test_measures_of_capacity_stand_below_the_models(entries, monkeypatch):
     scores = [each for each in board.scores if each.task != "toy/collapse" or each.entry == "linear"]
     monkeypatch.setattr(leaderboard, "_tags", lambda model: ("measure",) if model == "linear" else ("network",))
     texts = leaderboard.pages(board.model_copy(update={"scores": scores}), Gallery())
-    table, below = texts["index.md"].split("## Measures of capacity")
+    table, below = texts["table.md"].split("## Measures of capacity")
     assert re.findall(r'data-entry="(\w+)"', table) == ["cnn", "mlp", "constant"]
     assert "toy-accuracy" in table
     assert "toy-collapse" not in table
     assert "1 entries are no models" not in below
-    assert 'href="tasks/toy-collapse/"' in below.split("## Tracks")[0]
-    assert 'href="entries/linear/"' in below.split("## Tracks")[0]
+    assert 'href="../tasks/toy-collapse/"' in below.split("## Tracks")[0]
+    assert 'href="../entries/linear/"' in below.split("## Tracks")[0]
     assert 'data-entry="linear"' in texts["tasks/toy-collapse.md"]
     assert "## Measures of capacity" not in texts["generalization.md"]
     assert "## Measures of capacity" in texts["collapse.md"]
@@ -199,9 +199,9 @@ def test_building_again_changes_nothing_and_removes_what_is_gone(entries, built)
 
 def test_no_entries_make_a_page_that_says_so(tmp_path):
     (tmp_path / "none").mkdir()
-    pages = leaderboard.pages(make_board([]), Gallery())
-    assert "There are no entries yet" in pages["index.md"]
-    assert pages["_top.html"].strip() == ""
+    view = leaderboard.View(make_board([]))
+    assert "There are no entries yet" in overview.page(view)
+    assert "No track has two models with a rank yet" in home.fragment(view, [])
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path, entries):

@@ -69,7 +69,7 @@ def drawn(evidence):
 )
 def test_verdict_follows_the_interval_of_the_paired_difference(a, b, verdict):
     means = {"a": a} if b is None else {"a": a, "b": b}
-    texts = papers.pages(board(**means), Gallery(), [paper(ahead, drawn)])
+    texts = papers.pages(papers.judge(board(**means), Gallery(), [paper(ahead, drawn)]))
     for page in ("index.md", "toy.md"):
         assert re.findall(r'data-verdict="([^"]+)"', texts[page]) == [verdict]
     assert ("figures/toy-1-1.vl.json" in texts) == (verdict != "not measured")
@@ -99,7 +99,7 @@ def test_a_ratio_is_judged_on_the_log_scale_and_told_as_one():
 
 
 def test_page_says_how_to_make_the_records_again_and_escapes_what_it_is_given():
-    text = papers.pages(board(a=0.9, b=0.5), Gallery(), [paper(ahead, drawn)])["toy.md"]
+    text = papers.pages(papers.judge(board(a=0.9, b=0.5), Gallery(), [paper(ahead, drawn)]))["toy.md"]
     assert "lebench run --model a --model b --task 'toy/task' --seeds 5" in text
     assert "<b>paper" not in text
 
@@ -113,13 +113,13 @@ def test_commands_make_what_was_used_and_no_more():
         return []
 
     gallery = Gallery({"b": {"toy/pictured": {"x": np.zeros(1)}}})
-    text = papers.pages(board(a=0.9, b=0.5), gallery, [paper(cases, pictures)])["toy.md"]
+    text = papers.pages(papers.judge(board(a=0.9, b=0.5), gallery, [paper(cases, pictures)]))["toy.md"]
     assert re.findall("lebench run.*", text) == [
         "lebench run --model a --task 'toy/task' --seeds 5",
         "lebench run --model b --task 'toy/pictured' --seeds 1",
     ]
     # Without records, all that the claim is about.
-    text = papers.pages(board(), Gallery(), [paper(cases, pictures)])["toy.md"]
+    text = papers.pages(papers.judge(board(), Gallery(), [paper(cases, pictures)]))["toy.md"]
     assert re.findall("lebench run.*", text) == ["lebench run --model a --model b --task 'toy/task' --seeds 10"]
 
 
@@ -131,7 +131,7 @@ def test_commands_plan_the_records_of_the_leaderboard():
 
     entries = read_entries(ENTRIES)
     there = {(entry.info.model, record.cell.task, record.cell.seed) for entry in entries for record in entry.records}
-    texts = papers.pages(make_board(entries), gallery(entries))
+    texts = papers.pages(papers.judge(make_board(entries), gallery(entries)))
     planned = 0
     for one in papers.PAPERS:
         for command in re.findall("^lebench run (.*)$", texts[f"{one.name}.md"], re.MULTILINE):

@@ -42,7 +42,7 @@ def head(page, key):
 
 @pytest.mark.parametrize(("task", "sign"), [("digits/small-n", -1), ("digits/collapse", 1)])
 def test_the_first_click_brings_the_best_to_the_top_and_blanks_stay_last(open_page, board, task, sign):
-    page = open_page("leaderboard/")
+    page = open_page("leaderboard/table/")
     before = shown(page)
     scored = means(board, task)
     # The collapse task has entries without a score, and low is good there.
@@ -64,13 +64,13 @@ def test_the_first_click_brings_the_best_to_the_top_and_blanks_stay_last(open_pa
 
 
 def test_names_sort_from_a_to_z(open_page):
-    page = open_page("leaderboard/")
+    page = open_page("leaderboard/table/")
     head(page, "model").locator("button").click()
     assert shown(page) == sorted(shown(page))
 
 
 def test_sorting_is_done_by_keyboard(open_page):
-    page = open_page("leaderboard/")
+    page = open_page("leaderboard/table/")
     before = shown(page)
     head(page, "digits-accuracy").locator("button").focus()
     page.keyboard.press("Enter")
@@ -82,7 +82,7 @@ def test_sorting_is_done_by_keyboard(open_page):
 
 
 def test_search_and_filter_narrow_the_rows_and_say_so(open_page, board):
-    page = open_page("leaderboard/")
+    page = open_page("leaderboard/table/")
     count = len(models_of(board))
     page.get_by_label("Find").fill("ntk MLP")
     found = shown(page)
@@ -99,7 +99,7 @@ def test_search_and_filter_narrow_the_rows_and_say_so(open_page, board):
 
 
 def test_columns_are_chosen_one_by_one_and_by_track(open_page):
-    page = open_page("leaderboard/")
+    page = open_page("leaderboard/table/")
     track = page.locator("[data-group-head='generalization']")
     tasks = track.evaluate("th => th.colSpan")
     page.locator(".le-columns summary").click()
@@ -123,7 +123,7 @@ def test_columns_are_chosen_one_by_one_and_by_track(open_page):
 
 
 def test_the_address_keeps_what_was_chosen(open_page):
-    page = open_page("leaderboard/")
+    page = open_page("leaderboard/table/")
     head(page, "digits-small-n").locator("button").click()
     page.get_by_label("Find").fill("mlp")
     page.get_by_label("Family").select_option("kernel")
@@ -140,13 +140,13 @@ def test_the_address_keeps_what_was_chosen(open_page):
 
 
 def test_nonsense_in_the_address_does_no_harm(open_page, board):
-    page = open_page("leaderboard/?sort=nothing:up&hide=a,b&family=<b>&view=1&q=%20")
+    page = open_page("leaderboard/table/?sort=nothing:up&hide=a,b&family=<b>&view=1&q=%20")
     assert len(shown(page)) == len(models_of(board))
     assert open_page.problems == []
 
 
 def test_csv_is_what_is_shown_with_all_digits(open_page, board):
-    page = open_page("leaderboard/?sort=digits-small-n:desc&family=network")
+    page = open_page("leaderboard/table/?sort=digits-small-n:desc&family=network")
     with page.expect_download() as started:
         page.get_by_role("button", name="CSV").click()
     text = Path(started.value.path()).read_text(encoding="utf-8")
@@ -164,7 +164,7 @@ def test_csv_is_what_is_shown_with_all_digits(open_page, board):
 
 
 def test_models_are_picked_for_a_comparison(open_page):
-    page = open_page("leaderboard/")
+    page = open_page("leaderboard/table/")
     for name in ("mlp", "linear"):
         page.get_by_label(f"Compare {name}", exact=True).check()
     page.get_by_role("link", name="Compare 2").click()
@@ -174,7 +174,7 @@ def test_models_are_picked_for_a_comparison(open_page):
 
 
 def test_on_a_phone_rows_are_cards_that_open(open_page, board):
-    page = open_page("leaderboard/", width=390)
+    page = open_page("leaderboard/table/", width=390)
     card = page.locator("#models tbody tr[data-entry='mlp']")
     assert not page.locator("#models thead").is_visible()
     scores = card.locator("td.le-folded")
@@ -195,7 +195,7 @@ def test_on_a_phone_rows_are_cards_that_open(open_page, board):
 
 
 def test_the_first_column_stays_while_a_phone_scrolls_the_table(open_page):
-    page = open_page("leaderboard/?view=table", width=390)
+    page = open_page("leaderboard/table/?view=table", width=390)
     scroll = page.locator(".le-scroll").first
     first = page.locator("table.le-board tbody th").first
     before = first.bounding_box()["x"]
@@ -206,7 +206,7 @@ def test_the_first_column_stays_while_a_phone_scrolls_the_table(open_page):
 
 def test_without_scripts_all_rows_are_there_and_no_tools(open_page, board):
     for width in (1400, 390):
-        page = open_page("leaderboard/", width=width, scripts=False)
+        page = open_page("leaderboard/table/", width=width, scripts=False)
         rows = page.locator("#models tbody tr")
         assert rows.count() == len(models_of(board))
         assert all(row.is_visible() for row in rows.all())
@@ -217,10 +217,14 @@ def test_without_scripts_all_rows_are_there_and_no_tools(open_page, board):
 @pytest.mark.parametrize("scripts", [True, False])
 def test_a_long_table_answers_with_its_first_rows_and_the_others_come(open_page, site, scripts):
     before, rows, after = re.split(
-        r"(?<=<tbody>)|(?=</tbody>)", (site / "leaderboard" / "index.html").read_text(encoding="utf-8"), maxsplit=2
+        r"(?<=<tbody>)|(?=</tbody>)",
+        (site / "leaderboard" / "table" / "index.html").read_text(encoding="utf-8"),
+        maxsplit=2,
     )
-    page = open_page("leaderboard/", scripts=scripts)
-    page.route("**/leaderboard/", lambda route: route.fulfill(body=before + 4 * rows + after, content_type="text/html"))
+    page = open_page("leaderboard/table/", scripts=scripts)
+    page.route(
+        "**/leaderboard/table/", lambda route: route.fulfill(body=before + 4 * rows + after, content_type="text/html")
+    )
     page.goto(page.url)
     count = 4 * rows.count('scope="row"')
     seen = page.locator("#models tbody tr:visible")

@@ -21,10 +21,13 @@ from lebench.site.papers import (
     neurashed,
     over_parameterization,
 )
-from lebench.site.papers.base import Evidence, Paper
+from lebench.site.papers.base import Claim, Evidence, Finding, Paper
 from lebench.site.pictures import Figure, Gallery
 
-__all__ = ["PAPERS", "pages"]
+__all__ = ["PAPERS", "Judged", "judge", "pages"]
+
+#: Papers, each with its claims and what the records say of them.
+Judged = Sequence[tuple[Paper, Sequence[tuple[Claim, Finding]]]]
 
 #: In the order of the gallery.
 PAPERS: tuple[Paper, ...] = (
@@ -40,13 +43,17 @@ PAPERS: tuple[Paper, ...] = (
 )
 
 
-def pages(board: Board, gallery: Gallery, papers: Sequence[Paper] = PAPERS) -> dict[str, str]:
-    """Return the text of the gallery's pages, and of every figure's specification, by its path."""
+def judge(board: Board, gallery: Gallery, papers: Sequence[Paper] = PAPERS) -> Judged:
+    """Judge all claims by the records."""
     evidence = Evidence(board, gallery)
-    judged = [(paper, [(claim, claim.judge(evidence)) for claim in paper.claims]) for paper in papers]
+    return [(paper, [(claim, claim.judge(evidence)) for claim in paper.claims]) for paper in papers]
+
+
+def pages(judged: Judged) -> dict[str, str]:
+    """Return the text of the gallery's pages, and of every figure's specification, by its path."""
     texts = {
         "index.md": render("papers.md", papers=judged),
-        "SUMMARY.md": "".join(["* [All papers](index.md)\n", *(f"* [{p.short}]({p.name}.md)\n" for p in papers)]),
+        "SUMMARY.md": "".join(["* [All papers](index.md)\n", *(f"* [{p.short}]({p.name}.md)\n" for p, _ in judged)]),
     }
     for paper, claims in judged:
         drawn = [
