@@ -467,7 +467,7 @@ def test_worker_stuck_in_c_code_does_not_outlive_its_parent(workshop):
 def test_two_runs_on_one_folder(workshop):
     processes = [start(workshop, seconds=0.02) for _ in range(2)]
     for process in processes:
-        assert process.communicate(timeout=60)[1] == b""
+        assert process.communicate(timeout=200)[1] == b""
         assert process.returncode == 0
     records = workshop.store.load()
     assert sorted(record.cell.seed for record in records) == list(range(8))
@@ -487,7 +487,7 @@ def test_a_run_takes_over_what_another_leaves_behind_when_it_dies(workshop):
     for child in family:
         with suppress(psutil.NoSuchProcess):
             child.kill()
-    assert second.communicate(timeout=100)[1] == b""
+    assert second.communicate(timeout=200)[1] == b""
     assert second.returncode == 0
     assert sorted(record.cell.seed for record in workshop.store.load()) == list(range(8))
 
@@ -495,7 +495,7 @@ def test_a_run_takes_over_what_another_leaves_behind_when_it_dies(workshop):
 def test_what_another_run_has_done_meanwhile_is_counted_as_its(workshop):
     other = start(workshop)
     summary = execute(workshop.plan(seeds=range(8)), workshop.store, jobs=1)
-    assert other.communicate(timeout=100)[1] == b""
+    assert other.communicate(timeout=200)[1] == b""
     assert summary.done + summary.reused + summary.elsewhere == 8
     assert summary.left == 0
     assert len(workshop.fits()) == 8
