@@ -23,6 +23,15 @@ def to_numpy(array: Any) -> NDArray[Any]:
     return np.asarray(array)
 
 
+def in_units(values: FloatArray) -> FloatArray:
+    """Return values times a power of two, the largest then from 1/2 to 1, so that their products stay in range.
+
+    Every digit stays as it is.
+    """
+    _, exponent = np.frexp(np.abs(values).max(initial=0.0))
+    return np.asarray(np.ldexp(values, -int(exponent)))
+
+
 def read_floats(name: str, array: Any, ndim: int, *, finite: bool = True) -> NDArray[Any]:
     """Return a float32 or float64 array without copying it.
 

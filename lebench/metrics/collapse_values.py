@@ -15,7 +15,7 @@ import numpy as np
 
 from lebench.arrays import FloatArray
 from lebench.errors import DataError
-from lebench.metrics.arrays import as_floats
+from lebench.metrics.arrays import as_floats, in_units
 from lebench.metrics.base import Missing
 from lebench.metrics.class_statistics import ClassStatistics
 
@@ -73,6 +73,7 @@ def angle_gap(gram: FloatArray, floor: float = 0.0) -> float:
 
 def distance_to_simplex(matrix: FloatArray, what: str) -> float:
     """Return the Frobenius distance of a (C, C) matrix from the simplex, both of norm 1."""
+    matrix = in_units(matrix)
     classes, norm = len(matrix), np.linalg.norm(matrix)
     if norm == 0:
         raise DataError(f"{what} is zero: it has no direction")

@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 
 from lebench.arrays import FloatArray
 from lebench.errors import DataError
-from lebench.metrics.arrays import as_floats, as_labels, as_square, as_symmetric
+from lebench.metrics.arrays import as_floats, as_labels, as_square, as_symmetric, in_units
 from lebench.metrics.base import KnownAnswer, metric
 from lebench.metrics.planted import block_similarity
 
@@ -289,6 +289,7 @@ def _off_diagonal_pairs(similarity: Any, distance: Any) -> tuple[FloatArray, Flo
 
 
 def _correlation(a: FloatArray, b: FloatArray) -> float:
+    a, b = in_units(a), in_units(b)
     a, b = a - a.mean(), b - b.mean()
     norms = math.sqrt(float(a @ a) * float(b @ b))
     if norms == 0:
