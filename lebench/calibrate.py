@@ -7,6 +7,8 @@ import importlib.util
 import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,12 +21,17 @@ from lebench.metrics.base import KnownAnswer, Metric
 #: Array libraries that metrics take; those that are not installed are left out.
 LIBRARIES = ("numpy", "torch", "jax")
 
+#: Units in which metrics that are invariant to scale get their known answers, too: peers share errors on ordinary ones.
+_UNITS = {"float64": (1e-150, 1e150), "float32": (1e-15, 1e15)}
+
 #: A float32 answer may be off by as much more as float32 is coarser than float64, unless it says otherwise.
 _COARSER = float(np.finfo(np.float32).eps / np.finfo(np.float64).eps)
 
 
 def calibrate(metrics: Iterable[str] | None = None, backends: Iterable[str] | None = None) -> list[dict[str, Any]]:
     """Compute every known answer on every installed array library, in float64 and float32.
+
+    Metrics that are invariant to scale get the same numbers in very small and very large units as well.
 
     Parameters
     ----------
@@ -55,10 +62,28 @@ def calibrate(metrics: Iterable[str] | None = None, backends: Iterable[str] | No
     return [
         check(metric, answer, library, dtype)
         for metric in map(registry.metrics.get, names)
-        for answer in metric.known_answers
+        for dtype, units in _UNITS.items()
+        for answer in (*metric.known_answers, *(a for unit in units for a in in_unit(metric, unit)))
         for library in libraries
-        for dtype in ("float64", "float32")
     ]
+
+
+def in_unit(metric: Metric, unit: float) -> tuple[KnownAnswer, ...]:
+    """Return the known answers of a metric with all numbers in another unit; none if it is not invariant to scale."""
+
+    def scaled(value: Any) -> Any:
+        if isinstance(value, list):
+            return [scaled(entry) for entry in value]
+        return value * unit if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+
+    def inputs(answer: KnownAnswer) -> dict[str, Any]:
+        given = answer.inputs().items()
+        return {name: value if name in answer.unscaled else scaled(value) for name, value in given}
+
+    answers = metric.known_answers if "scale" in metric.invariant_to else ()
+    return tuple(
+        replace(answer, name=f"{answer.name}, times {unit:.0e}", inputs=partial(inputs, answer)) for answer in answers
+    )
 
 
 def _installed(library: str) -> bool:

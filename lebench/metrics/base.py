@@ -45,6 +45,8 @@ class KnownAnswer:
         unless `rtol32` says otherwise.
     rtol32 : float, optional
         Tolerance for float32 inputs, where rounding of the inputs themselves limits the answer.
+    unscaled : tuple of str
+        Inputs that keep their unit where the metric is invariant to that of the others.
     """
 
     name: str
@@ -54,6 +56,7 @@ class KnownAnswer:
     rtol: float = 1e-13
     atol: float = 1e-14
     rtol32: float | None = None
+    unscaled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

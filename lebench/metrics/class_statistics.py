@@ -108,6 +108,15 @@ def block_rows(p: int) -> int:
     return max(_BLOCK // p, 16)
 
 
+def unit_of(statistics: ClassStatistics, features: Any) -> float:
+    """Return a power of two to divide features by whose fourth powers over- or underflow, else 1."""
+    spread = float(np.diagonal(statistics.gram).max())
+    if 1e-60 < spread < 1e60:
+        return 1.0
+    largest = float(np.abs(read_floats("features", features, 2)).max(initial=0.0))
+    return 1.0 if largest == 0 else float(np.ldexp(1.0, int(np.frexp(largest)[1])))
+
+
 def read_labelled(features: Any, labels: Any, classes: int | None = None, *, complete: bool = True) -> Labelled:
     """Check features and labels.
 

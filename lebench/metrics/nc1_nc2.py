@@ -11,6 +11,7 @@ from typing import Any
 
 from lebench.metrics import class_statistics, planted
 from lebench.metrics import collapse_values as formula
+from lebench.metrics.arrays import as_floats
 from lebench.metrics.base import KnownAnswer, metric
 from lebench.metrics.class_statistics import ClassStatistics
 
@@ -27,7 +28,12 @@ _ANGLES = KnownAnswer("cosines -1 and 0", planted.rhombus, 4 / 9, "4 of 12 pairs
 
 def _of_points(features: Any, labels: Any, classes: int | None) -> ClassStatistics:
     data = class_statistics.read_labelled(features, labels, classes)
-    return class_statistics.look_again(data, class_statistics.means_of(data))
+    statistics = class_statistics.means_of(data)
+    unit = class_statistics.unit_of(statistics, features)
+    if unit != 1:  # What is made of them is invariant to scale.
+        data = class_statistics.read_labelled(as_floats("features", features, 2) / unit, labels, classes)
+        statistics = class_statistics.means_of(data)
+    return class_statistics.look_again(data, statistics)
 
 
 @metric(

@@ -7,6 +7,7 @@ from typing import Any
 
 from lebench.metrics import class_statistics, planted
 from lebench.metrics import collapse_values as formula
+from lebench.metrics.arrays import as_floats
 from lebench.metrics.base import KnownAnswer, metric
 
 _TAGS = ("collapse",)
@@ -195,6 +196,12 @@ def ncc_accuracy(features: Any, labels: Any, means: Any | None = None, classes: 
     DataError
         If the shapes do not fit, or a class is missing and no `means` are given.
     """
-    seen = class_statistics.look_again(*class_statistics.about_centres(features, labels, means, classes))
+    data, statistics = class_statistics.about_centres(features, labels, means, classes)
+    unit = class_statistics.unit_of(statistics, features)
+    if unit != 1:  # Which centre is nearest does not depend on the scale.
+        smaller = as_floats("features", features, 2) / unit
+        centres = None if means is None else as_floats("class means", means, 2) / unit
+        data, statistics = class_statistics.about_centres(smaller, labels, centres, classes)
+    seen = class_statistics.look_again(data, statistics)
     assert seen.nearest is not None
     return seen.nearest

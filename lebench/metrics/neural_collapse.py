@@ -8,6 +8,7 @@ from lebench.arrays import FloatArray
 from lebench.errors import DataError
 from lebench.metrics import class_statistics
 from lebench.metrics import collapse_values as formula
+from lebench.metrics.arrays import as_floats, as_symmetric, in_units
 from lebench.metrics.base import Missing
 
 
@@ -61,6 +62,18 @@ def collapse(
     if bias is not None and weights is None:
         raise DataError("a bias is given without weights")
     data, statistics = class_statistics.about_centres(features, labels, None, classes)
+    unit = class_statistics.unit_of(statistics, features)
+    if unit != 1:
+
+        def smaller(name: str, array: Any, ndim: int) -> FloatArray | None:
+            return None if array is None else as_floats(name, array, ndim) / unit
+
+        others = smaller("biases", bias, 1), smaller("class means", means, 2)
+        values = collapse(smaller("features", features, 2), labels, weights, *others, classes)
+        in_units_of_scores = values.get("nc3_bias")
+        if isinstance(in_units_of_scores, float):
+            values["nc3_bias"] = in_units_of_scores * unit
+        return values
     head = None
     if weights is not None:
         head = formula.read_head(weights, bias, statistics.classes, statistics.dimension)
@@ -103,4 +116,6 @@ def collapse_from_gram(
     DataError
         If the matrix is not symmetric or does not fit the labels, or a class is missing.
     """
-    return formula.values_of(class_statistics.from_gram(gram, labels, classes, dimension))
+    return formula.values_of(
+        class_statistics.from_gram(in_units(as_symmetric("kernel entries", gram)), labels, classes, dimension)
+    )

@@ -59,6 +59,7 @@ def error_peak(errors: Any) -> float:
             0.5,
             "closed form",
             rtol=1e-12,
+            unscaled=("widths",),
         ),
         KnownAnswer(
             "an inverse",
@@ -66,6 +67,7 @@ def error_peak(errors: Any) -> float:
             -1.0,
             "closed form",
             rtol=1e-12,
+            unscaled=("widths",),
         ),
     ),
     tags=_TAGS,
