@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from stored import DESCRIBED, content, make
+from stored import DESCRIBED, SCHEMA_1, content, make, put_as_schema_1
 
 from lebench.errors import LebenchError
 from lebench.runner.current import current
 from lebench.runner.merging import merge
+from lebench.runner.migrations import read_record
 from lebench.runner.store import Store
 
 TOY = Path(__file__).with_name("toy.py")
@@ -31,15 +32,6 @@ def filled(tmp_path):
         return store.folder
 
     return fill
-
-
-def put_as_schema_1(folder, record, **files):
-    """Write a record as lebench did before it had lines of records: a file each, others beside it."""
-    path = folder / "digits/accuracy/mlp-width=4@torch" / f"seed-{record.cell.seed}-{record.cell.key[:12]}.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(record.to_json() + "\n")
-    for suffix, data in files.items():
-        path.with_suffix("." + suffix.replace("_", ".")).write_bytes(data)
 
 
 @contextmanager
@@ -128,20 +120,18 @@ def test_arrays_and_logs_come_along(tmp_path, filled):
 
 
 def test_folder_with_a_file_a_record_becomes_one_of_lines(tmp_path, filled):
-    record = make(artifacts=DESCRIBED | {"recorded_y": DESCRIBED["x"]})
-    put_as_schema_1(tmp_path / "old", record, npz=b"arrays", recording_npz=b"recording", log=b"log")
-    for new in (1, 0):
+    for document in SCHEMA_1:
+        put_as_schema_1(tmp_path / "old", document, npz=b"arrays", recording_npz=b"recording", log=b"log")
+    for new in (len(SCHEMA_1), 0):
         merged = merge([tmp_path / "old"], filled("new", make(seed=9)))
-        assert (merged.records, merged.new) == (2, new)
+        assert (merged.records, merged.new) == (len(SCHEMA_1) + 1, new)
     store = Store(tmp_path / "new")
-    assert record in store.load()
-    assert (store.artifacts(record), store.recording(record), store.log(record)) == (b"arrays", b"recording", b"log")
-    assert {path.parent.name for path in store.folder.rglob("*") if path.is_file()} == {
-        "new",
-        "records",
-        "arrays",
-        "logs",
-    }
+    for record in map(read_record, SCHEMA_1):
+        assert record in store.load(keys=[record.cell.key])
+        assert store.recording(record) == (b"recording" if record.recorded else b"")
+        assert store.log(record) == b"log"
+    folders = {path.parent.name for path in store.folder.rglob("*") if path.is_file()}
+    assert folders == {"new", "records", "arrays", "logs"}
 
 
 def test_folders_without_results_are_named(tmp_path, filled):
