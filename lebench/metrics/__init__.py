@@ -75,6 +75,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "normalized_mutual_information",
         "spread",
     ),
+    "debiased_alignment": ("debiased_centred_kernel_alignment",),
     "comparison": ("difference_to_kernel", "gap_closed", "prediction_disagreement"),
     "dynamics": (
         "imitation_error",
@@ -193,7 +194,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "uniform_bound",
         "uniform_stability",
     ),
-    "streaming": ("CollapseAccumulator",),
+    "streaming": ("CollapseAccumulator", "collapse_stream"),
     "training": ("elasticity_growth", "interpolation_moment", "label_following", "terminal_ratio"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

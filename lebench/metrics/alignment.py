@@ -149,6 +149,8 @@ def kernel_alignment(gram: Any, other: Any) -> float:
 def centred_kernel_alignment(gram: Any, other: Any) -> float:
     """Alignment of two centred kernels (CKA): a constant added to all features does not count.
 
+    Biased upwards for few points in many dimensions, see :func:`~lebench.metrics.debiased_centred_kernel_alignment`.
+
     Parameters
     ----------
     gram, other : array of shape (n, n), float32 or float64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 from lebench.arrays import FloatArray, IntArray
 from lebench.errors import DataError
+
+#: Exponents of two up to which the fourth powers of many numbers are in range.
+_ORDINARY = 200
 
 
 def to_numpy(array: Any) -> NDArray[Any]:
@@ -30,6 +34,15 @@ def in_units(values: FloatArray) -> FloatArray:
     """
     _, exponent = np.frexp(np.abs(values).max(initial=0.0))
     return np.asarray(np.ldexp(values, -int(exponent)))
+
+
+def ordinary_factor(values: NDArray[Any]) -> float:
+    """Return a power of two that brings numbers to where their fourth powers neither overflow nor vanish, 1 if they do.
+
+    Numbers of ordinary size stay what they are to the last bit, and no factor rounds them.
+    """
+    _, exponent = math.frexp(max(float(values.max()), -float(values.min())))
+    return 1.0 if abs(exponent) <= _ORDINARY else math.ldexp(1.0, -exponent)
 
 
 def read_floats(name: str, array: Any, ndim: int, *, finite: bool = True) -> NDArray[Any]:

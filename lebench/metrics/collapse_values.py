@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,22 +21,39 @@ from lebench.metrics.base import Missing
 from lebench.metrics.class_statistics import ClassStatistics
 
 
+def check_spread(s: ClassStatistics) -> None:
+    """Refuse a class of one point, whose distance from its own mean is zero whatever it is drawn from.
+
+    Raises
+    ------
+    DataError
+        If there is one.
+    """
+    if s.counts.min() < 2:
+        raise DataError(
+            f"class {int(np.argmin(s.counts))} has one point: at least two are needed to know how far points of a "
+            "class are from their mean"
+        )
+
+
 def nc1_trace(s: ClassStatistics) -> float:
     """Return Tr(Sigma_W Sigma_B^+) with the pseudo-inverse of rank C-1 (or p, if that is smaller)."""
     assert s.scatter is not None
+    check_spread(s)
     values, vectors = np.linalg.eigh(s.gram)
     values, vectors = values[-s.rank :], vectors[:, -s.rank :]
     if values[0] <= s.floor:
         raise DataError(
             f"the class means span fewer than {s.rank} dimensions (two may coincide): NC1 needs the inverse of Sigma_B"
         )
-    projected = np.einsum("ck,cd,dk->k", vectors, s.scatter, vectors)
+    projected = np.einsum("ck,ck->k", vectors, s.scatter @ vectors)
     return float(s.classes * np.sum(projected / values**2))
 
 
 def trace_quotient(s: ClassStatistics) -> float:
     """Return Tr Sigma_W / Tr Sigma_B."""
     assert s.variances is not None
+    check_spread(s)
     between = float(np.trace(s.gram)) / s.classes
     if between <= s.rounding:
         raise DataError("all class means coincide: Tr Sigma_B is zero")
@@ -45,6 +63,7 @@ def trace_quotient(s: ClassStatistics) -> float:
 def mean_cdnv(s: ClassStatistics) -> float:
     """Return the class-distance normalized variance, averaged over pairs of classes."""
     assert s.variances is not None
+    check_spread(s)
     diagonal = np.diagonal(s.gram)
     pairs = np.triu_indices(s.classes, 1)
     squares = (diagonal[:, None] + diagonal[None, :] - 2 * s.gram)[pairs]
@@ -115,9 +134,10 @@ def values_of(
         A number, or :class:`~lebench.metrics.base.Missing` with the reason where a value is undefined.
     """
     s = statistics
+    trace = cache(lambda: nc1_trace(s))
     formulas: dict[str, Callable[[], float]] = {
-        "nc1_pinv_over_C": lambda: nc1_trace(s) / s.classes,
-        "nc1_pinv_sum": lambda: nc1_trace(s),
+        "nc1_pinv_over_C": lambda: trace() / s.classes,
+        "nc1_pinv_sum": trace,
         "nc1_quotient": lambda: trace_quotient(s),
         "cdnv": lambda: mean_cdnv(s),
         "nc2_equinorm": lambda: variation(s.gram, s.rounding),

@@ -107,46 +107,15 @@ def test_gram_matrix_with_fewer_dimensions_than_classes():
     assert metrics.collapse_from_gram(h @ h.T, y, dimension=3)["nc1_pinv_over_C"] == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("batch", [1, 7, 64, 1000])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_a_stream_gives_the_same(batch, dtype):
-    h, y, w, b = planted()
-    h = h.astype(dtype)
-    means = metrics.class_means(h, y)
-    stream = metrics.CollapseAccumulator(4, w, b, means=means)
-    for start in range(0, len(h), batch):
-        stream.update(h[start : start + batch], y[start : start + batch])
-    np.testing.assert_allclose(stream.class_means, means, rtol=1e-12)
-    whole, streamed = metrics.collapse(h, y, w, b), stream.result()
-    assert whole.keys() == streamed.keys()
-    for name, value in whole.items():
-        assert streamed[name] == pytest.approx(value, rel=1e-11 if dtype is np.float64 else 1e-6), name
-
-
-def test_a_stream_of_collapsed_features_far_from_the_origin_does_not_cancel():
-    features, labels = isotropic_clusters(simplex_frame(4, 6), 1e-6)
-    stream = metrics.CollapseAccumulator(4)
-    for start in range(0, len(features), 5):
-        stream.update(features[start : start + 5] + 100, labels[start : start + 5])
-    # s^2 (C-1)^2/(C rho^2); adding 100 alone costs 1e-14/1e-6 of the deviations.
-    assert stream.result()["nc1_pinv_over_C"] == pytest.approx(1e-12 * 9 / 4, rel=1e-7)
-
-
-def test_what_a_stream_refuses():
-    stream = metrics.CollapseAccumulator(3)
-    with pytest.raises(DataError, match="no features were added"):
-        stream.result()
-    stream.update(np.eye(3)[:2], np.array([0, 1]))
-    with pytest.raises(DataError, match="class 2 of 3 has no points"):
-        stream.result()
-    with pytest.raises(DataError, match="5 dimensions, those before had 3"):
-        stream.update(np.ones((1, 5)), np.array([2]))
-    with pytest.raises(DataError, match="NaN"):
-        stream.update(np.full((1, 3), np.nan), np.array([2]))
-    stream.update(np.eye(3)[2:], np.array([2]))
-    assert "second accumulator" in stream.result()["ncc_accuracy"].reason
-    with pytest.raises(DataError, match="weights have shape"):
-        metrics.CollapseAccumulator(3, np.ones((3, 4))).update(np.eye(3), np.arange(3))
+def test_a_class_of_one_point_has_no_spread():
+    h = np.random.default_rng(0).standard_normal((3, 8))
+    for values in (metrics.collapse(h, np.arange(3)), metrics.collapse_from_gram(h @ h.T, np.arange(3))):
+        for name in ("nc1_pinv_over_C", "nc1_pinv_sum", "nc1_quotient", "cdnv"):
+            assert "class 0 has one point" in values[name].reason
+        assert values["nc2_equinorm"] == pytest.approx(metrics.nc2_equinorm(h, np.arange(3)), rel=1e-12)
+    for name in ("nc1_pinv_over_C", "nc1_quotient", "cdnv", "gnc1"):
+        with pytest.raises(DataError, match="class 2 has one point"):
+            getattr(metrics, name)(np.r_[h, h[:2] + 0.1], np.array([0, 1, 2, 0, 1]))
 
 
 def test_closed_forms_of_the_noisy_simplex():
