@@ -89,7 +89,7 @@ def test_a_path_does_not_lead_out_of_the_entry(check, repository, part):
 
 
 def test_a_rerun_is_of_the_commit_that_was_read(check, repository, tmp_path):
-    write(repository, f"{ENTRIES}/mine/entry.toml")
+    write(repository, f"{ENTRIES}/mine/entry.toml", "")
     code, result = check("--rerun", "3", "--seed", "secret", "--head", "0" * 40)
     assert (code, result["verdict"]) == (2, "failed")
     assert result["lines"] == ["the submission has changed since it was approved; read it and ask for the re-run again"]
