@@ -40,7 +40,9 @@ def pages(view: View, points: Mapping[str, TaskPoints]) -> dict[str, str]:
     files = {f"data/{entry.info.name}.json": _values(view, entry, added) for entry in view.board.entries}
     # The order of the models in the files is that of the page: a browser must not mix files of two builds.
     stamp = hashlib.sha256("".join(files.values()).encode()).hexdigest()[:12]
-    return {"compare.md": render("compare.md", view=view, root="../", data=_inside(_page(view, added) | {"stamp": stamp}))} | files
+    return {
+        "compare.md": render("compare.md", view=view, root="../", data=_inside(_page(view, added) | {"stamp": stamp}))
+    } | files
 
 
 @dataclass(frozen=True)

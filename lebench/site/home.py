@@ -142,7 +142,7 @@ def agreement(view: View, track: str) -> float | None:
 
 def fragment(view: View, judged: Judged) -> str:
     """Return the findings as HTML, for an address from which the leaderboard is at ``leaderboard/``."""
-    counts = Counter(finding.verdict for _, claims in judged for _, finding in claims)
+    counts = Counter[str](finding.verdict for _, claims in judged for _, finding in claims)
     cards = [card(view, view.rankings[track]) for track in view.ranked_tracks if view.rankings[track].ranks]
     steps = ladder.rungs("mlp")
     panels = ladder.first_panels(ladder.core_panels(view, steps))
