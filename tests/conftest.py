@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import lebench.api
 from lebench import registry
@@ -17,6 +18,9 @@ from lebench.tasks.base import Task, metric_of
 from lebench.tasks.facts import SHARES, Share
 
 # Several test processes on few cores: threads that wait for each other would cost more than they save.
+# How long an example takes says something of the machine only.
+settings.register_profile("lebench", deadline=None)
+settings.load_profile("lebench")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 MACHINE = Environment(

@@ -126,7 +126,9 @@ def test_convolutions_are_those_of_jax(kernel, stride, size, padding):
     weight = np.abs(np.random.default_rng(0).standard_normal((4, 2, kernel, kernel))).astype(np.float32)
     layers = (Conv(4, kernel, stride, padding), Relu)
     image = jax.numpy.ones((1, 2, size, size))
-    expected = jax.lax.conv_general_dilated(image, weight, (stride, stride), padding.upper()).sum()
+    # The networks pad both sides alike, where JAX's "SAME" would pad an even image with a stride on one side only.
+    edge = [(kernel // 2, kernel // 2)] * 2 if padding == "same" else "VALID"
+    expected = jax.lax.conv_general_dilated(image, weight, (stride, stride), edge).sum()
     value = metrics.path_norm([weight], 1.0, layers=layers, shape=(size, size, 2))
     assert value == pytest.approx(float(expected), rel=1e-5)
 
