@@ -127,6 +127,8 @@ def test_info_of_a_model_shows_its_parameters_with_defaults(lebench):
 )
 def test_bad_input_is_one_line_and_exit_code_2(args, words, lebench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # Those that other tests have left in this process.
+    monkeypatch.setattr("lebench.plugins.loaded", list)
     code, out, err = lebench(*args)
     assert code == 2
     line = err.strip().splitlines()[-1]
