@@ -88,13 +88,14 @@ def plugins_forgotten():
     before = plugins()
     yield
     for name in plugins() - before:
+        registry._forget(name)
         del sys.modules[name]
 
 
 @pytest.fixture
 def own_registries(monkeypatch, everything_imported, plugins_forgotten):
     """Copies of the registries, so that what a test registers stays in it."""
-    for kind in ("models", "metrics", "tasks", "datasets"):
+    for kind in ("models", "metrics", "tasks", "datasets", "backends"):
         known = getattr(registry, kind)
         copy = Registry(known.kind, index={})
         copy._items, copy._objects = dict(known._items), dict(known._objects)

@@ -132,7 +132,7 @@ def test_what_cannot_be_wrapped_is_named():
 STUB = Path(__file__).parent / "plugins" / "numpy_backend.py"
 
 
-def test_a_backend_of_a_plugin_trains_a_perceptron_that_all_tracks_score(tmp_path):
+def test_a_backend_of_a_plugin_trains_a_perceptron_that_all_tracks_score(tmp_path, plugins_forgotten):
     tasks = ["digits/accuracy", "digits/elasticity", "digits/collapse"]
     frame = lebench.run(
         "mlp[width=8,epochs=8,min_steps=0]",

@@ -35,9 +35,7 @@ lebench.register_backend("stub", Stub)
 def stub(tmp_path, plugins_forgotten):
     path = tmp_path / "stub.py"
     path.write_text(STUB)
-    yield path
-    registry.backends._items.pop("stub", None)
-    registry.backends._objects.pop("stub", None)
+    return path
 
 
 def test_a_backend_of_a_plugin_trains_networks(stub, tmp_path):
