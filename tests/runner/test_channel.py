@@ -60,8 +60,6 @@ def test_foreign_bytes_are_no_messages(foreign, place):
         assert all(content in (b"before", b"a message", b"after") for content in got)
 
 
-# JAX warns of forks where another test has imported it; the child here runs nothing of it.
-@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_forked_process_says_nothing_in_the_name_of_its_parent(pipe):
     receiver, sender = Receiver(pipe[0]), Sender(pipe[1])
     child = os.fork()

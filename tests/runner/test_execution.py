@@ -405,8 +405,6 @@ def test_temporary_folder_with_a_long_path(workshop, tmp_path, monkeypatch):
     assert {record.status for record in workshop.store.load()} == {"ok"}
 
 
-# JAX warns of forks where another test has imported it; the child here runs nothing of it.
-@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_terminal_that_is_closed_ends_the_run_and_keeps_what_is_done(workshop):
     command = [sys.executable, "-c", "from lebench.cli import main; main()", "run", "-m", workshop.spec(seconds=0.3)]
     command += ["-t", "toy/accuracy", "--seeds", "20", "-o", str(workshop.folder), "--plugin", str(TOY), "-j", "1"]
