@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export NO_MKDOCS_2_WARNING := 1
 export DISABLE_MKDOCS_2_WARNING := true
 
-.PHONY: setup run test test-all lint bench bench-compare bench-history site site-zensical serve baselines index agreement rehearse-submission fuzz clean
+.PHONY: setup run test test-all lint bench bench-compare bench-history site site-zensical serve baselines index golden mutations agreement rehearse-submission fuzz clean
 .DEFAULT_GOAL := run
 
 setup: $(READY)  ## the pinned environment, under .venv
@@ -55,6 +55,12 @@ baselines: $(READY)  ## run what has changed of the baselines and write their en
 
 index: $(READY)  ## write the index of registered names anew
 	$(BIN)/python -c "from lebench.registry import write_index; write_index()"
+
+golden: $(READY)  ## write the values of tiny runs anew, where versions were raised (CASES=kernel for some)
+	PYTHONPATH=tests $(BIN)/python -m golden $(CASES)
+
+mutations: $(READY)  ## change formulas, which the golden values must notice, and refactor, which they must not
+	$(BIN)/python tests/mutations.py
 
 agreement: $(READY)  ## measure anew how far the implementations are apart, for the site
 	$(BIN)/lebench agree --json > agreement.tmp && mv agreement.tmp lebench/agree/measured.json
