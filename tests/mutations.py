@@ -60,12 +60,16 @@ _MLP, _RBF, _NTK = "mlp|torch|digits", "rbf|numpy|digits", "ntk-mlp|numpy|digits
 FORMULAS = (
     Change("metrics", "norms.std(ddof=1) / norms.mean()", "norms.std(ddof=0) / norms.mean()", "deep-linear|torch"),
     Change("metrics", "float(within.mean() - between.mean())", "float(within.mean() - 2 * between.mean())", _RBF),
-    Change("metrics", "kernel_rotation(gram, other) / elapsed", "kernel_rotation(gram, other)", "mlp|torch|digits"),
+    Change(
+        "metrics",
+        "kernel_rotation(gram, other) / elapsed",
+        "kernel_rotation(gram, other) / (elapsed + 1)",
+        "mlp|torch|digits",
+    ),
     Change("metrics", "-np.mean(np.log(true))", "-np.mean(np.log2(true))", "deep-linear|torch", "task digits/accuracy"),
     Change("metrics", "len(values) * values.max()", "(len(values) - 1) * values.max()", _RBF),
     Change("kernels", "inverse = 1.0 / (values + ridge)", "inverse = 1.0 / (values + 2 * ridge)", _RBF),
     Change("kernels", "np.eye(count)[known] - 1.0 / count", "np.eye(count)[known]", _RBF),
-    Change("kernels", "np.exp(-np.where(known, self.values, 1.0) * time / n)", "np.exp(-self.values * time)", _RBF),
     Change("kernels", "np.expm1(-self.values * time / n)", "np.expm1(-2 * self.values * time / n)", _RBF),
     Change(
         "backends",
@@ -83,11 +87,11 @@ FORMULAS = (
         "backend torch",
     ),
     Change("backends", "to(dtype) - 1.0 / classes", "to(dtype)", "loss=mse]|torch"),
-    Change("backends", "recipe.momentum * m + g", "recipe.momentum * m + 1.001 * g", "resnet-nf|jax"),
+    Change("backends", "recipe.momentum * m + g", "recipe.momentum * m + 1.001 * g", "lin-mlp|jax"),
     Change(
         "backends", "0.5 * (1 + math.cos(math.pi * progress))", "math.cos(math.pi * progress) ** 2", "schedule=cosine"
     ),
-    Change("backends", "self.lr * 0.1 ** int(progress * 3)", "self.lr * 0.1 ** int(progress * 2)", "deep-linear|torch"),
+    Change("backends", "self.lr * 0.1 ** int(progress * 3)", "self.lr * 0.1 ** int(progress * 4)", "deep-linear|torch"),
     Change("data", "std = x_train.std(axis=axes)", "std = x_train.std(axis=axes) + 1e-3", _RBF, "dataset digits"),
     Change("data", "(y[wrong] + shift[wrong]) % classes", "(y[wrong] + 1) % classes", _RBF),
     Change(

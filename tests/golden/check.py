@@ -17,7 +17,8 @@ def main(parts: list[str]) -> int:
     known = stored()
     asked = [case for case in known if any(part in case.name for part in parts or [""])]
     if not asked:
-        raise SystemExit(f"there is no golden case {', '.join(parts)}")
+        print(f"there is no golden case {', '.join(parts)}", file=sys.stderr)
+        return 2
     facts = json.loads(FACTS.read_text(encoding="utf-8"))
     for case in asked:
         if message := verdict(case, known, facts):

@@ -56,8 +56,8 @@ VARIANTS: dict[str, tuple[int, tuple[tuple[str, str | int | float], ...]]] = {
     "cifar-10/noise-transition": (12, (("epochs", 8), ("batch_size", 6), ("lr", 0.01))),
     "geomnist/": (9, (("record_steps", 3), ("lr", 0.01))),
     "cifar-10/": (9, (("record_steps", 3), ("lr", 0.01))),
-    # A rate at which the training loss comes down far enough for capacities to be measured.
-    "overparam/width": (10, (("epochs", UPDATES), ("lr", 0.5))),
+    # A rate at which the training loss comes down far enough for capacities to be measured, and no run is unstable.
+    "overparam/width": (10, (("epochs", UPDATES), ("lr", 0.05))),
     "lantk/": (40, ()),
     "kernel/gap": (200, ()),
     "digits/small-n": (60, ()),
