@@ -242,7 +242,7 @@ def caught(change: Change) -> str:
     with copy_of_the_repository() as tree:
         make(change, tree)
         done = python(tree, "-m", "golden.check", change.case)
-        if done.returncode not in (0, 1):
+        if done.returncode not in (0, 1) or bool(done.stdout) != bool(done.returncode):
             raise StaleError(f"{change.new!r} cannot be checked:\n{done.stderr[-2000:]}")
         return done.stdout if done.returncode else ""
 

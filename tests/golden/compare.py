@@ -19,7 +19,7 @@ from lebench.models.spec import NUMPY, parse_spec
 #: these; the second is for small differences of large numbers, such as slopes. A formula that changes moves more.
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
 #: By whose fits a change of a backend is told from one of a model.
-OTHERS = ("mlp", "cnn")
+OTHERS = ("mlp", "cnn", "lin-mlp")
 
 Kind = Literal["fit", "value"]
 #: Of datasets and tasks by name: the version, and points or variants.
@@ -141,8 +141,8 @@ def _of_fits(case: Case, known: list[Case], facts: Facts) -> set[str]:
     if points_moved(case.dataset, facts):
         return {f"dataset {case.dataset}"}
     name, _ = parse_spec(case.label)
-    others = [other for other in OTHERS if other != name]
-    if case.backend != NUMPY and all(_model_moved(other, case.backend, known) for other in others):
+    others = [other for other in OTHERS if other != name and _fits_of(other, case.backend, known)]
+    if case.backend != NUMPY and others and all(_model_moved(other, case.backend, known) for other in others):
         return {f"backend {case.backend}"}
     return {f"model {name}"}
 
@@ -153,13 +153,14 @@ def _of_references(task: str, known: list[Case]) -> set[str]:
     return {
         blamed
         for name, backend in backends.items()
-        if _model_moved(name, backend, known)
-        for blamed in _of_fits(_fits_of(name, backend, known), known, {})
+        if (case := _fits_of(name, backend, known)) and _model_moved(name, backend, known)
+        for blamed in _of_fits(case, known, {})
     }
 
 
 def _model_moved(name: str, backend: str, known: list[Case]) -> bool:
     case = _fits_of(name, backend, known)
+    assert case is not None, "asked for only where there is one"
     if case.name not in _MODELS:
         _MODELS[case.name] = bool(moved(case, computed(case)))
     return _MODELS[case.name]
@@ -168,11 +169,11 @@ def _model_moved(name: str, backend: str, known: list[Case]) -> bool:
 _MODELS: dict[str, bool] = {}
 
 
-def _fits_of(name: str, backend: str, known: list[Case]) -> Case:
-    """Return a case with the fit of a model to the digits."""
+def _fits_of(name: str, backend: str, known: list[Case]) -> Case | None:
+    """Return a case with the fit of a model to the digits, None if none is committed."""
     task = "digits/accuracy"
-    case = next(case for case in known if (case.label, case.backend) == (name, backend) and task in case.tasks)
-    return Case(
+    case = next((c for c in known if (c.label, c.backend) == (name, backend) and task in c.tasks), None)
+    return case and Case(
         name,
         backend,
         (task,),
