@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from lebench.artifacts import pack, unpack
-from lebench.board import artifacts_path, read_entry, recording_path, write_entry, write_verification
+from lebench.board import Entry, read_entry, write_entry, write_verification
 from lebench.records import Record
 from lebench.verify import make_verification, recompute
 
@@ -72,10 +72,9 @@ def mine(clone: Path) -> Path:
     return clone / ENTRIES / "mine"
 
 
-def files_of(folder: Path, path: Callable[[Path, Record], Path]) -> dict[str, bytes]:
+def files_of(entry: Entry, path: Callable[[Record], Path]) -> dict[str, bytes]:
     """Return the files of arrays of an entry by the key of their cell."""
-    records = read_entry(folder).records
-    return {r.cell.key: path(folder, r).read_bytes() for r in records if path(folder, r).is_file()}
+    return {r.cell.key: path(r).read_bytes() for r in entry.records if path(r).is_file()}
 
 
 def forge(change: Forgery, recordings: Mapping[str, bytes] | None = None) -> Change:
@@ -83,8 +82,8 @@ def forge(change: Forgery, recordings: Mapping[str, bytes] | None = None) -> Cha
 
     def forged(clone: Path) -> None:
         entry = read_entry(mine(clone))
-        pictures = files_of(entry.folder, artifacts_path)
-        recorded = {**files_of(entry.folder, recording_path), **(recordings or {})}
+        pictures = files_of(entry, entry.artifacts_path)
+        recorded = {**files_of(entry, entry.recording_path), **(recordings or {})}
         records = [record.model_copy(update=dict(change(record))).sealed() for record in entry.records]
         keys = {old.cell.key: new.cell.key for old, new in zip(entry.records, records, strict=True)}
         own = ({keys[key]: content for key, content in files.items()} for files in (pictures, recorded))
@@ -109,8 +108,9 @@ def one_more_hit(seed: int) -> Forgery:
 def unrecorded_hit(clone: Path) -> None:
     """Forge one more hit in a record whose recording is then left out."""
     forge(one_more_hit(1))(clone)
-    changed = (r for r in read_entry(mine(clone)).records if (r.cell.task, r.cell.seed) == ("digits/accuracy", 1))
-    recording_path(mine(clone), next(changed)).unlink()
+    entry = read_entry(mine(clone))
+    changed = (r for r in entry.records if (r.cell.task, r.cell.seed) == ("digits/accuracy", 1))
+    entry.recording_path(next(changed)).unlink()
 
 
 def of_cell(**changes: Any) -> Forgery:
@@ -123,8 +123,9 @@ def answers(*, sealed: bool) -> Change:
     """Return a change of what the model is said to have answered, with or without a record that fits it."""
 
     def change(clone: Path) -> None:
-        record = next(r for r in read_entry(mine(clone)).records if r.cell.task == "digits/accuracy" and r.recorded)
-        path = recording_path(mine(clone), record)
+        entry = read_entry(mine(clone))
+        record = next(r for r in entry.records if r.cell.task == "digits/accuracy" and r.recorded)
+        path = entry.recording_path(record)
         arrays = unpack(path.read_bytes(), record.recorded)
         other = arrays["recorded_answers"].copy()
         other[:, : other.shape[1] // 2] = other[:, : other.shape[1] // 2][:, ::-1]
@@ -183,6 +184,11 @@ def write(path: str, text: str) -> Change:
     return change
 
 
+def code(text: str) -> Change:
+    """Return a change that brings code of one's own."""
+    return write(f"{ENTRIES}/mine/plugin.py", text)
+
+
 def rename(name: str) -> Change:
     """Return a change of the entry's name."""
 
@@ -197,7 +203,7 @@ def same_cells(clone: Path) -> None:
     """Submit the records of another entry under a name of one's own."""
     theirs = read_entry(clone / ENTRIES / "theirs")
     info = theirs.info.model_copy(update={"name": "mine"})
-    pictures, recordings = (files_of(theirs.folder, path) for path in (artifacts_path, recording_path))
+    pictures, recordings = (files_of(theirs, path) for path in (theirs.artifacts_path, theirs.recording_path))
     shutil.rmtree(mine(clone))
     write_entry(clone / ENTRIES, "mine", theirs.records, info, pictures, recordings)
 
@@ -269,7 +275,11 @@ CASES = (
     Case("script in a folder's name", REFUSED, "a name has at most", rename("<script>")),
     Case("look-alike name", REFUSED, "theirs", rename("the1rs")),
     Case("unknown task", REFUSED, "there is no such task", forge(of_cell(task="digits/accuracies"))),
-    Case("other code of a task", REFUSED, "run it again", forge(of_cell(task_fingerprint="0" * 64))),
+    Case("another version of a task", REFUSED, "", forge(of_cell(task_version=9))),
+    Case("code that hides behind an encoding", REFUSED, "names an encoding", code("# coding: utf-7\nx = 1\n")),
+    Case("code beyond the margin", REFUSED, "at most 120", code("x = 1" + " " * 3000 + "; y = 2\n")),
+    Case("names in letters that look like others", REFUSED, "ASCII letters", code("\u0445 = 1\n")),
+    Case("a name that file systems have taken", REFUSED, "name", rename("nul.mlp")),
     Case("duplicate", REFUSED, "theirs", same_cells),
     Case("changed foreign entry", REFUSED, "one entry", write(f"{ENTRIES}/theirs/entry.toml", "mine now")),
     Case("removed foreign entry", REFUSED, "does not remove", remove_theirs),
