@@ -84,17 +84,17 @@ def test_sorting_is_done_by_keyboard(open_page):
 def test_search_and_filter_narrow_the_rows_and_say_so(open_page, board):
     page = open_page("leaderboard/table/")
     count = len(models_of(board))
-    page.get_by_label("Find").fill("ntk MLP")
+    page.get_by_label("Find", exact=True).fill("ntk MLP")
     found = shown(page)
     assert found
     assert all("ntk" in entry and "mlp" in entry for entry in found)
     assert page.locator(".le-status").inner_text() == f"{len(found)} of {count} models"
     assert page.locator(".le-status").get_attribute("role") == "status"
-    page.get_by_label("Find").fill("")
+    page.get_by_label("Find", exact=True).fill("")
     page.get_by_label("Family").select_option("control")
     controls = {entry["info"]["name"] for entry in models_of(board) if entry["control"]}
     assert set(shown(page)) == controls
-    page.get_by_label("Find").fill("no such model")
+    page.get_by_label("Find", exact=True).fill("no such model")
     assert shown(page) == []
 
 
@@ -125,7 +125,7 @@ def test_columns_are_chosen_one_by_one_and_by_track(open_page):
 def test_the_address_keeps_what_was_chosen(open_page):
     page = open_page("leaderboard/table/")
     head(page, "digits-small-n").locator("button").click()
-    page.get_by_label("Find").fill("mlp")
+    page.get_by_label("Find", exact=True).fill("mlp")
     page.get_by_label("Family").select_option("kernel")
     page.locator(".le-columns summary").click()
     page.get_by_label("digits/accuracy", exact=True).uncheck()
@@ -134,7 +134,7 @@ def test_the_address_keeps_what_was_chosen(open_page):
     assert chosen == {"q=mlp", "family=kernel", "sort=digits-small-n:desc", "hide=digits-accuracy"}
     again = open_page("leaderboard/" + address.partition("/leaderboard/")[2])
     assert shown(again) == rows
-    assert again.get_by_label("Find").input_value() == "mlp"
+    assert again.get_by_label("Find", exact=True).input_value() == "mlp"
     assert not head(again, "digits-accuracy").is_visible()
     assert head(again, "digits-small-n").get_attribute("aria-sort") == "descending"
 
@@ -250,7 +250,7 @@ def test_a_long_table_answers_with_its_first_rows_and_the_others_come(open_page,
     # What is found stands among the first rows, wherever it stood.
     page.locator(".le-tall").evaluate("frame => { frame.scrollTop = 0 }")
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    page.get_by_label("Find").fill("vgg")
+    page.get_by_label("Find", exact=True).fill("vgg")
     assert seen.count() == 4
     assert open_page.problems == []
 
@@ -259,5 +259,5 @@ def test_one_row_is_counted_as_one(open_page, board):
     assert len(means(board, "overparam/width")) == 1
     page = open_page("leaderboard/tasks/overparam-width/")
     assert page.locator(".le-status").inner_text() == "1 model"
-    page.get_by_label("Find").fill("nothing has this name")
+    page.get_by_label("Find", exact=True).fill("nothing has this name")
     assert page.locator(".le-status").inner_text() == "0 of 1 models"
