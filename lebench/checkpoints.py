@@ -58,6 +58,12 @@ class KeptFit:
         self.wall_s = self.cpu_s = 0.0
         self._described, self._made_by, self._trainings = dict(described), dict(made_by), 0
 
+    def begin(self) -> None:
+        """Count from the first training; what an earlier attempt in this process has kept is forgotten."""
+        if self._trainings:
+            self.forget()
+        self._trainings = 0
+
     def training(self, recipe: str) -> Training:
         """Return the place of the next training, which `recipe` describes."""
         self._trainings += 1
@@ -165,6 +171,8 @@ def training(recipe: str) -> Training | None:
 @contextmanager
 def keeping(fit: KeptFit | None) -> Iterator[None]:
     """Keep the states of what is trained inside the ``with`` block, if that is wanted."""
+    if fit is not None:
+        fit.begin()
     token = _current.set(fit)
     try:
         yield

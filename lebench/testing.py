@@ -132,7 +132,12 @@ def check_model(model: Any, split: Split | None = None, seed: int = 0) -> list[s
         if offers(fitted, name) and name not in capabilities:
             complaints.append(f"offers {name} without declaring it")
         elif name in capabilities and not offers(fitted, name):
-            complaints.append(f"declares {name}, but what fit returns does not offer it")
+            reason = getattr(fitted, "unavailable", {}).get(name)
+            if reason is None:
+                complaints.append(f"declares {name}, but what fit returns does not offer it")
+            # A layer that has no capacity is no fault: tasks on weights refuse this network and say why.
+            elif name != "weights":
+                complaints.append(f"{name}: {reason}")
         elif name in capabilities:
             found = _check(name, fitted, again, split)
             # What two fits with the same labels share, and fits with other test labels do not, comes from those labels.

@@ -79,6 +79,9 @@ def main(
         tell(CellStarted(job, planned))
         load(plugins, modules)
         model = build_model(job.label, job.backend).model
+        if job.backend in registry.backends:
+            # Before anything is fitted: a fit that imports torch is made twice.
+            registry.backends.get(job.backend)
         split = registry.datasets.get(job.dataset).split(job.seed)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)
@@ -153,10 +156,10 @@ class _Fits:
             self._checksums[variant.key] = split.checksum()
             kept = self._kept(planned.cell, variant)
             wall, cpu = time.perf_counter(), time.process_time()
-            with progress.listen(_Throttled(self._job, self._tell)), checkpoints.keeping(kept):
+            with progress.listen(_Throttled(self._job, self._tell)):
                 seed = variant.fit_seed(self.seed)
                 try:
-                    fitted = reproducibly(lambda: self._fit(variant, split, seed), seed, "fit")
+                    fitted = reproducibly(lambda: self._fit(variant, split, seed, kept), seed, "fit")
                 except Exception:
                     # Only what was ended from outside is to go on.
                     if kept is not None:
@@ -189,12 +192,13 @@ class _Fits:
         needed = frozenset[tuple[object, ...]]().union(*(cell.fit_keys for cell in remaining))
         self._made = {key: made for key, made in self._made.items() if key in needed}
 
-    def _fit(self, variant: Variant, split: Split, seed: int) -> Any:
+    def _fit(self, variant: Variant, split: Split, seed: int, kept: KeptFit | None) -> Any:
         trainable = variant.recipe and hasattr(self._model, "with_recipe")
         model = self._model.with_recipe(variant.recipe) if trainable else self._model
         model = model if variant.width is None else model.with_width(variant.width)
         try:
-            return model.fit(split, seed)
+            with checkpoints.keeping(kept):
+                return model.fit(split, seed)
         except TrainingError as error:
             if not variant.may_fail:
                 raise
