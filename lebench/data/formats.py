@@ -1,4 +1,4 @@
-"""Readers of the formats in which image sets are distributed: IDX and the binary version of CIFAR-10.
+"""Readers of the formats in which image sets are distributed: IDX and the binary versions of CIFAR-10 and CIFAR-100.
 
 Both are strict: what is not exactly as expected is refused with its cause. Neither can run code, as a pickle can.
 """
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from lebench.errors import DataError
 
-#: Bytes of one record of CIFAR-10: a label, then 1,024 red, 1,024 green and 1,024 blue values, row by row.
-CIFAR_RECORD = 1 + 3 * 32 * 32
+_PIXELS = 3 * 32 * 32
+#: Bytes of one record: the label, of CIFAR-100 a coarse one before it; then 1,024 red, green and blue values each, row
+#: by row.
+CIFAR_10_RECORD, CIFAR_100_RECORD = 1 + _PIXELS, 2 + _PIXELS
 
 _UNSIGNED_BYTE = 0x08
 
@@ -59,14 +61,14 @@ def read_idx(contents: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def read_cifar(contents: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return the records in a batch of the binary version of CIFAR-10.
+    """Return the records in a batch of the binary version of CIFAR-10 or CIFAR-100.
 
     Parameters
     ----------
     contents : bytes
-        The file: records of 3,073 bytes.
+        The file: records of 3,073 or 3,074 bytes.
     shape : tuple of int
-        ``(records, 3073)``.
+        ``(records, 3073)`` or ``(records, 3074)``.
 
     Returns
     -------
@@ -76,18 +78,24 @@ def read_cifar(contents: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     Raises
     ------
     DataError
-        If the length is another or a label is not from 0 to 9.
+        If the length is another or a label is out of range.
     """
     _check_length(contents, math.prod(shape))
     records = np.frombuffer(contents, np.uint8).reshape(shape)
-    if records[:, 0].max() > 9:
-        raise DataError(f"it is no batch of CIFAR-10: it has a label {records[:, 0].max()}, they are from 0 to 9")
+    name, last = ("CIFAR-10", 9) if shape[1] == CIFAR_10_RECORD else ("CIFAR-100", 99)
+    if (highest := int(cifar_labels(records).max())) > last:
+        raise DataError(f"it is no batch of {name}: it has a label {highest}, they are from 0 to {last}")
     return records
 
 
+def cifar_labels(records: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return labels (n,) from records (n, 3073), fine ones from records (n, 3074)."""
+    return records[:, -_PIXELS - 1]
+
+
 def cifar_images(records: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return images (n, 32, 32, 3) from records (n, 3073)."""
-    return records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    """Return images (n, 32, 32, 3) from records (n, 3073) or (n, 3074)."""
+    return records[:, -_PIXELS:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
 
 
 def _check_length(contents: bytes, expected: int) -> None:

@@ -1,12 +1,15 @@
-"""MNIST, Fashion-MNIST and CIFAR-10, from files in their original formats.
+"""MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100, from files in their original formats, in full and in parts.
 
-A split draws the same number of training images of each class from the official training part, by the seed; the test
-images are the first ones of each class in the official test part, the same for every seed.
+A split of a part draws the same number of training images of each class from the official training part, by the seed;
+its test images are the first ones of each class in the official test part, or all, the same for every seed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +18,7 @@ from lebench import registry
 from lebench.arrays import FloatArray, IntArray
 from lebench.data.base import Dataset, balanced_subset
 from lebench.data.files import DataFile, Source
-from lebench.data.formats import CIFAR_RECORD, cifar_images
-
-_CLASSES = 10
+from lebench.data.formats import CIFAR_10_RECORD, CIFAR_100_RECORD, cifar_images, cifar_labels
 
 _TRAIN_IMAGES, _TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 _TEST_IMAGES, _TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
@@ -60,24 +61,41 @@ FASHION_MNIST = Source(
     ),
 )
 
-CIFAR_10 = Source(
-    name="cifar-10",
+_BATCHES = (
+    ("data_batch_1.bin", "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5"),
+    ("data_batch_2.bin", "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed"),
+    ("data_batch_3.bin", "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67"),
+    ("data_batch_4.bin", "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48"),
+    ("data_batch_5.bin", "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add"),
+)
+_TEST_BATCH = ("test_batch.bin", "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b")
+
+
+def _cifar_10(name: str, batches: int) -> Source:
+    return Source(
+        name=name,
+        format="cifar",
+        folders=("cifar-10-batches-bin", ""),
+        files=tuple(DataFile(file, (10000, CIFAR_10_RECORD), sha) for file, sha in (*_BATCHES[:batches], _TEST_BATCH)),
+        urls=("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
+        archive_md5="c32a1d4ab5d03f1284b67883e8d87530",
+    )
+
+
+CIFAR_10 = _cifar_10("cifar-10", batches=2)
+CIFAR_10_FULL = _cifar_10("cifar-10-full", batches=5)
+#: Its author publishes the checksum of the archive only.
+CIFAR_100 = Source(
+    name="cifar-100",
     format="cifar",
-    folders=("cifar-10-batches-bin", ""),
-    files=tuple(
-        DataFile(name, (10000, CIFAR_RECORD), sha256)
-        for name, sha256 in (
-            ("data_batch_1.bin", "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5"),
-            ("data_batch_2.bin", "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed"),
-            ("test_batch.bin", "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"),
-        )
-    ),
-    urls=("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
-    archive_md5="c32a1d4ab5d03f1284b67883e8d87530",
+    folders=("cifar-100-binary",),
+    files=(DataFile("train.bin", (50000, CIFAR_100_RECORD), ""), DataFile("test.bin", (10000, CIFAR_100_RECORD), "")),
+    urls=("https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",),
+    archive_md5="03b5dce01913d631647c71ecec9e9cb8",
 )
 
-#: The datasets that need files, by name.
-SOURCES = {source.name: source for source in (MNIST, FASHION_MNIST, CIFAR_10)}
+#: The datasets that need files of their own, by name.
+SOURCES = {source.name: source for source in (MNIST, FASHION_MNIST, CIFAR_10, CIFAR_10_FULL, CIFAR_100)}
 
 
 def load_idx(source: Source) -> tuple[NDArray[np.uint8], IntArray]:
@@ -87,99 +105,150 @@ def load_idx(source: Source) -> tuple[NDArray[np.uint8], IntArray]:
 
 
 def load_cifar(source: Source) -> tuple[NDArray[np.uint8], IntArray]:
-    """Return all images (n, 32, 32, 3) and labels (n,) of batches of CIFAR-10, in the order of the source's files."""
+    """Return all images (n, 32, 32, 3) and fine labels (n,) of batches of CIFAR, in the order of the source's files."""
     records = np.concatenate(source.arrays())
-    return np.ascontiguousarray(cifar_images(records)), records[:, 0].astype(np.int64)
+    return np.ascontiguousarray(cifar_images(records)), cifar_labels(records).astype(np.int64)
 
 
 def draw(
-    x: NDArray[np.uint8], y: IntArray, rng: np.random.Generator, *, official: int, train: int, test: int
+    x: NDArray[np.uint8], y: IntArray, rng: np.random.Generator, *, official: int, train: int, test: int | None
 ) -> tuple[FloatArray, IntArray, FloatArray, IntArray]:
-    """Draw training images of the official training part; the test images are the first of the official test part.
+    """Draw training images of the official training part; test images are of the official test part.
 
     Parameters
     ----------
     x : ndarray of shape (n, height, width, channels), uint8
         The official training part, then the official test part.
     y : ndarray of shape (n,), int64
-        Labels 0 to 9.
+        Labels from 0.
     rng : numpy.random.Generator
         Draws the training images.
     official : int
         Size of the official training part.
-    train, test : int
-        Images of each class.
+    train : int
+        Training images of each class.
+    test : int or None
+        Test images of each class, the first ones; None for all that there are.
 
     Returns
     -------
     tuple
-        Training images in [0, 1], their labels, test images and their labels, each class equally often.
+        Training images in [0, 1], their labels, test images and their labels.
     """
-    chosen = balanced_subset(y[:official], _CLASSES * train, _CLASSES, rng)
+    classes = int(y.max()) + 1
+    chosen = balanced_subset(y[:official], classes * train, classes, rng)
     held = y[official:]
-    first = np.sort(np.concatenate([np.flatnonzero(held == label)[:test] for label in range(_CLASSES)])) + official
-    return x[chosen] / 255.0, y[chosen], x[first] / 255.0, y[first]
+    first = np.arange(len(held))
+    if test is not None:
+        first = np.sort(np.concatenate([np.flatnonzero(held == label)[:test] for label in range(classes)]))
+    return x[chosen] / 255.0, y[chosen], x[first + official] / 255.0, held[first]
 
 
-registry.datasets.register(
-    "mnist",
-    Dataset(
-        name="mnist",
-        summary="Handwritten digits, 28x28 grey, 10 classes; of each, 1,000 for training drawn per seed, 500 for test",
-        licence="as published by Y. LeCun, C. Cortes and C. J. C. Burges, without a stated licence",
-        citation="Y. LeCun, L. Bottou, Y. Bengio, P. Haffner. Gradient-based learning applied to document recognition. "
-        "Proceedings of the IEEE 86, 1998",
-        version=1,
-        input_shape=(28, 28, 1),
-        class_names=tuple(str(d) for d in range(10)),
-        load=partial(load_idx, MNIST),
-        splitter=partial(draw, official=60000, train=1000, test=500),
+def whole(
+    x: NDArray[np.uint8], y: IntArray, rng: np.random.Generator, *, official: int
+) -> tuple[FloatArray, IntArray, FloatArray, IntArray]:
+    """Return the official split, in its order and the same for every seed; as :func:`draw` otherwise."""
+    return x[:official] / 255.0, y[:official], x[official:] / 255.0, y[official:]
+
+
+@dataclass(frozen=True)
+class _Images:
+    """What the forms of one set of images have in common."""
+
+    name: str
+    what: str
+    source: Source
+    load: Callable[[Source], tuple[NDArray[np.uint8], IntArray]]
+    official: int
+    shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    licence: str
+    citation: str
+
+    def register(self, form: str, size: str, train: int | None, test: int | None = None) -> None:
+        """Register a form: of each class `train` images for training and `test` for test; None is all."""
+        name = f"{self.name}{form}"
+        splitter = partial(whole, official=self.official)
+        if train is not None:
+            splitter = partial(draw, official=self.official, train=train, test=test)
+        dataset = Dataset(
+            name=name,
+            summary=f"{self.what}, {len(self.class_names)} classes; {size}",
+            licence=self.licence,
+            citation=self.citation,
+            version=1,
+            input_shape=self.shape,
+            class_names=self.class_names,
+            load=partial(self.load, self.source),
+            splitter=splitter,
+        )
+        registry.datasets.register(name, dataset, tags=("files",))
+
+
+_DIGITS = _Images(
+    name="mnist",
+    what="Handwritten digits, 28x28 grey",
+    source=MNIST,
+    load=load_idx,
+    official=60000,
+    shape=(28, 28, 1),
+    class_names=tuple(str(d) for d in range(10)),
+    licence="as published by Y. LeCun, C. Cortes and C. J. C. Burges, without a stated licence",
+    citation="Y. LeCun, L. Bottou, Y. Bengio, P. Haffner. Gradient-based learning applied to document recognition. "
+    "Proceedings of the IEEE 86, 1998",
+)
+_CLOTHES = _Images(
+    name="fashion-mnist",
+    what="Clothing, 28x28 grey",
+    source=FASHION_MNIST,
+    load=load_idx,
+    official=60000,
+    shape=(28, 28, 1),
+    class_names=(
+        "T-shirt/top",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
     ),
-    tags=("files",),
+    licence="MIT",
+    citation="H. Xiao, K. Rasul, R. Vollgraf. Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine "
+    "Learning Algorithms. arXiv 1708.07747, 2017",
+)
+_PHOTOGRAPHS = _Images(
+    name="cifar-10",
+    what="Photographs, 32x32 in colour",
+    source=CIFAR_10_FULL,
+    load=load_cifar,
+    official=50000,
+    shape=(32, 32, 3),
+    class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    licence="as published by A. Krizhevsky, without a stated licence",
+    citation="A. Krizhevsky. Learning Multiple Layers of Features from Tiny Images. Technical report, "
+    "University of Toronto, 2009",
+)
+_OF_100_KINDS = replace(
+    _PHOTOGRAPHS,
+    name="cifar-100",
+    source=CIFAR_100,
+    class_names=tuple(Path(__file__).with_name("cifar_100_classes.txt").read_text(encoding="utf-8").split()),
 )
 
-registry.datasets.register(
-    "fashion-mnist",
-    Dataset(
-        name="fashion-mnist",
-        summary="Clothing, 28x28 grey, 10 classes; of each, 1,000 for training drawn per seed, 500 for test",
-        licence="MIT",
-        citation="H. Xiao, K. Rasul, R. Vollgraf. Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine "
-        "Learning Algorithms. arXiv 1708.07747, 2017",
-        version=1,
-        input_shape=(28, 28, 1),
-        class_names=(
-            "T-shirt/top",
-            "trouser",
-            "pullover",
-            "dress",
-            "coat",
-            "sandal",
-            "shirt",
-            "sneaker",
-            "bag",
-            "ankle boot",
-        ),
-        load=partial(load_idx, FASHION_MNIST),
-        splitter=partial(draw, official=60000, train=1000, test=500),
-    ),
-    tags=("files",),
+_FEW = "of each, {} for training drawn per seed, 500 for test"
+_FIVE_THOUSAND = "of each, 500 for training drawn per seed; all 10,000 test images"
+for _images in (_DIGITS, _CLOTHES):
+    _images.register("", _FEW.format("1,000"), train=1000, test=500)
+_FIRST_BATCHES = f"{_PHOTOGRAPHS.citation}; the first two of its five training batches, and the test batch"
+# They hold between 1,925 and 2,042 images of a class.
+replace(_PHOTOGRAPHS, official=20000, citation=_FIRST_BATCHES, source=CIFAR_10).register(
+    "", _FEW.format("1,900"), train=1900, test=500
 )
-
-registry.datasets.register(
-    "cifar-10",
-    Dataset(
-        name="cifar-10",
-        summary="Photographs, 32x32 in colour, 10 classes; of each, 1,900 for training drawn per seed, 500 for test",
-        licence="as published by A. Krizhevsky, without a stated licence",
-        citation="A. Krizhevsky. Learning Multiple Layers of Features from Tiny Images. Technical report, "
-        "University of Toronto, 2009; the first two of its five training batches, and the test batch",
-        version=1,
-        input_shape=(32, 32, 3),
-        class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-        load=partial(load_cifar, CIFAR_10),
-        # The two batches hold between 1,925 and 2,042 images of a class.
-        splitter=partial(draw, official=20000, train=1900, test=500),
-    ),
-    tags=("files",),
-)
+for _images in (_DIGITS, _CLOTHES, _PHOTOGRAPHS):
+    _images.register("-5k", _FIVE_THOUSAND, train=500)
+    _images.register("-full", f"all {_images.official:,} training and all 10,000 test images", train=None)
+_OF_100_KINDS.register("", "all 50,000 training and all 10,000 test images", train=None)

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from lebench.data.formats import CIFAR_RECORD, cifar_images, idx_length, read_cifar, read_idx
+from lebench.data.formats import CIFAR_10_RECORD, cifar_images, idx_length, read_cifar, read_idx
 from lebench.errors import DataError
 
 
@@ -47,7 +47,7 @@ def test_what_is_no_such_idx_file_is_refused_with_the_cause(contents, message):
 def test_a_cifar_record_is_a_label_and_three_planes_of_rows():
     image = np.arange(32 * 32 * 3).reshape(32, 32, 3).astype(np.uint8)
     planes = b"".join(image[:, :, channel].tobytes() for channel in range(3))
-    records = read_cifar(b"\7" + planes + b"\2" + planes, (2, CIFAR_RECORD))
+    records = read_cifar(b"\7" + planes + b"\2" + planes, (2, CIFAR_10_RECORD))
     assert records[:, 0].tolist() == [7, 2]
     np.testing.assert_array_equal(cifar_images(records)[1], image)
 
@@ -55,11 +55,11 @@ def test_a_cifar_record_is_a_label_and_three_planes_of_rows():
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        (bytes(CIFAR_RECORD), "it is cut short: 3,073 of 6,146 bytes"),
-        (bytes(3 * CIFAR_RECORD), "it is longer than the 6,146 bytes"),
-        (b"\xff" * 2 * CIFAR_RECORD, "it is no batch of CIFAR-10: it has a label 255"),
+        (bytes(CIFAR_10_RECORD), "it is cut short: 3,073 of 6,146 bytes"),
+        (bytes(3 * CIFAR_10_RECORD), "it is longer than the 6,146 bytes"),
+        (b"\xff" * 2 * CIFAR_10_RECORD, "it is no batch of CIFAR-10: it has a label 255"),
     ],
 )
 def test_what_is_no_batch_of_cifar_is_refused_with_the_cause(contents, message):
     with pytest.raises(DataError, match=message):
-        read_cifar(contents, (2, CIFAR_RECORD))
+        read_cifar(contents, (2, CIFAR_10_RECORD))

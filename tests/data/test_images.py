@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST and CIFAR-10: how they are declared and drawn; the official files where they are."""
+"""MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100: how they are declared and drawn; the official files where they are."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import small_sets as small
 
 from lebench import registry
 from lebench.data.base import Variant
-from lebench.data.files import VARIABLE
-from lebench.data.images import SOURCES, draw, load_cifar, load_idx
+from lebench.data.files import VARIABLE, DataFile, Source
+from lebench.data.images import SOURCES, draw, load_cifar, load_idx, whole
 from lebench.errors import DataError, UnavailableDataError
 from lebench.seeds import generator
 
@@ -45,6 +45,34 @@ def test_batches_of_cifar_are_images_in_the_order_of_their_files(tmp_path, monke
     np.testing.assert_array_equal(x[24, 5, :, 1], record[1024 + 5 * 32 : 1024 + 6 * 32])
 
 
+def test_labels_of_cifar_100_are_the_fine_ones(tmp_path, monkeypatch):
+    records = np.random.default_rng(0).integers(0, 256, (200, 3074), dtype=np.uint8)
+    records[:, 0], records[:, 1] = np.arange(200) % 20, np.arange(200) % 100
+    (tmp_path / "train.bin").write_bytes(records.tobytes())
+    monkeypatch.setenv("LEBENCH_DATA", str(tmp_path))
+    source = Source("small-100", "cifar", ("",), (DataFile("train.bin", records.shape, ""),), ())
+    x, y = load_cifar(source)
+    np.testing.assert_array_equal(y, np.arange(200) % 100)
+    np.testing.assert_array_equal(x[7, 5, :, 2], records[7, 2 + 2048 + 5 * 32 : 2 + 2048 + 6 * 32])
+    records[3, 1] = 100
+    (tmp_path / "train.bin").write_bytes(records.tobytes())
+    with pytest.raises(UnavailableDataError, match="it is no batch of CIFAR-100: it has a label 100"):
+        load_cifar(source)
+
+
+def test_a_part_may_have_all_test_images_and_the_whole_is_as_it_comes(digits):
+    x, y = digits
+    part = drawn(digits, 0, test=None)
+    np.testing.assert_array_equal(part[2], x[small.TRAIN :] / 255)
+    np.testing.assert_array_equal(part[3], y[small.TRAIN :])
+    for found, expected in zip(
+        whole(x, y, generator(5, "data"), official=small.TRAIN),
+        (x[: small.TRAIN] / 255, y[: small.TRAIN], x[small.TRAIN :] / 255, y[small.TRAIN :]),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_a_split_is_balanced_and_its_training_images_are_of_the_training_part(digits):
     x_train, y_train, x_test, y_test = drawn(digits, 0)
     assert (x_train.shape, x_test.shape) == ((30, 4, 3, 1), (20, 4, 3, 1))
@@ -75,7 +103,7 @@ def test_sources_name_each_file_once_with_a_checksum(name):
     assert registry.datasets.get(name).load.args == (source,)
     assert len({file.name for file in source.files}) == len(source.files)
     for file in source.files:
-        assert len(file.sha256 or file.archive_sha256) == 64
+        assert len(file.sha256 or file.archive_sha256) == 64 or len(source.archive_md5) == 32
     assert all(url.startswith("http") for url in source.urls)
 
 
@@ -84,7 +112,7 @@ def test_listing_and_asking_for_a_dataset_need_no_files(name, monkeypatch, tmp_p
     monkeypatch.setenv("LEBENCH_DATA", str(tmp_path))
     monkeypatch.setattr("lebench.data.files.cache_folder", lambda: tmp_path)
     dataset = registry.datasets.get(name)
-    assert len(dataset.class_names) == 10
+    assert len(set(dataset.class_names)) == (100 if name == "cifar-100" else 10)
     with pytest.raises(UnavailableDataError, match=f"'lebench data fetch {name}'"):
         _ = dataset.sha256
 
@@ -126,6 +154,15 @@ def test_official_cifar_10():
     assert set(np.bincount(split.y_train)) == {1900}
     pair = Variant(groups=((4,), (5,)), n_train=2000).apply(split, 0)
     assert (pair.class_names, len(pair.x_train), len(pair.x_test)) == (("deer", "dog"), 2000, 1000)
+
+
+@pytest.mark.slow
+def test_official_images_in_full_and_five_thousand_of_them():
+    for name, official_part in (("mnist", 60000), ("cifar-10", 50000)):
+        full, part = official(f"{name}-full").split(3), official(f"{name}-5k").split(3)
+        assert (len(full.x_train), len(full.x_test)) == (official_part, 10000)
+        assert np.bincount(part.y_train).tolist() == [500] * 10
+        np.testing.assert_array_equal(part.y_test, full.y_test)
 
 
 @pytest.mark.slow
