@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,7 @@ from lebench.board.ranking import SIGNS, Ranking, make_ranking
 from lebench.board.resolution import Resolution, make_resolution
 from lebench.board.scores import Score, collect, scores_of
 from lebench.board.suite import Suite, core_suite
-from lebench.board.verification import Verified, verified
+from lebench.board.verification import CELLS, Verified, verified
 from lebench.metrics.base import Direction, Metric
 from lebench.records import Document, Environment, Record, Source
 from lebench.runner.environment import lebench_version
@@ -148,6 +148,7 @@ def make_board(
     level: float = LEVEL,
     points: Mapping[str, TaskPoints] | None = None,
     suite: Suite | None = None,
+    trusted: Collection[str] = (),
 ) -> Board:
     """Aggregate entries into the board.
 
@@ -161,6 +162,8 @@ def make_board(
         By task: values at test points, see :func:`lebench.board.gather`. Without them only seeds are resampled.
     suite : Suite, optional
         By default the core suite of this version.
+    trusted : collection of str, optional
+        Entries that rank as if they had been run again, for previews.
 
     Returns
     -------
@@ -177,6 +180,13 @@ def make_board(
     labels = {entry.name: entry.info.model for entry in entries}
     controls = {name for name, label in labels.items() if is_control(label)}
     models = {name: label for name, label in labels.items() if name not in controls}
+    checks = {entry.name: verified(entry) for entry in entries}
+    unchecked = {
+        name: f"{found.status}: a rank needs {CELLS} records that were run again and agree"
+        for name, found in checks.items()
+        if not found.ranks and name not in trusted
+    }
+    planned = {name: _planned(records) for name, (records, _) in current.items()}
     metrics = {metric_of(value): registry.metrics.get(metric_of(value)) for task in tasks for value in task.metrics}
     primary = {task.name: values.get((task.name, task.primary), {}) for task in tasks}
     of_models = {name: {m: of for m, of in found.items() if m in models} for name, found in primary.items()}
@@ -192,7 +202,11 @@ def make_board(
         for value in task.metrics:
             found = values.get((task.name, value), {})
             moved = effects_on(points, task.name, value, sorted(found), models)
-            scores += scores_of(task.name, value, found, models if value == task.primary else None, level, moved)
+            seeds = {name: of[task.name] for name, of in planned.items() if task.name in of}
+            ranked = {
+                n: m for n, m in models.items() if n not in unchecked and len(found.get(n, ())) >= seeds.get(n, 0)
+            }
+            scores += scores_of(task.name, value, found, ranked if value == task.primary else None, level, moved, seeds)
     finished = [record.run.finished for records, _ in current.values() for record in records]
     return Board(
         version=lebench_version(),
@@ -204,9 +218,11 @@ def make_board(
             for task in tasks
         ],
         metrics=[_metric(metrics[name]) for name in sorted(metrics)],
-        entries=[_entry(entry, *current[entry.name], tasks, entry.name in controls) for entry in entries],
+        entries=[
+            _entry(entry, *current[entry.name], tasks, entry.name in controls, checks[entry.name]) for entry in entries
+        ],
         scores=scores,
-        rankings=list(_rankings(ranking, of_models, models, current, points, suite, level)),
+        rankings=list(_rankings(ranking, of_models, models, current, planned, unchecked, points, suite, level)),
         resolutions=[one for one in resolutions if one is not None],
     )
 
@@ -222,6 +238,8 @@ def _rankings(
     values: Mapping[str, dict[str, dict[int, float]]],
     models: Mapping[str, str],
     current: Mapping[str, tuple[list[Record], list[str]]],
+    planned: Mapping[str, Mapping[str, int]],
+    unchecked: Mapping[str, str],
     points: Mapping[str, TaskPoints],
     suite: Suite,
     level: float,
@@ -243,9 +261,18 @@ def _rankings(
             lambda task, names: effects_on(
                 points, task.name, task.primary, names, set(values[task.name]).intersection(names)
             ),
+            planned=planned,
+            unchecked=unchecked,
             suite=suite,
             level=level,
         )
+
+
+def _planned(records: Iterable[Record]) -> Counter[str]:
+    """Return the number of seeds of each task that the model can do, at least with one of them."""
+    records = list(records)
+    can = {record.cell.task for record in records if record.status != "skipped"}
+    return Counter(record.cell.task for record in records if record.cell.task in can)
 
 
 def _cannot(records: Iterable[Record], tasks: set[str]) -> dict[str, str]:
@@ -304,6 +331,7 @@ def _entry(
     ignored: list[str],
     tasks: list[Task],
     control: bool,
+    checks: Verified,
 ) -> BoardEntry:
     missing, missing_values = _missing(records, tasks)
     return BoardEntry(
@@ -315,7 +343,7 @@ def _entry(
         environments=list({record.environment.model_dump_json(): record.environment for record in records}.values()),
         sources=list({record.source.model_dump_json(): record.source for record in records}.values()),
         ignored=ignored,
-        verification=verified(entry),
+        verification=checks,
     )
 
 

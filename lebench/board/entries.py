@@ -3,7 +3,8 @@
 An entry is a folder that a person can read in a pull request::
 
     leaderboard/entries/<name>/
-        entry.toml          name, model, authors, links, licence, lebench version, command
+        entry.toml          name, model, authors, links, licence, lebench version, command; the design: backend, and the
+                            number of seeds of each task
         records.jsonl       a record a line, sorted by task, seed and cell
         environments.json   each distinct environment and state of the code once, by its sha256
         artifacts/          <cell>.npz, the arrays from which pictures are made, of the first seed's records, and
@@ -22,6 +23,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -97,6 +99,10 @@ class EntryInfo(Document):
         Command that makes them again.
     plugin : str
         Of a model with a folder of code of its own, the file or package in it that ``--plugin`` takes.
+    backend : str
+        The one on which all records were made.
+    seeds : dict of str to int
+        The design: by task the number of its seeds, which are 0, 1, ...; each has one record, whatever became of it.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -109,6 +115,8 @@ class EntryInfo(Document):
     lebench: str
     command: str
     plugin: str = Field(default="", pattern=f"^({PLUGIN_PATH})?$", exclude_if=lambda path: not path)
+    backend: str = Field(default="", exclude_if=lambda backend: not backend)
+    seeds: dict[str, Annotated[int, Field(ge=1)]] = Field(default={}, exclude_if=lambda seeds: not seeds)
 
     @field_validator("name")
     @classmethod
@@ -282,6 +290,11 @@ def read_entries(root: Path) -> list[Entry]:
     if not root.is_dir():
         raise EntryError(f"there is no folder {root} with entries")
     return [read_entry(folder) for folder in sorted(root.iterdir()) if folder.is_dir() and folder.name[0] != "."]
+
+
+def design(records: Iterable[Record]) -> dict[str, int]:
+    """Return the number of records of each task, by task: in an entry the number of its seeds."""
+    return dict(sorted(Counter(record.cell.task for record in records).items()))
 
 
 def order_of(record: Record) -> tuple[str, int, str]:

@@ -14,6 +14,7 @@ from lebench.board.entries import (
     Entry,
     EntryError,
     EntryInfo,
+    design,
     is_entry_name,
     order_of,
     refuse_doubles,
@@ -56,7 +57,7 @@ def write_entry(
     records : iterable of Record
         Sealed records, at most one for each cell.
     meta : EntryInfo
-        Who and how.
+        Who and how; the design is that of the records.
     arrays : mapping of str to bytes, optional
         Files of arrays for pictures by the key of their cell; those of the first seed are kept.
     recordings : mapping of str to bytes, optional
@@ -83,6 +84,7 @@ def write_entry(
         if not record.intact:
             raise EntryError(f"entry {name!r}: the record of {record.cell.task} seed {record.cell.seed} is not sealed")
 
+    meta = meta.model_copy(update={"backend": ordered[0].cell.backend, "seeds": design(ordered)})
     shared: dict[str, dict[str, Any]] = {table: {} for table in SHARED.values()}
     lines = []
     for record in ordered:
@@ -147,8 +149,13 @@ def _write(path: Path, text: str) -> None:
 
 
 def _to_toml(document: dict[str, Any]) -> str:
-    # A JSON string, number or array of strings is TOML as well, once DEL is escaped.
-    return "".join(
-        f"{key} = {json.dumps(value, ensure_ascii=False)}\n".replace("\x7f", "\\u007f")
-        for key, value in document.items()
-    )
+    # A JSON string, number or array of strings is TOML as well, once DEL is escaped. Tables stand last.
+    tables = {key: value for key, value in document.items() if isinstance(value, dict)}
+    lines = [f"{key} = {_json(value)}\n" for key, value in document.items() if key not in tables]
+    for name, table in tables.items():
+        lines += [f"\n[{name}]\n", *(f"{_json(key)} = {_json(value)}\n" for key, value in table.items())]
+    return "".join(lines)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

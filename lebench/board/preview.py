@@ -83,7 +83,7 @@ class Preview:
 
 
 def make_preview(entries: Iterable[Entry], new: Entry, points: Path | None = None) -> Preview:
-    """Return what the board will say of an entry.
+    """Return what the board will say of an entry once records of it were run again and agree.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def make_preview(entries: Iterable[Entry], new: Entry, points: Path | None = Non
         Folder that keeps values at test points, see :func:`lebench.board.gather`; nothing is added to it.
     """
     together = [*(entry for entry in entries if entry.name != new.name), new]
-    board = make_board(together, points=gather(together, points, keep=False))
+    board = make_board(together, points=gather(together, points, keep=False), trusted=[new.name])
     own = next(entry for entry in board.entries if entry.info.name == new.name)
     tracks = []
     for ranking in board.rankings:

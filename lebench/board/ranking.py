@@ -141,6 +141,8 @@ def make_ranking(
     cannot: Mapping[str, Mapping[str, str]],
     points: Callable[[Task, Sequence[str]], PointEffects | None] = lambda task, entries: None,
     *,
+    planned: Mapping[str, Mapping[str, int]] | None = None,
+    unchecked: Mapping[str, str] | None = None,
     suite: Suite | None = None,
     level: float = LEVEL,
 ) -> Ranking:
@@ -160,6 +162,10 @@ def make_ranking(
         ``{entry: {task: reason}}``: tasks that are not applicable.
     points : callable, optional
         Returns how test points move the primary values of a task, for some entries in their order.
+    planned : mapping, optional
+        ``{entry: {task: seeds}}``: who has fewer primary values of a task is incomplete and takes no rank.
+    unchecked : mapping of str to str, optional
+        Why entries take no rank although they have what it needs.
     suite : Suite, optional
         By default the core suite; anchors of a task that is not in it come from `values`.
     level : float, default 0.95
@@ -170,9 +176,12 @@ def make_ranking(
     ranked, unranked = [], []
     for entry in models:
         lacks = {name: len(values.get(name, {}).get(entry, ())) for name in names if name not in cannot.get(entry, {})}
-        short = {name: seeds for name, seeds in lacks.items() if seeds < suite.minimum_seeds}
+        asked = {name: max(suite.minimum_seeds, (planned or {}).get(entry, {}).get(name, 0)) for name in lacks}
+        short = {name: seeds for name, seeds in lacks.items() if seeds < asked[name]}
         if short or not lacks:
-            unranked.append(Unranked(entry=entry, reason=_reason(lacks, short, suite), lacking=list(short)))
+            unranked.append(Unranked(entry=entry, reason=_reason(lacks, short, asked), lacking=list(short)))
+        elif entry in (unchecked or {}):
+            unranked.append(Unranked(entry=entry, reason=(unchecked or {})[entry], lacking=[]))
         else:
             ranked.append(entry)
     frozen = all(
@@ -291,11 +300,11 @@ def _percent(score: float) -> float:
     return round(100 * float(score), 3)
 
 
-def _reason(lacks: Mapping[str, int], short: Mapping[str, int], suite: Suite) -> str:
+def _reason(lacks: Mapping[str, int], short: Mapping[str, int], asked: Mapping[str, int]) -> str:
     if not lacks:
         return "no task of the core applies to it"
     without = [name for name, seeds in short.items() if not seeds]
-    few = [f"{name} has {seeds} of {suite.minimum_seeds} seeds" for name, seeds in short.items() if seeds]
+    few = [f"{name} has {seeds} of {asked[name]} seeds" for name, seeds in short.items() if seeds]
     return "; ".join([*([f"no score on {', '.join(without)}"] if without else []), *few])
 
 

@@ -24,6 +24,8 @@ class Score(Document):
         Where it belongs; `value` is ``"metric"`` or ``"metric@qualifier"``.
     mean, lower, upper, seeds
         See :class:`lebench.stats.Estimate`; the interval stays within the bounds of the metric.
+    planned : int
+        Number of seeds that the entry has of the task; where there are more than `seeds`, it is incomplete.
     points : int
         Number of test points that the interval resamples beside the seeds; 0 if only seeds are.
     by_seed : dict
@@ -39,11 +41,17 @@ class Score(Document):
     lower: float | None
     upper: float | None
     seeds: int
+    planned: int = 0
     points: int = 0
     by_seed: dict[int, float]
     rank: int | None = None
     rank_lower: int | None = None
     rank_upper: int | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every seed has the value."""
+        return self.seeds >= self.planned
 
     @property
     def half(self) -> float | None:
@@ -78,6 +86,7 @@ def scores_of(
     models: Mapping[str, str] | None,
     level: float = LEVEL,
     points: PointEffects | None = None,
+    planned: Mapping[str, int] | None = None,
 ) -> list[Score]:
     """Return the scores of all entries on one value, by name.
 
@@ -93,6 +102,8 @@ def scores_of(
         Confidence level.
     points : PointEffects, optional
         Of test points on all entries by name, where they are known.
+    planned : mapping of str to int, optional
+        Seeds that each entry has of the task; by default as many as have the value.
     """
     entries = sorted(of_entries)
     if not entries:
@@ -128,6 +139,7 @@ def scores_of(
                 lower=float(lower[i]) if counts[i] > 1 else None,
                 upper=float(upper[i]) if counts[i] > 1 else None,
                 seeds=int(counts[i]),
+                planned=(planned or {}).get(entry, int(counts[i])),
                 points=len(points.ids) if points is not None and counts[i] > 1 and known[i] else 0,
                 by_seed=dict(sorted(of_entries[entry].items())),
                 rank=rank,

@@ -17,9 +17,11 @@ from pydantic import Field, StringConstraints, ValidationError
 from lebench.board.documents import DocumentError, one_line, printable, read_bytes
 from lebench.board.entries import Entry, EntryError
 from lebench.canonical import digest
-from lebench.records import Document, Environment, Finite
+from lebench.records import Document, Environment, Finite, Record
 
 NAME = "verification.json"
+#: Records that must have been run again for a rank, and seconds of fitting from which one is not drawn.
+CELLS, LONGEST_S = 2, 1200.0
 #: Bytes that the document may have.
 LARGEST = 2_000_000
 
@@ -101,7 +103,9 @@ class Verified(Document):
     rerun, recomputed : int
         Records that were run again, or computed again, and agree.
     recordings, total : int
-        Records with a recording, and all records that have scores.
+        Records with a recording, and all records that ran, with scores or without.
+    exempt : int
+        Records whose fits take more than 20 minutes: they are not drawn.
     differing : int
         Records that were checked and do not agree.
     reason : str
@@ -116,10 +120,34 @@ class Verified(Document):
     recordings: int
     total: int
     differing: int
+    exempt: int = 0
     reason: str = ""
     lebench: str = ""
     commit: str = ""
     seed: str = ""
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the entry takes ranks: all that was checked agrees, and enough records were run again."""
+        return self.status == "re-run" and self.rerun >= min(CELLS, self.total - self.exempt)
+
+    @property
+    def amount(self) -> str:
+        """How much was checked: ``"re-run 3 of 111, recomputed 60"``."""
+        if self.status == "claimed":
+            return f"claimed {self.total}"
+        again = f"re-run {self.rerun} of {self.total}, " if self.status == "re-run" else ""
+        return f"{again}recomputed {self.recomputed}{'' if again else f' of {self.total}'}"
+
+
+def drawable(entry: Entry) -> tuple[Record, ...]:
+    """Return the records of an entry that may be drawn to be run again: those that ran, whatever became of them.
+
+    Records whose fits took more than 20 minutes are exempt where there are others.
+    """
+    ran = tuple(record for record in entry.records if record.status != "skipped")
+    short = tuple(record for record in ran if record.cost is None or record.cost.fit_s <= LONGEST_S)
+    return short or ran
 
 
 def digest_of(entry: Entry) -> str:
@@ -176,8 +204,9 @@ def verified(entry: Entry) -> Verified:
 
     A document that cannot be read counts as none, and the reason says so.
     """
-    scored = [record for record in entry.records if record.status == "ok"]
-    recorded = [r for r in scored if r.recorded and entry.recording_path(r).is_file()]
+    ran = [record for record in entry.records if record.status != "skipped"]
+    exempt = len(ran) - len(drawable(entry))
+    recorded = [r for r in ran if r.recorded and entry.recording_path(r).is_file()]
     try:
         document = read_verification(entry.folder)
         reason = "no check of it is on record"
@@ -189,18 +218,21 @@ def verified(entry: Entry) -> Verified:
             rerun=0,
             recomputed=0,
             recordings=len(recorded),
-            total=len(scored),
+            total=len(ran),
             differing=0,
+            exempt=exempt,
             reason=reason,
         )
-    checksums = {stands.key: stands.checksum for stands in map(entry.stands_as, scored)}
+    checksums = {stands.key: stands.checksum for stands in map(entry.stands_as, entry.records)}
     known = [check for check in document.checks if checksums.get(check.cell) == check.record]
     differing = {check.cell for check in known if check.verdict == "differs"}
     agreeing: dict[How, set[str]] = {
         how: {check.cell for check in known if (check.how, check.verdict) == (how, "agrees")} - differing
         for how in ("recomputed", "re-run")
     }
-    drawn = {check.cell for check in known if check.how == "re-run"}
+    # That a task was skipped for good reason is checked as well, but is nothing that was run.
+    drawn = {check.cell for check in known if check.how == "re-run"} & {entry.stands_as(record).key for record in ran}
+    agreeing["re-run"] &= drawn
     keys = {entry.stands_as(record).key for record in recorded}
     # Of what the entry does not hold any more, nobody can compute a score again.
     agreeing["recomputed"] &= keys
@@ -225,8 +257,9 @@ def verified(entry: Entry) -> Verified:
         rerun=len(agreeing["re-run"]),
         recomputed=len(agreeing["recomputed"]),
         recordings=len(recorded),
-        total=len(scored),
+        total=len(ran),
         differing=len(differing),
+        exempt=exempt,
         reason=reason,
         lebench=document.lebench,
         commit=document.commit or "",

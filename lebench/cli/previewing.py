@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _INTERVALS = (
     "Intervals are the board's: over seeds and, where it resamples them, over test points; so wider than those "
-    "that a run ends with."
+    "that a run ends with. Ranks are taken once the entry is merged and records of it were run again and agree."
 )
 
 

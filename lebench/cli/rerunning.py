@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lebench.board import Entry, Verified, read_entry, read_verification, verified, write_verification
+from lebench.board.verification import LONGEST_S, drawable
 from lebench.cli import reading
 from lebench.cli.progress import display
 from lebench.cli.verifying import INVALID, check
@@ -17,7 +18,7 @@ from lebench.errors import LebenchError
 from lebench.plugins import find
 from lebench.runner.environment import source
 from lebench.sandbox import StandIns
-from lebench.verify import Rerun, available, draw, make_verification, not_of_lebench, run_again
+from lebench.verify import Rerun, available, draw, make_verification, not_of_lebench, run_again, skips
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,17 +108,21 @@ def _rerun(
     for task, reason in sorted(absent.items()):
         click.echo(f"{task} is not checked: {reason}")
     drawn = draw(here, count, seed)
-    scored = sum(record.status == "ok" for record in entry.records)
-    click.echo(f"{len(drawn)} of {scored} records are run again, drawn by {seed!r}")
+    ran = sum(record.status != "skipped" for record in entry.records)
+    click.echo(f"{len(drawn)} of {ran} records are run again, drawn by {seed!r}")
+    if exempt := ran - len(drawable(entry)):
+        click.echo(f"{exempt} are not drawn: their fits took more than {LONGEST_S / 60:.0f} minutes")
     if not drawn:
         return []
     with display(console) as on_event:
-        reruns = run_again(entry, drawn, jobs, time_limit, on_event, stand_ins)
-    _table(reruns, console)
+        found = run_again(entry, (*drawn, *skips(here)), jobs, time_limit, on_event, stand_ins)
+    reruns = [each for each in found if each.record.status != "skipped"]
+    could = [each for each in found if each.record.status == "skipped" and each.verdict != "agrees"]
+    _table([*reruns, *could], console)
     agree = sum(each.verdict == "agrees" for each in reruns)
     exact = sum(each.rule == "exact" for each in reruns)
     click.echo(f"{agree} of {len(reruns)} records that were run again agree, {exact} of them exactly")
-    return reruns
+    return found
 
 
 def _table(reruns: Sequence[Rerun], console: Console) -> None:

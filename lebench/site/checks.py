@@ -20,6 +20,8 @@ def sentence(found: Verified) -> str:
     if found.recomputed:
         of = "" if found.rerun else f" of {found.total} records"
         parts.append(f"{found.recomputed}{of} were computed again from recordings and agree")
+    if found.exempt:
+        parts.append(f"{found.exempt} are not drawn, since their fits take more than 20 minutes")
     if found.differing:
         parts.append(f"{found.differing} did not agree")
     elif found.reason:

@@ -194,7 +194,8 @@ def _by_family(view: View) -> dict[str, list[BoardEntry]]:
 def _said(view: View, label: str, task: BoardTask, score: Score) -> str:
     bounded = view.bounded(task.primary)
     ends = [show(end, bounded).striptags() for end in (score.lower, score.upper) if end is not None]
-    seeds = f"{score.seeds} seed{'' if score.seeds == 1 else 's'}"
+    of = "" if score.complete else f" of {score.planned}"
+    seeds = f"{score.seeds}{of} seed{'' if score.seeds == 1 and not of else 's'}"
     interval = f" ({ends[0]} to {ends[1]})" if len(ends) == 2 else ""
     return f"{label} on {task.name}: {show(score.mean, bounded).striptags()}{interval}, {seeds}"
 

@@ -6,7 +6,7 @@ from scratch only by models that are lebench's own or that whoever checks has gi
 """
 
 from lebench.verify.recomputation import Recomputed, recompute
-from lebench.verify.rerun import Rerun, available, draw, make_verification, not_of_lebench, run_again
+from lebench.verify.rerun import Rerun, available, draw, make_verification, not_of_lebench, run_again, skips
 from lebench.verify.submission import Base, base
 from lebench.verify.validation import FEWEST_SEEDS, validate
 from lebench.verify.violations import Violation
@@ -24,5 +24,6 @@ __all__ = [
     "not_of_lebench",
     "recompute",
     "run_again",
+    "skips",
     "validate",
 ]

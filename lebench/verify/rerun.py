@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from lebench import registry
 from lebench.board.entries import Entry
-from lebench.board.verification import Check, Verdict, Verification, digest_of
+from lebench.board.verification import Check, Verdict, Verification, digest_of, drawable
 from lebench.errors import LebenchError, UnavailableDataError
 from lebench.models.spec import parse_spec
 from lebench.records import Cell, Record
@@ -85,7 +85,8 @@ def draw(entry: Entry, count: int | None, seed: str) -> tuple[Record, ...]:
     Parameters
     ----------
     entry : Entry
-        Its records with scores are drawn from, those of today's versions.
+        Of its records those of today's versions are drawn from that :func:`lebench.board.verification.drawable` names:
+        failures and time-outs like scores.
     count : int or None
         How many; None for all.
     seed : str
@@ -98,7 +99,7 @@ def draw(entry: Entry, count: int | None, seed: str) -> tuple[Record, ...]:
         At most `count`.
     """
     ranked = sorted(
-        (record for record in entry.records if record.status == "ok" and not outdated(record.cell)),
+        (record for record in drawable(entry) if not outdated(record.cell)),
         key=lambda record: hashlib.sha256(f"{seed}\n{record.cell.key}".encode()).digest(),
     )
     seen: dict[str, int] = defaultdict(int)
@@ -107,6 +108,12 @@ def draw(entry: Entry, count: int | None, seed: str) -> tuple[Record, ...]:
         rounds.append((seen[record.cell.task], place, record))
         seen[record.cell.task] += 1
     return tuple(record for _, _, record in sorted(rounds, key=lambda item: item[:2])[:count])
+
+
+def skips(entry: Entry) -> tuple[Record, ...]:
+    """Return a record of each task that an entry says its model cannot do; to see whether that is so runs nothing."""
+    first = {record.cell.task: record for record in reversed(entry.records) if not outdated(record.cell)}
+    return tuple(record for _, record in sorted(first.items()) if record.status == "skipped")
 
 
 def available(entry: Entry) -> tuple[Entry, dict[str, str]]:
@@ -208,6 +215,8 @@ def _plan(records: Sequence[Record]) -> tuple[Plan, dict[str, PlannedCell], dict
         key, cell = record.cell.key, by_place.get((record.cell.task, record.cell.seed))
         if cell is None:
             refused[key] = Rerun(record, "not checked", missing[record.cell.task])
+        elif cell.unmet and record.status == "skipped":
+            refused[key] = Rerun(record, "agrees")
         elif cell.unmet:
             refused[key] = Rerun(record, "differs", f"the model cannot do the task, which {cell.unmet}")
         elif other := _other_model(record.cell, cell.cell):
@@ -236,6 +245,10 @@ def _merged(plans: Iterable[Plan], submitted: Sequence[StandIns]) -> Plan:
 
 
 def _compared(entry: Entry, record: Record, again: Record) -> Rerun:
+    if record.status != "ok" and again.status != "ok":
+        return Rerun(
+            record, "agrees", f"has no scores, and none when run again: {again.reason}"[:_REASON_LENGTH], again=again
+        )
     if again.status in ("timeout", "out_of_memory"):
         return Rerun(record, "not checked", f"{again.status}: {again.reason}", again=again)
     stale = " and ".join(
@@ -245,6 +258,8 @@ def _compared(entry: Entry, record: Record, again: Record) -> Rerun:
     if again.status != "ok":
         reason = "; ".join(filter(None, (f"the run has {again.status}: {again.reason}", note)))
         return Rerun(record, "differs", reason, again=again)
+    if record.status != "ok":
+        return Rerun(record, "differs", f"is claimed as {record.status}, but has scores when run again", again=again)
     found = compare_rerun(record, again, entry.records)
     if not note and found.rule != "exact" and same_machine(record.environment, again.environment):
         note = "other bits, although the record describes this processor and these packages"

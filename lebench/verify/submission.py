@@ -24,7 +24,7 @@ from typing import Any
 
 from lebench import registry
 from lebench.board.documents import parse_toml, printable
-from lebench.board.entries import Entry, EntryError, read_entry
+from lebench.board.entries import Entry, EntryError, design, read_entry
 from lebench.board.verification import NAME as VERIFICATION
 from lebench.errors import LebenchError
 from lebench.records import Cell, Record
@@ -270,6 +270,17 @@ def _stale(folder: Path, entry: Entry, main: Base) -> Iterator[Violation]:
         yield Violation("records.jsonl", "version", f"{reason} (records: {count}); run them again")
     for conflict in found.conflicts:
         yield Violation("records.jsonl", "cell", str(conflict))
+    if theirs.is_file():
+        yield from _shrunk(entry, read_entry(theirs.parent))
+
+
+def _shrunk(entry: Entry, before: Entry) -> Iterator[Violation]:
+    """Yield the tasks of which a renewed entry has fewer seeds than it had: they could have been the bad ones."""
+    now = design(entry.records)
+    for task, seeds in design(before.records).items():
+        if task in registry.tasks and now.get(task, 0) < seeds:
+            rule = f"had {seeds} seeds on the board and has {now.get(task, 0)} now; keep them, whatever became of them"
+            yield Violation("records.jsonl", task, rule)
 
 
 def _copies(entry: Entry, main: Base) -> Iterator[Violation]:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from lebench import registry
-from lebench.board.entries import LARGEST, Entry, EntryError, examine_entry
+from lebench.board.entries import LARGEST, Entry, EntryError, design, examine_entry
 from lebench.board.entry_writing import write_entry
 from lebench.data.base import Dataset
 from lebench.errors import LebenchError, UnavailableDataError
@@ -30,6 +30,9 @@ FEWEST_SEEDS = 3
 _LARGEST_SEED = 1_000_000
 #: A cost beyond these is a mistake: a year, a petabyte, a thousand cores.
 _YEAR_S, _PETABYTE, _CORES = 3.2e7, 10**15, 1000
+#: And below these: the cheapest cells of the board take ten times as much, Python with NumPy twice.
+_MILLISECOND, _LEAST_CPU_S, _LEAST_BYTES = 1e-3, 1e-4, 10**7
+_MOST_THREADS = 4096
 #: When there was nothing to run yet.
 _FIRST_RUN = datetime(2025, 1, 1, tzinfo=UTC)
 #: Clocks of two machines may differ by this much.
@@ -69,10 +72,10 @@ def _of_folder(folder: Path) -> tuple[list[Violation], Entry | None]:
     found += check_info(entry.info)
     found += check_plugin(folder, entry.info.plugin)
     found += check_verification(folder)
+    found += _of_design(entry)
     if not entry.former:
         found += _not_as_written(entry)
     found += _of_arrays(entry)
-    found += _of_seeds(entry.records)
     found += _of_labels(entry)
     for record in entry.records:
         where = f"{record.cell.task} seed {record.cell.seed}"
@@ -107,10 +110,30 @@ def _of_arrays(entry: Entry) -> Iterator[Violation]:
             yield Violation(f"artifacts/{path.name}", "name", "belongs to no record; remove it")
 
 
-def _of_seeds(records: Iterable[Record]) -> Iterator[Violation]:
+#: What is the same in all records of an entry, beside the label.
+_CONFIGURATION = ("model", "model_version", "params", "plugin", "backend", "backend_version", "precision")
+
+
+def _of_design(entry: Entry) -> Iterator[Violation]:
+    """Yield where an entry is not one configuration on the tasks and seeds that it declares, each cell once."""
+    made = [record.cell for record in entry.records if not outdated(record.cell)]
+    for name in _CONFIGURATION if made else ():
+        if other := next((cell for cell in made if getattr(cell, name) != getattr(made[0], name)), None):
+            rule = "is another than in the first record; an entry is one configuration: submit each by itself"
+            yield Violation("records.jsonl", f"{other.task} seed {other.seed}, {name}", rule)
     seeds: dict[str, set[int]] = defaultdict(set)
-    for record in records:
-        seeds[record.cell.task].add(record.cell.seed)
+    for record in entry.records:
+        task, seed = record.cell.task, record.cell.seed
+        if seed in seeds[task]:
+            yield Violation("records.jsonl", f"{task} seed {seed}", "is there twice; keep one record of each seed")
+        seeds[task].add(seed)
+    for task, count in design(entry.records).items():
+        if (declared := entry.info.seeds.get(task)) != count and not entry.former:
+            rule = f"declares {declared or 'no'} seeds of {task}, but there are {count} records of it"
+            yield Violation("entry.toml", "seeds", f"{rule}; write the entry with 'lebench submit'")
+    ran = {record.cell.task for record in entry.records if record.status != "skipped"}
+    for task in sorted(ran & {record.cell.task for record in entry.records if record.status == "skipped"}):
+        yield Violation("records.jsonl", task, "has seeds that were skipped and others that were not: run them again")
     most = max(len(found) for found in seeds.values())
     for task, found in sorted(seeds.items()):
         # Seeds come in order, so that none can be chosen for what came out.
@@ -137,6 +160,8 @@ def _of_record(record: Record) -> Iterator[tuple[str, str]]:
     cell = record.cell
     yield from check_texts(record)
     yield from _of_times(record)
+    if not 1 <= record.environment.threads <= _MOST_THREADS:
+        yield "environment.threads", f"are {record.environment.threads}; they must be 1 to {_MOST_THREADS:,}"
     if cell.seed > _LARGEST_SEED:
         yield "seed", f"is larger than {_LARGEST_SEED:,}"
         return
@@ -208,13 +233,13 @@ def _of_cost(record: Record, task: Task) -> Iterator[tuple[str, str]]:
         yield "cost", "is missing"
         return
     wall = cost.fit_s + cost.score_s
-    for name, value, largest in (
-        ("wall time", wall, _YEAR_S),
-        ("cpu_s", cost.cpu_s, _CORES * (wall + 1)),
-        ("peak_memory_bytes", cost.peak_memory_bytes, _PETABYTE),
+    for name, value, least, largest in (
+        ("wall time", wall, _MILLISECOND, _YEAR_S),
+        ("cpu_s", cost.cpu_s, _LEAST_CPU_S, _CORES * (wall + 1)),
+        ("peak_memory_bytes", cost.peak_memory_bytes, _LEAST_BYTES, _PETABYTE),
     ):
-        if not 0 < value <= largest:
-            yield "cost", f"{name} is {value:.6g}; it must be above zero and at most {largest:.6g}"
+        if not least <= value <= largest:
+            yield "cost", f"{name} is {value:.6g}; it must be at least {least:.6g} and at most {largest:.6g}"
     if cost.fits != len(task.variants):
         yield "cost", f"fits are {cost.fits}, but the task has {len(task.variants)}"
 

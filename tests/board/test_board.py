@@ -13,7 +13,13 @@ from lebench.board import (
     ranks_on_tasks,
     write_board,
 )
+from lebench.board.verification import CELLS
+from lebench.site import leaderboard
+from lebench.site.pictures import Gallery
 from lebench.stats import mean_interval
+
+#: Entries that rank as if records of them had been run again.
+TRUSTED = ("mlp", "cnn", "linear")
 
 
 def _entry(name, records, model=None):
@@ -47,7 +53,7 @@ def entries(make_record):
 
 
 def test_scores_leaders_and_controls(entries):
-    board = make_board(entries)
+    board = make_board(entries, trusted=TRUSTED)
     assert [task.name for task in board.tasks] == ["toy/collapse", "toy/accuracy"]
     scores = {(s.task, s.entry): s for s in board.scores}
     assert scores["toy/accuracy", "mlp"].best
@@ -59,14 +65,14 @@ def test_scores_leaders_and_controls(entries):
 
 
 def test_intervals_stay_within_the_bounds_of_the_metric(entries):
-    for score in make_board(entries).scores:
+    for score in make_board(entries, trusted=TRUSTED).scores:
         assert score.lower >= 0
         assert score.value != "accuracy" or score.upper <= 1
         assert score.lower <= score.mean <= score.upper
 
 
 def test_what_is_missing_has_its_reason(entries):
-    rows = {entry.info.name: entry for entry in make_board(entries).entries}
+    rows = {entry.info.name: entry for entry in make_board(entries, trusted=TRUSTED).entries}
     assert rows["constant"].missing == {"toy/collapse": "skipped: needs features"}
     assert rows["linear"].missing == {"toy/collapse": "not run"}
     assert rows["mlp"].missing == {}
@@ -74,12 +80,14 @@ def test_what_is_missing_has_its_reason(entries):
 
 
 def test_cost_is_the_mean_of_the_cells(entries):
-    cost = {entry.info.name: entry for entry in make_board(entries).entries}["mlp"].costs["toy/accuracy"]
+    cost = {entry.info.name: entry for entry in make_board(entries, trusted=TRUSTED).entries}["mlp"].costs[
+        "toy/accuracy"
+    ]
     assert (cost.fit_s, cost.score_s, cost.cpu_s, cost.fits) == pytest.approx((2.0, 0.1, 2.2, 1))
 
 
 def test_the_document_comes_back_from_its_file(tmp_path, entries):
-    board = make_board(entries)
+    board = make_board(entries, trusted=TRUSTED)
     write_board(board, tmp_path / "new" / "board.json")
     text = (tmp_path / "new" / "board.json").read_text()
     assert Board.model_validate_json(text) == board
@@ -93,7 +101,7 @@ def test_no_entries_make_an_empty_board():
 
 
 def test_each_track_with_core_tasks_has_ranks_and_controls_have_none(entries):
-    board = make_board(entries)
+    board = make_board(entries, trusted=TRUSTED)
     assert [ranking.track for ranking in board.rankings] == ["generalization", "collapse"]
     generalization, collapse = board.rankings
     assert generalization.tasks == ["toy/accuracy"]
@@ -127,7 +135,7 @@ def test_what_a_kind_of_model_cannot_do_costs_no_rank_and_is_said(make_record):
         _entry("linear", cells("linear", "toy/accuracy", "toy/other")),
         _entry("cnn", [*cells("cnn", "toy/accuracy"), skipped]),
     ]
-    (ranking,) = make_board(entries).rankings
+    (ranking,) = make_board(entries, trusted=TRUSTED).rankings
     assert ranking.tasks == ["toy/accuracy", "toy/other"]
     assert [(rank.entry, rank.rank, rank.tasks) for rank in ranking.ranks] == [
         ("mlp", 1, 2),
@@ -137,12 +145,12 @@ def test_what_a_kind_of_model_cannot_do_costs_no_rank_and_is_said(make_record):
     assert ranking.ranks[1].not_applicable == {"toy/other": "needs the capability gram"}
     # One that was run with too few seeds is not ranked, and the reason names task and seeds.
     short = _entry("cnn", cells("cnn", "toy/accuracy")[:2] + cells("cnn", "toy/other"))
-    (ranking,) = make_board([*entries[:2], short]).rankings
+    (ranking,) = make_board([*entries[:2], short], trusted=TRUSTED).rankings
     assert [one.reason for one in ranking.unranked] == ["toy/accuracy has 2 of 3 seeds"]
 
 
 def test_the_same_entries_in_any_order_make_the_same_bytes(entries):
-    one, other = make_board(entries), make_board(reversed(entries))
+    one, other = make_board(entries, trusted=TRUSTED), make_board(reversed(entries), trusted=TRUSTED)
     assert one.model_dump_json() == other.model_dump_json()
 
 
@@ -159,7 +167,7 @@ def test_scores_and_ranks_are_those_that_a_run_ends_with(make_record):
         ]
         entries.append(_entry(name, own))
         records += own
-    board, table = make_board(entries), frame(records)
+    board, table = make_board(entries, trusted=TRUSTED), frame(records)
     models = table[table["model"] != "constant"]
     found = {(place.task, name): place for name in ("mlp", "cnn", "linear") for place in ranks_on_tasks(models, name)}
     for score in board.scores:
@@ -176,5 +184,45 @@ def test_scores_and_ranks_are_those_that_a_run_ends_with(make_record):
 
 def test_who_is_alone_is_not_the_best(make_record):
     records = [make_record("toy/accuracy", "mlp", seed, {"accuracy": 0.9}) for seed in range(3)]
-    (score,) = make_board([_entry("mlp", records)]).scores
+    (score,) = make_board([_entry("mlp", records)], trusted=TRUSTED).scores
     assert (score.best, score.rank) == (False, None)
+
+
+def test_what_nobody_has_checked_takes_no_rank(entries):
+    board = make_board(entries, trusted=["mlp"])
+    generalization = next(ranking for ranking in board.rankings if ranking.track == "generalization")
+    assert {one.entry: one.reason for one in generalization.unranked} == {
+        "linear": f"claimed: a rank needs {CELLS} records that were run again and agree",
+        "mlp": "there is no other model to compare it with",
+    }
+    assert {score.entry: score.rank for score in board.scores if score.value == "accuracy"} == {
+        "mlp": None,
+        "linear": None,
+        "constant": None,
+    }
+
+
+@pytest.mark.parametrize("outcome", [{"status": "timeout", "reason": "slow"}, {"missing": {"accuracy": "no"}}])
+def test_seeds_without_a_value_are_said_and_cost_the_rank(make_record, outcome):
+    def of(name, *values):
+        return [make_record("toy/accuracy", name, seed, {"accuracy": value}) for seed, value in enumerate(values)]
+
+    lost = [make_record("toy/accuracy", "mlp", seed, **outcome) for seed in (3, 4)]
+    entries = [
+        _entry("mlp", of("mlp", 0.95, 0.96, 0.97) + lost),
+        *(_entry(name, of(name, *values)) for name, values in (("cnn", [0.5, 0.6, 0.7]), ("linear", [0.4, 0.5, 0.6]))),
+    ]
+    board = make_board(entries, trusted=TRUSTED)
+    (ranking,) = board.rankings
+    assert [rank.entry for rank in ranking.ranks] == ["cnn", "linear"]
+    assert [(one.entry, one.reason) for one in ranking.unranked] == [("mlp", "toy/accuracy has 3 of 5 seeds")]
+    scores = {score.entry: score for score in board.scores if score.value == "accuracy"}
+    assert (scores["mlp"].seeds, scores["mlp"].planned, scores["mlp"].complete, scores["mlp"].rank) == (
+        3,
+        5,
+        False,
+        None,
+    )
+    assert (scores["cnn"].complete, scores["cnn"].rank) == (True, 1)
+    page = leaderboard.pages(board, Gallery())
+    assert all("3 of 5 seeds" in page[name] for name in ("entries/mlp.md", "table.md", "tasks/toy-accuracy.md"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import planted_pictures as planted
 import pytest
+from stored import agree
 
 from lebench.artifacts import pack
 from lebench.board import EntryInfo, read_entries, write_entry
@@ -51,7 +52,7 @@ def entries(tmp_path, make_record):
             lebench="0.1.0",
             command=f"lebench run --model {name}",
         )
-        write_entry(folder, name, records, info)
+        agree(write_entry(folder, name, records, info))
     return folder
 
 
@@ -96,7 +97,7 @@ def _plant_pictures(folder):
             changed.get(record.cell.key, record.model_copy(update={"artifacts": {}}).sealed())
             for record in entry.records
         ]
-        write_entry(folder, entry.name, records, entry.info, arrays)
+        agree(write_entry(folder, entry.name, records, entry.info, arrays))
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -94,6 +94,14 @@ def test_an_entry_is_renewed_by_its_authors(put, main, tmp_path):
     assert found(put(tmp_path / "new", "mlp", "mlp"), main) == ""
 
 
+def test_a_renewed_entry_keeps_its_seeds(main, tmp_path, make_record):
+    before = read_entry(main / "mlp")
+    seeds = [make_record(label="mlp", seed=seed, metrics={"accuracy": 0.5, "norm": 1.0}) for seed in (1, 2)]
+    write_entry(main, "mlp", [*before.records, *seeds], before.info)
+    fewer = write_entry(tmp_path / "new", "mlp", [*before.records, seeds[0]], before.info)
+    assert found(fewer.folder, main).startswith("records.jsonl: toy/accuracy: had 3 seeds on the board and has 2 now")
+
+
 def test_a_verification_is_not_brought_along(put, main, tmp_path):
     new = put(tmp_path / "new", "cnn", "cnn", artifacts={}, fit_s=3.0)
     (new / "verification.json").write_text("{}")

@@ -11,14 +11,17 @@ def said(claimed, described, tmp_path):
     """A function that changes a record, seals it as a forger would, and returns what is wrong with it."""
 
     def said(part=None, **changes):
-        first, *others = claimed
         if part is not None:
-            changes = {part: getattr(first, part).model_copy(update=changes)}
-        records = [first.model_copy(update=changes).sealed(), *others]
+            changes = {part: getattr(claimed[0], part).model_copy(update=changes)}
         where = "records.jsonl: digits/accuracy seed 0, "
-        lines = map(str, validate(write_entry(tmp_path, "mine", records, described).folder))
-        return [line.removeprefix(where) for line in lines if line.startswith(where)]
+        return [line.removeprefix(where) for line in map(str, every(**changes)) if line.startswith(where)]
 
+    def every(**changes):
+        first, *others = claimed
+        records = [first.model_copy(update=changes).sealed(), *others]
+        return validate(write_entry(tmp_path, "mine", records, described).folder)
+
+    said.all = every
     return said
 
 
@@ -29,13 +32,13 @@ def test_a_record_that_could_be_true_is_valid(claimed, described, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"fit_s": 0.0, "score_s": 0.0}, "wall time is 0; it must be above zero and at most 3.2e+07"),
-        ({"fit_s": 4e7}, "wall time is 4e+07; it must be above zero and at most 3.2e+07"),
-        ({"cpu_s": 0.0}, "cpu_s is 0; it must be above zero and at most 3100"),
+        ({"fit_s": 0.0, "score_s": 0.0}, "wall time is 0; it must be at least 0.001 and at most 3.2e+07"),
+        ({"fit_s": 4e7}, "wall time is 4e+07; it must be at least 0.001 and at most 3.2e+07"),
+        ({"cpu_s": 1e-9}, "cpu_s is 1e-09; it must be at least 0.0001 and at most 3100"),
         # Two seconds on a thousand cores.
-        ({"cpu_s": 3101.0}, "cpu_s is 3101; it must be above zero and at most 3100"),
-        ({"peak_memory_bytes": 0}, "peak_memory_bytes is 0; it must be above zero and at most 1e+15"),
-        ({"peak_memory_bytes": 2 * 10**15}, "peak_memory_bytes is 2e+15; it must be above zero and at most 1e+15"),
+        ({"cpu_s": 3101.0}, "cpu_s is 3101; it must be at least 0.0001 and at most 3100"),
+        ({"peak_memory_bytes": 4096}, "peak_memory_bytes is 4096; it must be at least 1e+07 and at most 1e+15"),
+        ({"peak_memory_bytes": 2 * 10**15}, "peak_memory_bytes is 2e+15; it must be at least 1e+07 and at most 1e+15"),
         ({"fits": 2}, "fits are 2, but the task has 1"),
     ],
 )
@@ -78,6 +81,47 @@ def test_times_that_cannot_be(said, changes, line):
 )
 def test_a_cell_is_that_of_its_model_task_and_data(said, changes, line):
     assert said("cell", **changes) == [line]
+
+
+@pytest.mark.parametrize("threads", [-7, 0, 5000])
+def test_threads_that_cannot_be(said, claimed, threads):
+    machine = claimed[0].environment.model_copy(update={"threads": threads})
+    assert said(environment=machine) == [f"environment.threads: are {threads}; they must be 1 to 4,096"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"precision": "float32"}, "digits/accuracy seed 1, precision: is another than in the first record"),
+        ({"params": {"width": 9}}, "digits/accuracy seed 1, params: is another than in the first record"),
+        ({"plugin": "1" * 64}, "digits/accuracy seed 1, plugin: is another than in the first record"),
+        ({"backend": "fast"}, "digits/accuracy seed 1, backend: is another than in the first record"),
+        ({"seed": 0, "backend": "fast"}, "digits/accuracy seed 0: is there twice; keep one record of each seed"),
+    ],
+)
+def test_an_entry_is_one_configuration_and_each_seed_is_there_once(claimed, described, tmp_path, changes, line):
+    own = {"model": "mine", "params": {"width": 8}, "plugin": "0" * 64}
+    cells = [record.cell.model_copy(update=own) for record in claimed]
+    cells[1] = cells[1].model_copy(update=changes)
+    records = [
+        record.model_copy(update={"label": "mine", "cell": cell}).sealed()
+        for record, cell in zip(claimed, cells, strict=True)
+    ]
+    info = described.model_copy(update={"model": "mine", "command": "lebench run --model mine"})
+    assert line in "\n".join(map(str, validate(write_entry(tmp_path, "mine", records, info).folder)))
+
+
+def test_a_seed_is_not_skipped_where_others_ran(said, claimed):
+    (line,) = (str(each) for each in said.all(status="skipped", reason="no time", metrics={}, artifacts={}, cost=None))
+    assert line.startswith("records.jsonl: digits/accuracy: has seeds that were skipped and others that were not")
+
+
+def test_the_manifest_has_the_design_of_the_records(claimed, described, tmp_path):
+    folder = write_entry(tmp_path, "mine", claimed, described).folder
+    text = (folder / "entry.toml").read_text()
+    assert text.endswith('backend = "numpy"\n\n[seeds]\n"digits/accuracy" = 2\n')
+    (folder / "entry.toml").write_text(text.replace(" = 2", " = 5"))
+    assert "entry.toml: seeds: declares 5 seeds of digits/accuracy, but there are 2" in str(validate(folder)[0])
 
 
 def test_names_and_checksums_in_a_cell_are_such(said):
