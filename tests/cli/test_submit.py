@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stored import agree
 
 from lebench import plugins
 from lebench.board import make_preview, read_entries, read_entry
@@ -25,6 +26,7 @@ def entries(submit, tmp_path):
     folder = tmp_path / "entries"
     for model in ("logistic-regression", "random-features"):
         assert submit("-m", model, *ME, "--entries", folder)[0] == 0
+    agree(read_entry(folder / "logistic-regression"))
     return folder
 
 
