@@ -51,6 +51,8 @@ _MEASURES = (
     "capacity_unit",
 )
 _BOUND = "unit_bound"
+#: Means over hidden units, of which only the growth is judged.
+_PER_UNIT = ("unit_capacity", "unit_impact")
 
 _Values = dict[str, float | Missing]
 
@@ -90,7 +92,7 @@ def _of(metric: Any, numbers: list[float | Missing]) -> float | Missing:
 def _capacities(fits: Mapping[str, Fit]) -> _Values:
     """Return how capacities grow with width, and whether they follow the test error, where all networks fit."""
     values: _Values = {}
-    found: dict[str, list[float | Missing]] = {name: [] for name in (*_MEASURES, _BOUND)}
+    found: dict[str, list[float | Missing]] = {name: [] for name in (*_MEASURES, _BOUND, *_PER_UNIT)}
     errors: list[float | Missing] = []
     followed = [width for width in WIDTHS if _FROM <= width <= _TO]
     for width in followed:
@@ -102,6 +104,8 @@ def _capacities(fits: Mapping[str, Fit]) -> _Values:
     widths = np.log(followed)
     for name, kept in found.items():
         values[f"width_exponent@{name}"] = _of(lambda v: metrics.width_exponent(np.exp(widths), v), kept)
+        if name in _PER_UNIT:
+            continue
         values[f"{name}@h={_TO}"] = kept[-1]
         both: list[float | Missing] = [*kept, *errors]
         values[f"kendall_tau@{name}"] = _of(lambda v: metrics.kendall_tau(v[: len(followed)], v[len(followed) :]), both)
@@ -131,6 +135,8 @@ def _measured(fit: Fit) -> dict[str, float | Missing] | Missing:
         return Missing("defined for ReLU networks: the hidden units are no ReLUs")
     measures: _Values = dict(metrics.two_layer_measures(final[0], initial[0], final[1], initial[1]))
     return measures | {
+        "unit_capacity": float(metrics.unit_capacity(final[0], initial[0]).mean()),
+        "unit_impact": float(metrics.unit_impact(final[1]).mean()),
         _BOUND: _bound(network, fit.split, final, initial),
         "error": metrics.error(network.predict(fit.split.x_test), fit.split.y_test),
     }
@@ -163,7 +169,8 @@ def _names() -> tuple[str, ...]:
         for measure in (*_MEASURES, _BOUND)
         for name in (f"width_exponent@{measure}", f"kendall_tau@{measure}", f"{measure}@h={_TO}")
     )
-    return tuple(dict.fromkeys((*first, *curves, *capacities)))
+    per_unit = (f"width_exponent@{name}" for name in _PER_UNIT)
+    return tuple(dict.fromkeys((*first, *curves, *capacities, *per_unit)))
 
 
 registry.tasks.register(
@@ -175,7 +182,8 @@ registry.tasks.register(
         reference="Neyshabur et al. 2019: momentum, no weight decay, stop at cross-entropy 0.01, margin at the 5th "
         "percentile. Ours: 500 digits, a larger learning rate, 500 epochs, 20 % wrong labels as a variant; capacities "
         "ignore biases. Double descent: Belkin et al. 2019",
-        version=1,
+        version=2,
+        history=(registry.Change(2, "2026-12-01", "unit capacity and unit impact are followed over width"),),
         dataset="digits",
         needs=("predict",),
         primary=f"error@noisy-h={WIDTHS[-1]}",

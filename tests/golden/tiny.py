@@ -42,7 +42,10 @@ POINTS = {
     "concept-tanh": (80, 60),
 }
 #: Made-up images of each class in the official training and test part, in place of the files of these datasets.
-IMAGES = {"mnist": (90, 12), "fashion-mnist": (90, 12), "cifar-10": (70, 12)}
+IMAGES = dict.fromkeys(
+    (name for name in registry.datasets.names() if "files" in registry.datasets.item(name).tags), (90, 12)
+)
+IMAGES |= {"cifar-10": (70, 12), "cifar-100": (8, 4)}
 #: Tasks for which models with JAX are asked for predictions and features only: of convolutions it compiles kernels and
 #: similarities for a minute.
 FEW_ANSWERS = ("digits/small-n",)
@@ -241,9 +244,12 @@ def tiny_dataset(name: str) -> Any:
     dataset = registry.datasets.get(name)
     if name in IMAGES:
         train, test = IMAGES[name]
-        splitter = partial(dataset.splitter.func, official=10 * train, train=train - 5, test=test - 2)
+        classes = len(dataset.class_names)
+        sizes = {"train": train - 5, "test": dataset.splitter.keywords.get("test") and test - 2}
+        drawn = sizes if "train" in dataset.splitter.keywords else {}
+        splitter = partial(dataset.splitter.func, official=classes * train, **drawn)
         shape = (SIDE, SIDE, dataset.input_shape[-1])
-        load = partial(made_up_images, shape, train, test)
+        load = partial(made_up_images, shape, classes, train, test)
         return replace(dataset, load=load, splitter=splitter, input_shape=shape)
     if name in POINTS:
         splitter = partial(_few, dataset.splitter, *POINTS[name])
@@ -255,11 +261,11 @@ def tiny_dataset(name: str) -> Any:
 
 
 @cache
-def made_up_images(shape: tuple[int, ...], train: int, test: int) -> tuple[Any, Any]:
-    """Return images of ten classes as bytes, a random pattern each with noise upon it."""
+def made_up_images(shape: tuple[int, ...], classes: int, train: int, test: int) -> tuple[Any, Any]:
+    """Return images of some classes as bytes, a random pattern each with noise upon it."""
     rng = np.random.default_rng(list(b"made up"))
-    labels = np.concatenate([rng.permutation(np.arange(10 * n) % 10) for n in (train, test)])
-    patterns = rng.uniform(60, 190, (10, *shape))
+    labels = np.concatenate([rng.permutation(np.arange(classes * n) % classes) for n in (train, test)])
+    patterns = rng.uniform(60, 190, (classes, *shape))
     images = patterns[labels] + rng.normal(0, 60, (len(labels), *shape))
     return np.clip(np.rint(images), 0, 255).astype(np.uint8), labels.astype(np.int64)
 

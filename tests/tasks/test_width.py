@@ -33,6 +33,8 @@ def test_measures_are_taken_where_the_loss_has_come_down(trained):
     assert measured["capacity_frobenius"] == pytest.approx(np.linalg.norm(u) * np.linalg.norm(v))
     assert measured["capacity_unit"] == metrics.capacity_unit(u, u0, v)
     assert measured["capacity_spectral_l1"] == metrics.capacity_spectral_l1(u, u0, v, v0)
+    assert measured["unit_capacity"] == pytest.approx(np.sqrt(((u - u0) ** 2).sum(axis=1)).mean())
+    assert measured["unit_impact"] == pytest.approx(np.sqrt((v**2).sum(axis=0)).mean())
     scores = kept[first].fitted.predict(trained.split.x_train)
     gamma = metrics.margin(scores, trained.split.y_train, 5)
     rows = trained.split.x_train.reshape(200, -1)
