@@ -29,6 +29,7 @@ from lebench.board import Entry, EntryInfo, TaskPoints, make_board, write_board,
 from lebench.data.base import Variant  # noqa: E402
 from lebench.records import Cell, Cost, Environment, Record, RunInfo, Source  # noqa: E402
 from lebench.tasks.base import TRACKS, Task  # noqa: E402
+from lebench.tasks.facts import Share, test  # noqa: E402
 
 LIMIT_S, LIMIT_BYTES = 30.0, 1e9
 MACHINE = Environment(lebench="0.1.0", python="3.11", packages={}, os="Linux", cpu="two cores", gpu=None, threads=1)
@@ -51,6 +52,7 @@ def make_tasks(count, values):
             score=lambda fits: {},
             variants=tuple(Variant(name.partition("@")[2]) for name in names),
             suite="core" if i % 2 else "explore",
+            facts=(Share(test, names),),
         )
         for i in range(count)
     ]

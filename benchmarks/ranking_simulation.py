@@ -10,10 +10,13 @@ errors around them. Printed is the share of pairs that are told apart and, of th
 Beside it stands the rule before: a bootstrap over seeds of the shares of models beaten, here as the paired t-test of
 seeds on these shares with the same correction.
 
-    python benchmarks/ranking_simulation.py [--boards 100] [--entries leaderboard/entries] [--seeds 3 5 10]
+    python benchmarks/ranking_simulation.py [--boards 100] [--entries leaderboard/entries] [--seeds 3 5 10] [--write]
+
+With ``--write`` the page on ranks shows it.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -32,6 +35,7 @@ from lebench.board.scores import collect  # noqa: E402
 from lebench.board.suite import core_suite  # noqa: E402
 
 SHARED = 0.6
+FILE = Path(__file__).parents[1] / "lebench/board/simulated.json"
 
 
 def errors(rng, tasks, models, seeds):
@@ -115,17 +119,23 @@ def main():
     parser.add_argument("--boards", type=int, default=100)
     parser.add_argument("--seeds", type=int, nargs="+", default=[3, 5, 10])
     parser.add_argument("--entries", type=Path, default=Path("leaderboard/entries"))
+    parser.add_argument("--write", action="store_true", help=f"write {FILE.name}")
     asked = parser.parse_args()
     rng = np.random.default_rng(20200501)
+    found = {"boards": asked.boards, "null": [], "power": []}
     print(f"null, {asked.boards} boards: intervals of differences, rank ranges, familywise error")
     for seeds in asked.seeds:
-        covered, held, wrong = null(rng, asked.boards, seeds)
+        covered, held, wrong = map(float, null(rng, asked.boards, seeds))
         print(f"  {seeds:2} seeds: {covered:.3f}  {held:.3f}  {wrong:.3f}")
+        found["null"].append({"seeds": seeds, "differences": covered, "ranks": held, "wrong": wrong})
     print("power: pairs told apart, by the rule before, told in the wrong order")
     for track, *block in blocks(read_entries(asked.entries)):
         for seeds in asked.seeds:
-            told, old, wrong = power(rng, asked.boards, seeds, *block)
+            told, old, wrong = map(float, power(rng, asked.boards, seeds, *block))
             print(f"  {track:15} {seeds:2} seeds: {told:.3f}  {old:.3f}  {wrong:.4f}")
+            found["power"].append({"track": track, "seeds": seeds, "told": told, "before": old, "wrong": wrong})
+    if asked.write:
+        FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -199,3 +199,18 @@ def test_numbers_of_benchmarks_that_make_no_sense_are_named(script, smallest, ki
     with pytest.raises(argparse.ArgumentTypeError, match=f"^{said}$"):
         read(text)
     assert read("3") == 3
+
+
+def test_what_describes_a_release_names_the_same_version_and_title():
+    import json
+
+    import yaml
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    zenodo = json.loads((ROOT / ".zenodo.json").read_text())
+    assert project["version"] == citation["version"] == zenodo["version"]
+    assert citation["title"] == zenodo["title"]
+    assert citation["license"] == zenodo["license"] == project["license"]
+    assert citation["keywords"] == zenodo["keywords"]
+    assert citation["title"] in (ROOT / "docs/cite.md").read_text()

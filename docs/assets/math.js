@@ -1,12 +1,26 @@
 // Equations arrive as TeX between \( \) or \[ \] in elements of this class; without scripts they stay readable TeX.
-document.querySelectorAll(".arithmatex").forEach((element) => {
-  renderMathInElement(element, {
-    delimiters: [
-      { left: "\\[", right: "\\]", display: true },
-      { left: "\\(", right: "\\)", display: false },
-    ],
-    throwOnError: false,
-  });
-  // One that is wider than the page is scrolled, also by keyboard.
-  if (element.scrollWidth > element.clientWidth) element.tabIndex = 0;
-});
+// KaTeX is loaded only where there is one.
+(() => {
+  const equations = document.querySelectorAll(".arithmatex");
+  if (!equations.length) return;
+  const here = document.currentScript.src;
+  const load = (tag, properties) =>
+    new Promise((onload, onerror) => document.head.append(Object.assign(document.createElement(tag), { onload, onerror, ...properties })));
+  const file = (name) => new URL(`katex/${name}`, here).href;
+  load("link", { rel: "stylesheet", href: file("katex.min.css") });
+  load("script", { src: file("katex.min.js") })
+    .then(() => load("script", { src: file("auto-render.min.js") }))
+    .then(() =>
+      equations.forEach((element) => {
+        renderMathInElement(element, {
+          delimiters: [
+            { left: "\\[", right: "\\]", display: true },
+            { left: "\\(", right: "\\)", display: false },
+          ],
+          throwOnError: false,
+        });
+        // One that is wider than the page is scrolled, also by keyboard.
+        if (element.scrollWidth > element.clientWidth) element.tabIndex = 0;
+      }),
+    );
+})();

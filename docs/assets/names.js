@@ -9,3 +9,10 @@ new MutationObserver(() => {
     box.setAttribute("aria-label", "Table");
   }
 }).observe(document.querySelector(".md-content") ?? document.body, { childList: true, subtree: true });
+
+// Opened from a disk, an address of a folder does not lead to its page.
+if (location.protocol === "file:") {
+  for (const link of document.querySelectorAll("a[href]")) {
+    if (link.protocol === "file:" && link.pathname.endsWith("/")) link.pathname += "index.html";
+  }
+}

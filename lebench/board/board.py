@@ -190,13 +190,14 @@ def make_board(
     metrics = {metric_of(value): registry.metrics.get(metric_of(value)) for task in tasks for value in task.metrics}
     primary = {task.name: values.get((task.name, task.primary), {}) for task in tasks}
     of_models = {name: {m: of for m, of in found.items() if m in models} for name, found in primary.items()}
-    effects = {
-        task.name: effects_on(points, task.name, task.primary, list(of_models[task.name]), models) for task in tasks
-    }
     ranking = [task for task in tasks if SIGNS[metrics[metric_of(task.primary)].direction]]
-    resolutions = (
-        make_resolution(task.name, task.primary, of_models[task.name], level, effects[task.name]) for task in ranking
-    )
+    shown, resolutions = list[BoardTask](), list[Resolution]()
+    for task in tasks:
+        of = of_models[task.name]
+        effects = effects_on(points, task.name, task.primary, list(of), models)
+        shown.append(_task(task, resampled(task, points.get(task.name), effects, of)))
+        resolution = make_resolution(task.name, task.primary, of, level, effects) if task in ranking else None
+        resolutions += [resolution] if resolution else []
     scores = []
     for task in tasks:
         for value in task.metrics:
@@ -213,17 +214,14 @@ def make_board(
         date=max(finished, default="")[:10],
         level=level,
         suite=suite,
-        tasks=[
-            _task(task, resampled(task, points.get(task.name), effects[task.name], of_models[task.name]))
-            for task in tasks
-        ],
+        tasks=shown,
         metrics=[_metric(metrics[name]) for name in sorted(metrics)],
         entries=[
             _entry(entry, *current[entry.name], tasks, entry.name in controls, checks[entry.name]) for entry in entries
         ],
         scores=scores,
         rankings=list(_rankings(ranking, of_models, models, current, planned, unchecked, points, suite, level)),
-        resolutions=[one for one in resolutions if one is not None],
+        resolutions=resolutions,
     )
 
 

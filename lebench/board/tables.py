@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lebench.board.board import Board
 from lebench.errors import LebenchError
 
@@ -36,17 +38,16 @@ def score_table(board: Board) -> pd.DataFrame:
     tasks = {task.name: task for task in board.tasks}
     entries = {entry.info.name: entry for entry in board.entries}
     directions = {metric.name: metric.direction for metric in board.metrics}
-    columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
+    heads = []
     for score in board.scores:
-        entry, task, count = entries[score.entry], tasks[score.task], len(score.by_seed)
+        entry, task = entries[score.entry], tasks[score.task]
         row = (score.entry, entry.info.model, entry.control, task.track, task.name, task.version, score.value)
-        for name, value in zip(COLUMNS, (*row, directions[metric_of(score.value)]), strict=False):
-            columns[name] += [value] * count
-        columns["seed"] += score.by_seed.keys()
-        columns["score"] += score.by_seed.values()
-    return pd.DataFrame(columns).astype(
-        {"control": "bool", "task_version": "int64", "seed": "int64", "score": "float64"}
-    )
+        heads.append((*row, directions[metric_of(score.value)]))
+    head = pd.DataFrame(heads, columns=list(COLUMNS[:-2]))
+    table = head.loc[head.index.repeat([len(score.by_seed) for score in board.scores])].reset_index(drop=True)
+    table["seed"] = np.fromiter((seed for score in board.scores for seed in score.by_seed), np.int64, len(table))
+    table["score"] = np.fromiter((v for score in board.scores for v in score.by_seed.values()), float, len(table))
+    return table.astype({"control": "bool", "task_version": "int64"})
 
 
 def write_tables(board: Board, folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,9 +43,9 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
         If an entry cannot be read, a folder cannot be written, or a control does what a control must not do; see
         :func:`lebench.board.check_controls`. Nothing is written then.
     """
-    from lebench.site import home, ladder, leaderboard, matrix, overview, papers, reference
+    from lebench.site import home, ladder, leaderboard, macros, matrix, overview, papers, reference
     from lebench.site.history import read_history
-    from lebench.site.pages import write_pages
+    from lebench.site.pages import render, write_pages
     from lebench.site.pictures import gallery
 
     entries = read_entries(entries_root)
@@ -60,11 +61,17 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
     view = leaderboard.View(board)
     pages |= {"index.md": overview.page(view), "matrix.md": matrix.page(view), "ladder.md": ladder.page(view)}
     pages["_home.html"] = home.fragment(view, judged)
+    figures = macros.answers(docs.glob("*.md"), macros.Figures(view, judged))
+    pages[macros.FIGURES.name] = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
     written = write_pages(pages, path.parent, keep=tables)
     write_board(board, path)
     written += write_tables(board, path.parent)
     written += write_pages(papers.pages(judged), docs / "gallery")
     written += write_pages(reference.pages(), docs / "reference")
+    stamp = docs.parent / "overrides" / "partials" / "stamp.html"
+    if stamp.parent.is_dir():
+        stamp.write_text(render("stamp.html", board=board), encoding="utf-8")
+        written.append(stamp)
     return sorted([*written, path])
 
 

@@ -63,6 +63,7 @@ def site(tmp_path_factory):
     work = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "docs", work / "docs", ignore=shutil.ignore_patterns("leaderboard", "reference"))
     shutil.copy(ROOT / "mkdocs.yml", work)
+    shutil.copytree(ROOT / "overrides", work / "overrides")
     (work / "lebench").symlink_to(ROOT / "lebench")
     shutil.copytree(ROOT / "leaderboard" / "entries", work / "entries")
     _plant_pictures(work / "entries")

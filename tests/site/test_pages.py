@@ -49,6 +49,8 @@ def test_every_track_task_and_entry_has_a_page(built):
         "entries/constant.md",
         "entries/linear.md",
         "entries/mlp.md",
+        "feed.xml",
+        "figures.json",
         "generalization.md",
         "index.md",
         "ladder.md",

@@ -18,6 +18,7 @@ def test_zensical_builds_the_same_pages(site, tmp_path):
     shutil.copytree(site.parent / "docs", tmp_path / "docs")
     (tmp_path / "lebench").symlink_to((site.parent / "lebench").resolve())
     shutil.copy(site.parent / "mkdocs.yml", tmp_path)
+    shutil.copytree(site.parent / "overrides", tmp_path / "overrides")
     done = subprocess.run([command, "build", "--strict"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

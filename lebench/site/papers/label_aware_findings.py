@@ -286,4 +286,8 @@ def controls_note(evidence: Evidence) -> str:
         for task in PAIRS
         if "leak-kernel" in evidence.models(task, _ACCURACY)
     ]
-    return f"The kernel that leaks test labels has accuracy 1 on {sum(leaks)} of {len(leaks)} tasks." if leaks else ""
+    return (
+        f"The kernel that leaks test labels is right on every point of {sum(leaks)} of {len(leaks)} tasks."
+        if leaks
+        else ""
+    )

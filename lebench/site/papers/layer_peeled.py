@@ -32,7 +32,7 @@ def _pictures(evidence: Evidence) -> Sequence[Picture]:
 def _ends(evidence: Evidence) -> str:
     ends = ", ".join(f"{model} {told(evidence.mean(model, _TASK, _COSINE.format(25)))}" for model in _JUDGED)
     noise = told(evidence.mean("random-features", _TASK, _COSINE.format(25)))
-    return f"It ends at {ends}, where 1 is a full collapse. Counts alone take noise features to {noise}."
+    return f"It ends at {ends}, where one is a full collapse. Counts alone take noise features to {noise}."
 
 
 PAPER = Paper(

@@ -52,7 +52,7 @@ def _distance_pictures(evidence: Evidence) -> Sequence[Picture]:
 
 def _accuracy(evidence: Evidence) -> str:
     accuracy = told(evidence.mean("mlp", _TORUS, "accuracy"))
-    return f"The accuracy of the network is {accuracy}; the paper's fit has 98%, and is not tested."
+    return f"The accuracy of the network is {accuracy}; the longer fit of the paper is not tested."
 
 
 _DIGITS = "mnist/clustering-5v8"
