@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import psutil
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map
 
 from lebench.backends.torch_calls import Tape
 from lebench.backends.torch_chains import Trace, relu_chain
@@ -28,10 +29,13 @@ from lebench.backends.torch_collect import (
     plain_gradients,
     working_dtype,
 )
-from lebench.backends.torch_factors import contract
+from lebench.backends.torch_factors import contract, slices
 from lebench.backends.torch_functions import (
     Inputs,
+    Precision,
     check_module,
+    doubled,
+    generator_states,
     generators_kept,
     joined,
     samples,
@@ -42,16 +46,28 @@ from lebench.backends.torch_functions import (
 )
 from lebench.errors import LebenchError, LebenchWarning
 
-#: Samples on which a module is certified.
-_SAMPLES = 3
+#: Samples on which a module is certified, and those of a larger batch whose scores must be those of its parts.
+_SAMPLES, _CROWD = 3, 32
 
 #: Largest deviation, relative to the gradients, in units of the square root of the machine epsilon: rounding differs
-#: between one sample and a batch, and a unit at its threshold may change sides.
+#: between one sample and a batch, and a unit at its threshold may change sides. Scores of half precisions differ by
+#: fewer roundings than that.
 _ROOTS = 10.0
 _LOOSEST = 0.3
+_ROUNDINGS, _SINGLE = 30, 3e-3
+
+#: Roundings by which two passes may differ, and a pass of a module that draws random numbers.
+_PASSES, _DRAWN = 100, 4
 
 #: Further passes of a module that draws random numbers without a visible effect.
 _DRAWS = 8
+
+#: Share of the free memory that weights in float64 may take.
+_SHARE = 0.25
+
+
+class NoFunctionError(LebenchError):
+    """Scores are no function of each input alone."""
 
 
 _certified: WeakKeyDictionary[nn.Module, tuple[Any, dict[Any, Plan]]] = WeakKeyDictionary()
@@ -74,13 +90,13 @@ def certified(module: nn.Module, x1: Inputs, x2: Inputs | None = None) -> Plan:
         depend on other samples or on chance, or are not finite.
     """
     check_module(module)
-    state, kind = _state(module), (shapes(x1), tuple(leaf.dtype for leaf in tree_leaves(x1) if torch.is_tensor(leaf)))
+    state, kind = _state(module), (shapes(x1), _form(x1))
     known = _certified.get(module)
     if known is None or known[0] != state:
         known = _certified[module] = (state, {})
     if kind not in known[1]:
         with generators_kept():
-            known[1][kind] = _certify(module, _chosen(x1, x2))
+            known[1][kind] = _certify(module, *_chosen(x1, x2))
     return known[1][kind]
 
 
@@ -91,33 +107,72 @@ def amend(module: nn.Module, x: Inputs, plan: Plan) -> None:
         known[kind] = plan
 
 
+def _form(x: Inputs) -> tuple[Any, ...]:
+    """Return what inputs are beside shapes: names, dtypes, and what is no tensor."""
+    leaves, form = tree_flatten(x)
+    return form, *(leaf.dtype if torch.is_tensor(leaf) else leaf for leaf in leaves)
+
+
+def _sum(t: Tensor) -> float:
+    t = torch.view_as_real(t) if t.is_complex() else t
+    return float(t.sum(dtype=torch.float64) if t.dtype.itemsize > 1 and t.device.type != "mps" else t.float().sum())
+
+
 def _state(module: nn.Module) -> tuple[Any, ...]:
     """Return what tells states of a module apart: its wiring as far as it can be seen, and its numbers."""
     wiring = tuple(
-        (id(part), type(part).forward, vars(part).get("forward"), part.training, len(part._forward_hooks))
+        (
+            id(part),
+            getattr(type(part), "forward", None),
+            vars(part).get("forward"),
+            part.training,
+            *map(tuple, (part._forward_hooks, part._forward_pre_hooks, part._backward_hooks)),
+        )
         for part in module.modules()
     )
+    hooks = tuple(tuple(p._backward_hooks or ()) for p in module.parameters())
     with torch.no_grad():
         numbers = tuple(
             # Sums find changes of .data, which do not count as versions.
-            (id(t), t.data_ptr(), None if t.is_inference() else t._version, t.requires_grad, t.dtype, float(t.sum()))
+            (id(t), t.data_ptr(), None if t.is_inference() else t._version, t.requires_grad, t.dtype, _sum(t))
             for t in (*module.parameters(), *module.buffers())
         )
-    return wiring, numbers
+    return wiring, hooks, numbers
 
 
-def _chosen(x1: Inputs, x2: Inputs | None) -> Inputs:
-    """Return a few samples: the first, the last and those of least and largest norm."""
+def _chosen(x1: Inputs, x2: Inputs | None) -> tuple[Inputs, Inputs]:
+    """Return a few samples, the first, the last and those of least and largest norm, and a larger batch."""
     x = take(x1, slice(0, 512)) if x2 is None else joined(take(x1, slice(0, 256)), take(x2, slice(0, 256)))
     n = samples(x)
-    leaves = [leaf.float().flatten(1).norm(dim=1) for leaf in tree_leaves(x) if torch.is_tensor(leaf)]
+    leaves = [leaf.double()[:, None].flatten(1).norm(dim=1) for leaf in tree_leaves(x) if torch.is_tensor(leaf)]
     order = torch.argsort(torch.stack(leaves).sum(0)).tolist()
     rows = list(dict.fromkeys([order[-1], order[0], 0, n - 1, *order]))[:_SAMPLES]
     # As many again where there are fewer: three are a batch that two are not.
-    return take(x, (rows * _SAMPLES)[:_SAMPLES])
+    return take(x, (rows * _SAMPLES)[:_SAMPLES]), take(x, slice(0, _CROWD))
 
 
-def _certify(module: nn.Module, x: Inputs) -> Plan:
+def _certify(module: nn.Module, x: Inputs, crowd: Inputs) -> Plan:
+    """Find a plan, in float64 where the module can be computed in it: rounding hides faults that are small."""
+    _passed(module, x)
+    tensors = [t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]
+    room = 8 * sum(t.numel() for t in tensors) < _SHARE * psutil.virtual_memory().available
+    if room and any(t.dtype != torch.float64 for t in tensors):
+        try:
+            with doubled(module):
+                return _planned(module, _wide(x), _wide(crowd))
+        except NoFunctionError:
+            raise
+        except Exception:
+            # It holds to a precision of its own.
+            pass
+    return _planned(module, x, crowd)
+
+
+def _wide(x: Inputs) -> Inputs:
+    return tree_map(lambda leaf: leaf.double() if torch.is_tensor(leaf) and leaf.is_floating_point() else leaf, x)
+
+
+def _planned(module: nn.Module, x: Inputs, crowd: Inputs) -> Plan:
     left: list[str] = []
     chain = relu_chain(module) if isinstance(x, Tensor) else None
     if chain is not None:
@@ -125,13 +180,13 @@ def _certify(module: nn.Module, x: Inputs) -> Plan:
             # Torch's own layers in a row cannot mix samples, so that two of them do.
             few = take(x, slice(0, 2))
             trace = Trace.of(chain, few)
-            expected = _expected(module, few, trace.z[-1])
+            expected = _expected(module, few, trace.z[-1], torch.finfo(trace.z[-1].dtype).eps)
             factors = trace.factors(chain.layers, expected.cotangents[:, None])
             found = torch.stack([contract(factor, factor, False)[:, :, 0, 0] for factor in factors]).sum(0)
             if _agree(found, expected.gram(expected.rows), expected.tolerance):
                 return Plan(trace.z[-1].shape[1], (), (), chain=chain)
             left.append("the closed form of dense ReLU networks")
-    return _certify_layers(module, x, left)
+    return _certify_layers(module, x, crowd, left)
 
 
 @dataclass(frozen=True)
@@ -157,13 +212,13 @@ class _Expected:
         return torch.stack([rows @ rows.T for rows in wide]).sum(0)
 
 
-def _expected(module: nn.Module, x: Inputs, scores: Tensor) -> _Expected:
+def _expected(module: nn.Module, x: Inputs, scores: Tensor, epsilon: float) -> _Expected:
     parameters = _trainable(module)
     drawn = torch.Generator().manual_seed(0)
     cotangents = torch.randn(tuple(scores.shape), generator=drawn, dtype=torch.float64).to(scores)
     alone = [plain_gradients(module, take(x, [i]), [v[None]], parameters)[0] for i, v in enumerate(cotangents)]
     rows = {name: torch.stack([found[name].flatten() for found in alone]) for name in parameters}
-    epsilon = max(torch.finfo(t.dtype).eps for t in (scores, *parameters.values()))
+    epsilon = max(epsilon, *(torch.finfo(t.dtype).eps for t in (scores, *parameters.values())))
     return _Expected(cotangents, rows, min(_ROOTS * epsilon**0.5, _LOOSEST))
 
 
@@ -174,12 +229,14 @@ def _trainable(module: nn.Module) -> dict[str, nn.Parameter]:
     return parameters
 
 
-def _certify_layers(module: nn.Module, x: Inputs, left: list[str]) -> Plan:
-    scores = _checked_scores(module, x)
-    expected = _expected(module, x, scores)
+def _certify_layers(module: nn.Module, x: Inputs, crowd: Inputs, left: list[str]) -> Plan:
+    with Precision() as precision:
+        scores = _checked_scores(module, x, precision)
+    _refuse_mixed_scores(module, x, crowd, scores, precision.epsilon)
+    expected = _expected(module, x, scores, precision.epsilon)
     _refuse_mixed_gradients(module, x, expected)
     total, tolerance = expected.gram(expected.rows), expected.tolerance
-    plan = _planned(module, x, scores.shape[1], _trainable(module))
+    plan = _regular(module, x, scores.shape[1], _trainable(module))
     floor = 1e-6 * float(total.diagonal().max())
     wrong = []
     for key, factor in layer_factors(Tape(module, x), plan, expected.cotangents[:, None]).items():
@@ -211,37 +268,58 @@ def _certify_layers(module: nn.Module, x: Inputs, left: list[str]) -> Plan:
     return plan
 
 
-def _checked_scores(module: nn.Module, x: Inputs) -> Tensor:
-    """Return the scores, refusing those that are not a function of each input alone."""
+def _passed(module: nn.Module, x: Inputs) -> Tensor:
+    """Return the scores, refusing modules that do not give them."""
     try:
         with torch.no_grad():
             scores = scores_of(module, x)
-            before = torch.get_rng_state()
-            passes = [scores_of(module, x)]
-            if not torch.equal(before, torch.get_rng_state()):
-                passes += [scores_of(module, x) for _ in range(_DRAWS)]
-            alone = [scores_of(module, take(x, [i])) for i in range(len(scores))]
-            turned = scores_of(module, take(x, list(range(len(scores)))[::-1]))
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+    except LebenchError:
+        raise
+    except Exception as error:
         reason = str(error).strip().split("\n")[0]
-        raise LebenchError(f"the module does not take inputs of shape {shown(x)}: {reason}") from error
+        kind = "" if isinstance(error, RuntimeError | ValueError) else f"{type(error).__name__}: "
+        raise LebenchError(f"the module does not take inputs of shape {shown(x)}: {kind}{reason}") from error
     if not torch.isfinite(scores).all():
         raise LebenchError("the scores of the module are NaN or infinite; look at its weights and inputs")
-    if any(part.shape != scores.shape for part in (*passes, turned)) or any(
-        part.shape[1] != scores.shape[1] for part in alone
-    ):
+    return scores
+
+
+def _checked_scores(module: nn.Module, x: Inputs, precision: Precision) -> Tensor:
+    """Return the scores, refusing those that depend on chance."""
+    scores = _passed(module, x)
+    before = generator_states()
+    passes = [_passed(module, x)]
+    drawn = generator_states() != before
+    if drawn:
+        passes += [_passed(module, x) for _ in range(_DRAWS)]
+    if any(part.shape != scores.shape for part in passes):
         raise LebenchError(VARYING_SCORES)
-    scale = float(scores.abs().max())
-    tolerance = min(_ROOTS * torch.finfo(scores.dtype).eps ** 0.5, _LOOSEST) * scale
-    if any(float((again - scores).abs().max()) > tolerance for again in passes):
-        raise LebenchError("the scores depend on chance: two passes differ; switch off what is random in the module")
-    others = (torch.cat(alone) - scores, turned.flip(0) - scores)
-    if any(float(part.abs().max()) > tolerance for part in others):
-        raise LebenchError(
+    tolerance = min((_DRAWN if drawn else _PASSES) * precision.epsilon, _LOOSEST)
+    if any(_apart(again, scores) > tolerance for again in passes):
+        raise NoFunctionError("the scores depend on chance: two passes differ; switch off what is random in the module")
+    return scores
+
+
+def _apart(found: Tensor, scores: Tensor) -> float:
+    """Return the largest deviation, relative to the scores."""
+    return float((found - scores).abs().max()) / max(float(scores.abs().max()), torch.finfo(scores.dtype).tiny)
+
+
+def _refuse_mixed_scores(module: nn.Module, x: Inputs, crowd: Inputs, scores: Tensor, epsilon: float) -> None:
+    n, m = len(scores), samples(crowd)
+    alone = [_passed(module, take(x, [i])) for i in range(n)]
+    turned = _passed(module, take(x, list(range(n))[::-1]))
+    larger = _passed(module, crowd)
+    parts = [_passed(module, take(crowd, part)) for part in slices(m, -(-m // 3))]
+    if any(part.shape[1:] != scores.shape[1:] for part in (*alone, turned, larger, *parts)):
+        raise LebenchError(VARYING_SCORES)
+    tolerance = min(_ROOTS * epsilon**0.5, max(_ROUNDINGS * epsilon, _SINGLE))
+    pairs = (torch.cat(alone), scores), (turned.flip(0), scores), (torch.cat(parts), larger)
+    if any(_apart(found, expected) > tolerance for found, expected in pairs):
+        raise NoFunctionError(
             "the scores of an input depend on the other inputs of its batch, so it has no gradient of its own; let the "
             "module treat each row of the batch alone"
         )
-    return scores
 
 
 def _refuse_mixed_gradients(module: nn.Module, x: Inputs, expected: _Expected) -> None:
@@ -249,13 +327,13 @@ def _refuse_mixed_gradients(module: nn.Module, x: Inputs, expected: _Expected) -
     size = sum(float(rows.norm()) ** 2 for rows in expected.rows.values()) ** 0.5
     off = sum(float((together[name].flatten() - rows.sum(0)).norm()) ** 2 for name, rows in expected.rows.items())
     if off**0.5 > expected.tolerance * size:
-        raise LebenchError(
+        raise NoFunctionError(
             "the gradients of an input depend on the other inputs of its batch; let the module treat each row of the "
             "batch alone"
         )
 
 
-def _planned(module: nn.Module, x: Inputs, outputs: int, parameters: dict[str, nn.Parameter]) -> Plan:
+def _regular(module: nn.Module, x: Inputs, outputs: int, parameters: dict[str, nn.Parameter]) -> Plan:
     """Return the groups of calls that look the same in batches of two sizes."""
     n = samples(x)
     tapes = Tape(module, x), Tape(module, take(x, [*range(n), 0, n - 1]))

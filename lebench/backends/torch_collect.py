@@ -256,7 +256,9 @@ def plain_gradients(
                     materialize_grads=True,
                     retain_graph=left < len(cotangents) - 1,
                 )
-                found.append(dict(zip(parameters, gradients, strict=True)))
+                # Of embeddings they may be sparse.
+                dense = (g.to_dense() if g.is_sparse else g for g in gradients)
+                found.append(dict(zip(parameters, dense, strict=True)))
     except RuntimeError as error:
         reason = str(error).strip().split("\n")[0]
         raise LebenchError(f"the module cannot be differentiated: {reason}; look for changes in place") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 import torch.utils.checkpoint
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lebench.errors import LebenchError
@@ -52,12 +54,20 @@ def prepared(module: nn.Module, x: Inputs) -> Inputs:
     Raises
     ------
     LebenchError
-        If there are no parameters, or the inputs are not tensors with at least one sample, finite and real.
+        If there are no parameters with values, or the inputs are not tensors with at least one sample, finite and real.
     """
-    parameter = next(module.parameters(), None)
-    if parameter is None:
+    if not isinstance(module, nn.Module):
+        raise LebenchError(f"a torch.nn.Module is needed, got {type(module).__name__}")
+    parameters = list(module.parameters())
+    if not parameters:
         raise LebenchError("the module has no parameters, so nothing in it can be trained")
-    if any(p.is_complex() for p in module.parameters()):
+    if any(nn.parameter.is_lazy(p) or p.is_meta for p in parameters):
+        raise LebenchError("the module has parameters without values; load them, or call a lazy module once")
+    if any(p.requires_grad and p.dtype.itemsize < 2 for p in parameters):
+        raise LebenchError("the module has parameters in 8 bits; convert them: module.float()")
+    # Frozen ones may be quantized, and are no model for the inputs.
+    parameter = next((p for p in parameters if p.is_floating_point()), parameters[0])
+    if any(p.is_complex() for p in parameters):
         raise LebenchError("the module has complex parameters; split them into real and imaginary parts")
     if isinstance(x, Mapping):
         x = dict(x)
@@ -99,13 +109,17 @@ def scores_of(module: Callable[..., Any], x: Inputs) -> Tensor:
     """
     n = samples(x)
     batch = take(x, [0, 0]) if n == 1 else x
-    # A copy, which the module may change in place.
-    batch = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, batch)
     with _without_checkpoints():
-        if isinstance(batch, tuple | list):
-            answer = module(*batch)
-        else:
-            answer = module(**batch) if isinstance(batch, dict) else module(batch)
+        try:
+            answer = _called(module, batch)
+        except RuntimeError:
+            if torch.is_grad_enabled():
+                raise
+            # It may take gradients within.
+            with torch.enable_grad():
+                answer = tree_map(
+                    lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, _called(module, batch)
+                )
     found = list(_score_tensors(answer))
     expected = max(n, 2)
     if not found:
@@ -123,6 +137,14 @@ def scores_of(module: Callable[..., Any], x: Inputs) -> Tensor:
             raise LebenchError("the scores are complex; let the module return real ones")
     columns = [part[:, None] if part.ndim == 1 else part for part in found]
     return (columns[0] if len(columns) == 1 else torch.cat(columns, dim=1))[:n]
+
+
+def _called(module: Callable[..., Any], batch: Inputs) -> Any:
+    # A copy, which the module may change in place.
+    batch = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, batch)
+    if isinstance(batch, tuple | list):
+        return module(*batch)
+    return module(**batch) if isinstance(batch, dict) else module(batch)
 
 
 def _score_tensors(answer: Any) -> Iterator[Tensor]:
@@ -156,6 +178,52 @@ def _without_checkpoints() -> Iterator[None]:
     finally:
         if "apply" in vars(kind):
             del kind.apply
+
+
+class Precision(TorchFunctionMode):
+    """Notes the coarsest precision of what is computed.
+
+    Attributes
+    ----------
+    epsilon : float
+        Machine epsilon.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epsilon = 0.0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        for leaf in output if isinstance(output, tuple | list) else (output,):
+            if isinstance(leaf, Tensor) and (leaf.is_floating_point() or leaf.is_complex()):
+                self.epsilon = max(self.epsilon, torch.finfo(leaf.dtype).eps)
+        return output
+
+
+@contextmanager
+def doubled(module: nn.Module) -> Iterator[None]:
+    """Give a module its parameters and buffers in float64 for a while: the same objects with other data."""
+    tensors = [t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]
+    kept = [(t, t.data, t.grad) for t in tensors]
+    try:
+        for t in tensors:
+            t.grad = None
+            t.data = t.data.double()
+        yield
+    finally:
+        for t, data, gradient in kept:
+            t.grad = None
+            t.data, t.grad = data, gradient
+
+
+def generator_states() -> tuple[bytes, ...]:
+    """Return the states of the global random generators, to be compared."""
+    on_devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002
+    return pickle.dumps(states), *(t.numpy().tobytes() for t in (torch.get_rng_state(), *on_devices))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain as together
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import psutil
 import torch
@@ -220,20 +220,37 @@ def _on_certified(
 ) -> R:
     """Call `compute` with the certificate of the module, again if inputs further on refute it."""
     with torch.inference_mode(False), torch.no_grad():
+        inputs1 = prepared(module, x1)
         if any(t.is_inference() for t in together(module.parameters(), module.buffers())):
             module = copy.deepcopy(module)
-        inputs1 = prepared(module, x1)
         inputs2 = None if x2 is None else prepared(module, x2)
         if inputs2 is not None and shapes(inputs1) != shapes(inputs2):
             raise LebenchError(f"x1 and x2 must hold inputs of one shape, got {shown(inputs1)} and {shown(inputs2)}")
         plan = certified(module, inputs1, inputs2)
         while True:
             try:
-                return compute(module, plan, inputs1, inputs2)
+                result = compute(module, plan, inputs1, inputs2)
+                break
             except Irregular as found:
                 # Nothing has certified torch.func for them.
                 plan = replace(plan.without(found.keys), vectorized=False)
                 amend(module, inputs1, plan)
+    parts: Any = result if isinstance(result, tuple) else (result,)
+    for part in parts:
+        _refuse_overflow(part)
+    return result
+
+
+def _refuse_overflow(result: Tensor) -> None:
+    """Name the input at which a kernel (n, m, ...) is not finite."""
+    wrong = ~torch.isfinite(result.reshape(*result.shape[:2], -1)).all(dim=2)
+    if wrong.any():
+        counts = [wrong.sum(dim) for dim in (1, 0)]
+        side = int(counts[1].max() > counts[0].max())
+        raise LebenchError(
+            f"the kernel is not finite at x{side + 1}[{int(counts[side].argmax())}]: scores or gradients overflow "
+            f"{str(result.dtype).removeprefix('torch.')} or are NaN there; remove that input, or use module.double()"
+        )
 
 
 class _Work:

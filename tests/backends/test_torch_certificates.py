@@ -76,6 +76,88 @@ def test_scores_that_depend_on_other_rows_are_refused(mix, chunk: int | None) ->
         empirical_ntk(module, t([1, 0], [0, 2], [3, 0]), chunk=chunk)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("much", [0.1, 1e-3, 1e-5])
+def test_weak_dependence_is_found_in_any_precision(much: float, dtype: torch.dtype) -> None:
+    """Rounding would hide it, so that modules are certified in float64 where they can be."""
+    body, x = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)), torch.randn(6, 3)
+    module = Own(lambda m, x: m.a(x) + much * m.a(x).mean(0), a=body).to(dtype).eval()
+    before = {name: p.clone() for name, p in module.named_parameters()}
+    with pytest.raises(LebenchError, match="depend on the other inputs of its batch"):
+        empirical_ntk(module, x)
+    assert all(torch.equal(p, before[name]) and p.dtype == dtype for name, p in module.named_parameters())
+    noisy = Own(lambda m, x: m.a(x) * (1 + much * torch.randn(2)), a=body).float().eval()
+    with pytest.raises(LebenchError, match="depend on chance"):
+        empirical_ntk(noisy, x)
+
+
+def test_dependence_that_only_a_larger_batch_shows() -> None:
+    """As a mixture of experts drops tokens beyond its capacity."""
+    module = Own(lambda m, x: m.a(x) * (torch.arange(len(x)) < 10)[:, None], a=nn.Linear(3, 2)).eval()
+    with pytest.raises(LebenchError, match="depend on the other inputs of its batch"):
+        empirical_ntk(module, torch.randn(40, 3))
+
+
+def test_gradients_in_half_precision_that_a_hook_changes_a_little() -> None:
+    module, x = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)).bfloat16().eval(), torch.randn(4, 3)
+    plain = empirical_ntk(module, x)
+    module[0].weight.register_hook(lambda g: g * 1.2)
+    with pytest.warns(LebenchWarning, match=r"product form of 0\.weight"):
+        assert float((empirical_ntk(module, x) - plain).abs().max()) > 0.01
+
+
+def test_a_module_that_holds_to_its_own_precision() -> None:
+    """It fails in float64, and is certified as it is."""
+    parts = {"a": nn.Linear(3, 4).bfloat16(), "b": nn.Linear(4, 2)}
+    module, x = Own(lambda m, x: m.b(m.a(x.bfloat16()).tanh().float()), **parts).eval(), torch.randn(5, 3)
+    wide = Own(lambda m, x: m.b(m.a(x).tanh()), a=nn.Linear(3, 4), b=nn.Linear(4, 2)).eval()
+    wide.load_state_dict(module.state_dict())
+    expected = empirical_ntk(wide, x)
+    torch.testing.assert_close(empirical_ntk(module, x), expected, rtol=0.05, atol=0.05 * float(expected.max()))
+
+
+def test_gradients_within_a_forward_pass_and_sparse_ones() -> None:
+    def force(m, x: Tensor) -> Tensor:
+        x = x.requires_grad_()
+        return torch.autograd.grad(m.energy(x).sum(), x, create_graph=True)[0]
+
+    energy = nn.Sequential(nn.Linear(2, 3, bias=False), nn.Softplus(), nn.Linear(3, 1, bias=False))
+    module, x = Own(force, energy=energy).double().eval(), torch.randn(3, 2, dtype=torch.float64)
+    first, last = energy[0].weight.detach(), energy[2].weight.detach()[0]
+
+    def by_hand(w: Tensor, v: Tensor, row: Tensor) -> Tensor:
+        return (v * (w @ row).sigmoid()) @ w
+
+    jacobians = [torch.func.jacrev(by_hand, argnums=(0, 1))(first, last, row) for row in x]
+    rows = torch.stack([torch.cat([part.flatten(1) for part in one], dim=1) for one in jacobians])
+    expected = torch.einsum("icp,jcp->ij", rows, rows) / 2
+    with pytest.warns(LebenchWarning, match="product form of energy"):
+        torch.testing.assert_close(empirical_ntk(module, x), expected)
+    sparse, words = nn.Embedding(4, 3, sparse=True).double().eval(), torch.tensor([[0], [2], [2]])
+    found = empirical_ntk(nn.Sequential(sparse, nn.Flatten()).eval(), words)
+    torch.testing.assert_close(found, torch.tensor([[1.0, 0, 0], [0, 1, 1], [0, 1, 1]], dtype=torch.float64))
+
+
+def test_inputs_without_features_and_buffers_that_are_complex_or_quantized() -> None:
+    module = nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 2)).eval()
+    assert empirical_ntk(module, torch.tensor([0, 1, 4])).shape == (3, 3)
+    turned = Own(
+        lambda m, x: torch.view_as_real(torch.view_as_complex(x) * m.turn).flatten(1) @ m.w, w=nn.Linear(1, 4).weight
+    )
+    turned.register_buffer("turn", torch.ones(2, dtype=torch.complex128))
+    x = torch.randn(4, 2, 2, dtype=torch.float64)
+    torch.testing.assert_close(empirical_ntk(turned.double().eval(), x), x.flatten(1) @ x.flatten(1).T)
+    frozen = Own(lambda m, x: m.a(x) * m.q, q=nn.Parameter(torch.ones(2, dtype=torch.int8), False), a=nn.Linear(3, 2))
+    assert empirical_ntk(frozen.eval(), torch.randn(4, 3)).dtype == torch.float32
+
+
+def test_names_of_inputs_belong_to_the_certificate() -> None:
+    module, x = nn.Sequential(nn.Linear(2, 3), nn.Tanh()).eval(), torch.randn(3, 2)
+    empirical_ntk(module, {"input": x})
+    with pytest.raises(LebenchError, match="unexpected keyword argument 'inputs'"):
+        empirical_ntk(module, {"inputs": x})
+
+
 def test_inference_mode_around_the_call_or_around_everything() -> None:
     module, x = weighted(nn.Sequential(nn.Linear(2, 1, bias=False), nn.Tanh())), t([1, 0], [1, 1])
     with torch.inference_mode():
@@ -128,6 +210,20 @@ def test_what_has_no_kernel_is_refused_with_the_reason() -> None:
         empirical_ntk(Own(lambda m, x: m.a(x).log(), a=linear).eval(), -x.abs())
     with pytest.raises(LebenchError, match="returned str; let it return its scores"):
         empirical_ntk(Own(lambda m, x: "scores", a=linear).eval(), x)
+    with pytest.raises(LebenchError, match=r"a torch.nn.Module is needed, got function"):
+        empirical_ntk(lambda x: x, x)
+    with pytest.raises(LebenchError, match="parameters without values"):
+        empirical_ntk(nn.LazyLinear(3).eval(), x)
+    with pytest.raises(LebenchError, match="parameters without values"):
+        empirical_ntk(nn.Linear(2, 3, device="meta").eval(), x)
+    with pytest.raises(LebenchError, match=r"does not take inputs of shape \(2,\): KeyError: 'mask'"):
+        empirical_ntk(Own(lambda m, x: {}["mask"], a=linear).eval(), x)
+    far = torch.randn(5, 2)
+    far[3] = 1e30
+    with pytest.raises(LebenchError, match=r"not finite at x1\[3\]: .* overflow float32"):
+        empirical_ntk(nn.Sequential(nn.Linear(2, 3), nn.Tanh()).eval(), far)
+    with pytest.raises(LebenchError, match=r"not finite at x2\[3\]"):
+        empirical_ntk(linear, 1e20 * x, far)
     counts = iter(range(1, 100))
     with pytest.raises(LebenchError, match="another number of scores each time"):
         empirical_ntk(Own(lambda m, x: m.a(x).repeat(1, next(counts)), a=linear).eval(), x)

@@ -8,6 +8,7 @@ import types
 import warnings
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -377,6 +378,136 @@ def hooked(rng: random.Random) -> Made:
     else:
         layer.weight.register_hook(lambda g: 2 * g)
     return net, vectors(rng, d)
+
+
+@kind
+def gradients_within_the_forward_pass(rng: random.Random) -> Made:
+    d, how = rng.randint(2, 4), rng.randint(0, 2)
+
+    def run(m: Any, x: Tensor) -> Tensor:
+        if how == 2:
+            return torch.func.vmap(torch.func.jacrev(lambda row: m.energy(row).sum()))(x)
+        x = x.detach().requires_grad_()
+        with torch.enable_grad() if how else nullcontext():
+            return torch.autograd.grad(m.energy(x).sum(), x, create_graph=True)[0]
+
+    smooth = [nn.Linear(d, 4), rng.choice([nn.Tanh, nn.Softplus, nn.GELU])(), nn.Linear(4, 1)]
+    return Own(run, energy=nn.Sequential(*smooth)), vectors(rng, d)
+
+
+@kind
+def mixtures_of_experts(rng: random.Random) -> Made:
+    d, steps, most = rng.randint(2, 4), rng.randint(1, 4), rng.randint(1, 2)
+
+    def run(m: Any, x: Tensor) -> Tensor:
+        rows = x.flatten(0, 1)
+        weights, chosen = m.gate(rows).softmax(1).topk(most, dim=1)
+        total = torch.zeros_like(rows)
+        for number, expert in enumerate(m.experts):
+            row, place = (chosen == number).nonzero(as_tuple=True)
+            if len(row):
+                total = total.index_add(0, row, expert(rows[row]) * weights[row, place, None])
+        return m.head(total.view_as(x).mean(1))
+
+    experts = nn.ModuleList(dense(rng, d, d) for _ in range(3))
+    module = Own(run, gate=nn.Linear(d, 3), experts=experts, head=nn.Linear(d, 2))
+    return module, torch.randn(rng.randint(2, 8), steps, d)
+
+
+@kind
+def rows_that_are_joined_or_moved(rng: random.Random) -> Made:
+    d, h, how = rng.randint(2, 4), rng.randint(2, 4), rng.randint(0, 5)
+
+    def run(m: Any, x: Tensor) -> Tensor:
+        n = len(x)
+        if how == 0:
+            return m.head(m.body(torch.cat([x, -x, x.flip(1)])).view(3, n, -1).tanh().mean(0))
+        if how == 1:
+            order = x[:, 0].argsort()
+            return m.head(m.body(x[order]))[order.argsort()]
+        if how == 2:
+            return torch.stack([m.head(m.body(row)) for row in x])
+        if how == 3:
+            return torch.cat([m.head(m.body(part)) for part in x.split(2)])
+        if how == 4:
+            return torch.func.vmap(lambda row: m.head(m.body(row)))(x)
+        return m.head(m.body(torch.stack([x, 2 * x], dim=1).flatten(0, 1)).view(n, 2, -1).prod(1))
+
+    return Own(run, body=dense(rng, d, h), head=nn.Linear(h, 2)), vectors(rng, d)
+
+
+@kind
+def generated_weights(rng: random.Random) -> Made:
+    d, how = rng.randint(2, 4), rng.randint(0, 3)
+
+    def run(m: Any, x: Tensor) -> Tensor:
+        if how == 0:
+            return torch.bmm(m.net(x).view(len(x), 2, 3), m.base(x)[:, :, None])[:, :, 0]
+        if how == 1:
+            return F.linear(m.base(x), m.net(m.code).view(2, 3))
+        values = dict(m.base.named_parameters())
+        if how == 2:
+            values = {name: 2 * value for name, value in values.items()}
+        return torch.func.functional_call(m.base, values, (x,)) + m.base(x.tanh())
+
+    code = nn.Parameter(torch.randn(d))
+    return Own(run, net=dense(rng, d, 6), base=nn.Linear(d, 3), code=code), vectors(rng, d)
+
+
+class Signs(torch.autograd.Function):
+    """Straight through, and steeper than it should be."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.sign()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return 1.5 * gradient
+
+
+@kind
+def gradients_of_ones_own(rng: random.Random) -> Made:
+    d, how = rng.randint(2, 4), rng.randint(0, 2)
+
+    def run(m: Any, x: Tensor) -> Tensor:
+        a = m.body(x)
+        if how == 0:
+            return F.linear(Signs.apply(a), m.head.weight)
+        if how == 1:
+            return F.linear(a, Signs.apply(m.head.weight), m.head.bias)
+        if a.requires_grad:
+            a.register_hook(lambda g: -2 * g)
+        return m.head(a)
+
+    return Own(run, body=dense(rng, d, 3), head=nn.Linear(3, 2)), vectors(rng, d)
+
+
+@kind
+def changes_in_place(rng: random.Random) -> Made:
+    d, how = rng.randint(2, 4), rng.randint(0, 4)
+
+    def run(m: Any, x: Tensor) -> Tensor:
+        if how == 0:
+            x += 1
+            return m.head(F.relu_(m.body(x)))
+        a = m.body(x)
+        if how == 1:
+            a += m.other(x)
+            a.mul_(2)
+        if how == 2:
+            kept = a.new_zeros(len(x), 6)
+            kept[:, :3], kept[:, 3:] = a, m.other(x).sigmoid()
+            a = kept[:, ::2]
+        if how == 3:
+            m.calls += 1
+        if how == 4:
+            a[:, 0] = 0
+        return m.head(a)
+
+    module = Own(run, body=dense(rng, d, 3), other=nn.Linear(d, 3), head=nn.Linear(3, 2))
+    module.register_buffer("calls", torch.zeros(()))
+    return module, vectors(rng, d)
 
 
 def scores(answer: Any) -> list[Tensor]:
