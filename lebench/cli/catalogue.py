@@ -191,6 +191,7 @@ def _dataset(name: str) -> dict[str, Any]:
         "version": dataset.version,
         "input shape": str(dataset.input_shape),
         "classes": ", ".join(dataset.class_names),
+        **({"recipe": ", ".join(f"{name} {change}" for name, change in dataset.recipe)} if dataset.recipe else {}),
         "licence": dataset.licence,
         "citation": dataset.citation,
         "sha256": sha256,

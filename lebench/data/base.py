@@ -100,6 +100,9 @@ class Dataset:
         ``(x, y, rng)`` to raw ``(x_train, y_train, x_test, y_test)``, the inputs in float64.
     standardized : bool
         Whether inputs are standardized with training statistics; otherwise they stay as they are.
+    recipe : tuple of (str, value)
+        How the recipes of networks are changed on these data, before a variant changes them: fewer epochs where there
+        are many points.
     """
 
     name: str
@@ -112,6 +115,7 @@ class Dataset:
     load: Callable[[], tuple[NDArray[Any], NDArray[Any]]]
     splitter: Callable[[Any, Any, np.random.Generator], tuple[FloatArray, Any, FloatArray, Any]]
     standardized: bool = True
+    recipe: tuple[tuple[str, str | int | float], ...] = ()
 
     @property
     def has_targets(self) -> bool:

@@ -165,8 +165,13 @@ class _Images:
     licence: str
     citation: str
 
-    def register(self, form: str, size: str, train: int | None, test: int | None = None) -> None:
-        """Register a form: of each class `train` images for training and `test` for test; None is all."""
+    def register(
+        self, form: str, size: str, train: int | None, test: int | None = None, epochs: str | None = None
+    ) -> None:
+        """Register a form: of each class `train` images for training and `test` for test; None is all.
+
+        Networks are trained for `epochs` times as many epochs as on digits.
+        """
         name = f"{self.name}{form}"
         splitter = partial(whole, official=self.official)
         if train is not None:
@@ -181,6 +186,7 @@ class _Images:
             class_names=self.class_names,
             load=partial(self.load, self.source),
             splitter=splitter,
+            recipe=() if epochs is None else (("epochs", epochs),),
         )
         registry.datasets.register(name, dataset, tags=("files",))
 
@@ -249,6 +255,10 @@ replace(_PHOTOGRAPHS, official=20000, citation=_FIRST_BATCHES, source=CIFAR_10).
     "", _FEW.format("1,900"), train=1900, test=500
 )
 for _images in (_DIGITS, _CLOTHES, _PHOTOGRAPHS):
-    _images.register("-5k", _FIVE_THOUSAND, train=500)
-    _images.register("-full", f"all {_images.official:,} training and all 10,000 test images", train=None)
+    # 15 and 10 epochs of the recipes for digits, which have 100; those of the named networks are for all photographs.
+    _images.register("-5k", _FIVE_THOUSAND, train=500, epochs="x0.15")
+    whole_epochs = None if _images is _PHOTOGRAPHS else "x0.1"
+    _images.register(
+        "-full", f"all {_images.official:,} training and all 10,000 test images", train=None, epochs=whole_epochs
+    )
 _OF_100_KINDS.register("", "all 50,000 training and all 10,000 test images", train=None)

@@ -193,8 +193,9 @@ class _Fits:
         self._made = {key: made for key, made in self._made.items() if key in needed}
 
     def _fit(self, variant: Variant, split: Split, seed: int, kept: KeptFit | None) -> Any:
-        trainable = variant.recipe and hasattr(self._model, "with_recipe")
-        model = self._model.with_recipe(variant.recipe) if trainable else self._model
+        changes = registry.datasets.get(self._job.dataset).recipe + variant.recipe
+        trainable = changes and hasattr(self._model, "with_recipe")
+        model = self._model.with_recipe(changes) if trainable else self._model
         model = model if variant.width is None else model.with_width(variant.width)
         try:
             with checkpoints.keeping(kept):
