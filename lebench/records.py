@@ -181,7 +181,7 @@ class Record(Document):
         Checksums of records of the same cell in whose place this one was made on request.
     fingerprints : dict of str to str
         In a record that was read from schema 1: what it had in place of versions, checksums of the code of the task and
-        of the model.
+        of the model. In one whose task has another name today: its ``checksum`` before.
     deterministic : bool or None
         Whether a second fit of the model was equal, if that was looked at.
     checksum : str

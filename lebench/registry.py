@@ -79,6 +79,8 @@ class Item:
         What raised the version, once the object is loaded.
     digest : str
         Of the plug-in, where its code is not imported in this process and stands only for what a sandbox runs.
+    aliases : tuple of str
+        Earlier names, which stand for it for ever.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Item:
     plugin: str = ""
     digest: str = ""
     history: tuple[Change, ...] = ()
+    aliases: tuple[str, ...] = ()
 
 
 def first_line(text: str | None) -> str:
@@ -105,8 +108,7 @@ class Registry(Generic[T]):
     kind : str
         What the objects are, in the singular: ``"task"``. The entry-point group is ``lebench.<kind>s``.
     derive : str, optional
-        ``"module:function"`` that makes an object of a name ``"a/b"`` that nobody registered, or returns the name that
-        it is registered under, or None.
+        ``"module:function"`` that makes an object of a name ``"a/b"`` that nobody registered, or returns None.
 
     Examples
     --------
@@ -130,19 +132,26 @@ class Registry(Generic[T]):
         self._asked: set[str] = set()
         self._entry_points_read = index is not None
         for name, entry in (_read_index().get(kind, {}) if index is None else index).items():
-            self._items[name] = Item(
-                name, entry["summary"], tuple(entry["tags"]), entry["target"], version=entry.get("version", 1)
-            )
+            more = {"version": entry.get("version", 1), "aliases": tuple(entry.get("aliases", ()))}
+            self._items[name] = Item(name, entry["summary"], tuple(entry["tags"]), entry["target"], **more)
+
+    def aliases(self) -> dict[str, str]:
+        """Return the names of today by the earlier names that stand for them."""
+        return {alias: item.name for item in self._items.values() for alias in item.aliases}
 
     def _resolve(self, name: str) -> str:
         """Return the registered name that a name stands for; an object that others imply is made and registered."""
         self._read_entry_points()
-        if name in self._items or not self._derive or "/" not in name:
+        if name in self._items:
+            return name
+        if name in (aliases := self.aliases()):
+            return aliases[name]
+        if not self._derive or "/" not in name:
             return name
         module, _, function = self._derive.partition(":")
         found = getattr(importlib.import_module(module), function)(name)
-        if found is None or isinstance(found, str):
-            return found or name
+        if found is None:
+            return name
         of = datasets.item(found.dataset)
         self._objects[name] = found
         self._items[name] = Item(name, found.summary, (found.track,), of.target, of.source, plugin=of.plugin)
@@ -163,6 +172,7 @@ class Registry(Generic[T]):
         tags: Iterable[str] = (),
         version: int = 1,
         history: Iterable[Change] = (),
+        aliases: Iterable[str] = (),
     ) -> Callable[[F], F]: ...
     @overload
     def register(
@@ -174,6 +184,7 @@ class Registry(Generic[T]):
         tags: Iterable[str] = (),
         version: int = 1,
         history: Iterable[Change] = (),
+        aliases: Iterable[str] = (),
     ) -> F: ...
     def register(
         self,
@@ -184,6 +195,7 @@ class Registry(Generic[T]):
         tags: Iterable[str] = (),
         version: int = 1,
         history: Iterable[Change] = (),
+        aliases: Iterable[str] = (),
     ) -> Any:
         """Record an object under a name, as a call or as a decorator; the object is returned unchanged.
 
@@ -201,14 +213,16 @@ class Registry(Generic[T]):
             Of a model or backend: raised when its numbers change, so that records of the old ones are told apart.
         history : iterable of Change, optional
             What raised the version.
+        aliases : iterable of str, optional
+            Earlier names, by which it is found too.
 
         Raises
         ------
         LebenchError
-            If the name is taken by another object, or the version is no whole number from 1.
+            If a name is taken by another object, or the version is no whole number from 1.
         """
         if obj is None:
-            options: dict[str, Any] = {"summary": summary, "tags": tags, "version": version, "history": history}
+            options = {"summary": summary, "tags": tags, "version": version, "history": history, "aliases": aliases}
             return lambda decorated: self.register(name, decorated, **options)
         if type(version) is not int or version < 1:
             raise LebenchError(f"{self.kind} {name!r}: its version must be a whole number from 1, not {version!r}")
@@ -222,6 +236,11 @@ class Registry(Generic[T]):
             raise LebenchError(
                 f"{self.kind} {name!r} is already registered by {known.source}; register yours under another name"
             )
+        former, taken = tuple(aliases), self.aliases()
+        for each in (name, *former):
+            holder = each if each in self._items else taken.get(each)
+            if holder not in (None, name):
+                raise LebenchError(f"{self.kind} {name!r} cannot have the name {each!r}, which stands for {holder!r}")
         target = known.target if known else caller
         self._objects[name] = obj
         self._items[name] = Item(
@@ -233,6 +252,7 @@ class Registry(Generic[T]):
             version,
             _loading[-1].module if _loading and not target.startswith("lebench.") else "",
             history=tuple(history),
+            aliases=former,
         )
         return obj
 
@@ -322,7 +342,9 @@ class Registry(Generic[T]):
                 chosen.add(self._resolve(pattern))
                 continue
             self._load_untagged()
-            matches = [i.name for i in self.items() if pattern in i.tags or fnmatch.fnmatchcase(i.name, pattern)]
+            matches = [
+                i.name for i in self.items() if pattern in i.tags or fnmatch.filter((i.name, *i.aliases), pattern)
+            ]
             if not matches:
                 raise UnknownNameError(self._unknown(pattern))
             chosen.update(matches)
@@ -531,6 +553,7 @@ def build_index() -> dict[str, dict[str, Any]]:
         kind: {
             item.name: {"summary": item.summary, "tags": list(item.tags), "target": item.target}
             | ({"version": item.version} if item.version != 1 else {})
+            | ({"aliases": list(item.aliases)} if item.aliases else {})
             for item in registry.items()
             if item.source == "lebench" and item.name in registry._objects
         }

@@ -49,6 +49,17 @@ def test_a_name_cannot_be_taken_twice(shapes):
         shapes.register("square", object())
 
 
+def test_an_earlier_name_stands_for_today_s_and_for_nothing_else(shapes):
+    disc = shapes.register("round/disc", object(), aliases=["plate/disc"])
+    assert shapes.get("plate/disc") is disc
+    assert shapes.item("plate/disc").name == "round/disc"
+    assert shapes.select(["plate/*"]) == ["round/disc"] == shapes.select(["plate/disc"])
+    assert (shapes.aliases(), "plate/disc" in shapes.names()) == ({"plate/disc": "round/disc"}, False)
+    for name, aliases in (("plate/disc", ()), ("bowl", ["plate/disc"]), ("bowl", ["square"])):
+        with pytest.raises(LebenchError, match=r"cannot have the name '.*', which stands for '(round/disc|square)'"):
+            shapes.register(name, object(), aliases=aliases)
+
+
 def test_a_decorator_returns_its_object_unchanged(shapes):
     @shapes.register("triangle")
     class Triangle:

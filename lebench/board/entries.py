@@ -131,8 +131,9 @@ class EntryInfo(Document):
 
 @dataclass(frozen=True)
 class Former:
-    """Key and checksum of a record as it stands in a file of an earlier schema."""
+    """Task, key and checksum of a record as it stands in a file, maybe of an earlier schema."""
 
+    task: str
     key: str
     checksum: str
 
@@ -199,7 +200,7 @@ class Entry:
     def stands_as(self, record: Record) -> Former:
         """Return key and checksum of a record as they stand in the entry's files."""
         key = record.cell.key
-        return self.former.get(key) or Former(key, record.checksum)
+        return self.former.get(key) or Former(record.cell.task, key, record.checksum)
 
     def _file(self, record: Record, end: str) -> Path:
         return self.folder / "artifacts" / f"{self.stands_as(record).key[:16]}{end}"
@@ -262,7 +263,7 @@ def examine_entry(folder: Path) -> tuple[Entry | None, list[EntryError]]:
             problems.append(error)
             continue
         records.append(record)
-        stand.append((record.cell.task, record.cell.seed, as_read.key))
+        stand.append((as_read.task, record.cell.seed, as_read.key))
         if as_read.checksum != record.checksum:
             former[record.cell.key] = as_read
     if not problems:
@@ -346,13 +347,14 @@ def _read_shared(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _read_record(line: str, shared: dict[str, dict[str, Any]], path: Path, field: str) -> tuple[Record, Former]:
-    """Return the record of a line, and key and checksum that it has there."""
+    """Return the record of a line, and task, key and checksum that it has there."""
     try:
         document = parse_json(line)
         for name, documents in shared.items():
             document[name] = documents[document[name]]
         record = read_record(document)
-        return record, Former(digest(document["cell"]), str(document["checksum"]))
+        cell = document["cell"]
+        return record, Former(cell["task"], digest(cell), str(document["checksum"]))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _wrong(path, field, f"not a record of this version ({one_line(error)})") from error
     except LebenchError as error:

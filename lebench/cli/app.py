@@ -96,10 +96,13 @@ class _Kind(click.Choice[str]):
 
 
 @app.command("list")
-@click.argument("kind", required=False, type=_Kind([f"{kind}s" for kind in registry.REGISTRIES]))
+@click.argument("kind", required=False, type=_Kind([*(f"{kind}s" for kind in registry.REGISTRIES), "aliases"]))
 @_common("plugin", "json")
 def list_(kind: str | None, as_json: bool) -> None:
-    """List what is registered: tasks, models, metrics, datasets or backends; without a kind, how many there are."""
+    """List what is registered: tasks, models, metrics, datasets, backends; aliases are earlier names, with today's.
+
+    Without a kind it says how many of each there are.
+    """
     from lebench.cli import catalogue, welcome
 
     if kind is None:

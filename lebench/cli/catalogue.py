@@ -12,15 +12,18 @@ from lebench import registry
 from lebench.errors import UnavailableDataError, UnknownNameError
 
 _WIDTH = 100
+#: What is listed as if it were a kind: earlier names, beside those of today.
+ALIASES = "aliases"
 
 
 def listing(kind: str, *, as_json: bool = False) -> str:
     """Return the names of a kind with their summaries; nothing is imported."""
+    if kind == ALIASES:
+        return _aliases(as_json=as_json)
     items = registry.REGISTRIES[kind.removesuffix("s")].items()
     if as_json:
-        return json.dumps(
-            [{"name": i.name, "summary": i.summary, "tags": i.tags, "source": i.source} for i in items], indent=1
-        )
+        shown = ("name", "summary", "tags", "source", "aliases")
+        return json.dumps([{name: getattr(item, name) for name in shown} for item in items], indent=1)
     width = max((len(item.name) for item in items), default=0)
     lines = []
     for item in items:
@@ -28,6 +31,15 @@ def listing(kind: str, *, as_json: bool = False) -> str:
         tags = f"[{', '.join(item.tags)}]" if item.tags else ""
         lines.append("  ".join(part for part in (item.name.ljust(width), item.summary, tags, origin) if part))
     return "\n".join(lines)
+
+
+def _aliases(*, as_json: bool) -> str:
+    found = {kind: known.aliases() for kind, known in registry.REGISTRIES.items()}
+    if as_json:
+        return json.dumps(found, indent=1)
+    pairs = sorted(pair for known in found.values() for pair in known.items())
+    width = max((len(old) for old, _ in pairs), default=0)
+    return "\n".join(f"{old.ljust(width)}  {new}" for old, new in pairs)
 
 
 def description(name: str, *, as_json: bool = False) -> str:
@@ -46,8 +58,8 @@ def description(name: str, *, as_json: bool = False) -> str:
     parts = []
     for kind in kinds:
         item = registry.REGISTRIES[kind].item(bare)
-        values = {"name": bare, "kind": kind, "source": item.source, "summary": item.summary} | _DETAILS[kind](bare)
-        parts.append(values)
+        values = {"name": item.name, "kind": kind, "source": item.source, "summary": item.summary}
+        parts.append(values | {"earlier names": list(item.aliases)} | _DETAILS[kind](item.name))
     if as_json:
         return json.dumps(parts if len(parts) > 1 else parts[0], indent=1, default=str)
     return "\n\n".join("\n".join(_text(values)) for values in parts)
@@ -91,7 +103,13 @@ def _versioned(kind: str, name: str) -> dict[str, Any]:
         known.get(name)
         declared = known.item(name) if kind != "dataset" else declared
     history = [change._asdict() for change in getattr(declared, "history", ())]
-    return {"name": name, "kind": kind, "version": declared.version, "history": history, "rests on": rests}
+    return {
+        "name": known.item(name).name,
+        "kind": kind,
+        "version": declared.version,
+        "history": history,
+        "rests on": rests,
+    }
 
 
 def _unknown(name: str) -> str:
@@ -109,7 +127,6 @@ def _question(name: str) -> dict[str, Any]:
             f"{max(question.per_class, -(-question.balanced // question.classes))} training points of each of them",
             f"{question.tested_per_class} test points of each",
         ],
-        "known as": [f"{task}, of {dataset}" for dataset, task in question.known_as.items()],
     }
 
 

@@ -219,7 +219,7 @@ def _place(record: Record) -> tuple[str, str, str, str, int]:
 def _settle(same: Sequence[Record], beside: Iterable[Record]) -> Record | Conflict:
     """Return the one of several records of a cell that counts, or that they contradict each other."""
     replaced = {checksum for record in same if record.status in ("ok", "skipped") for checksum in record.replaces}
-    left = [record for record in same if record.checksum not in replaced] or list(same)
+    left = [r for r in same if not replaced & {r.checksum, r.fingerprints.get("checksum")}] or list(same)
     best = min(_FIRST.get(record.status, 2) for record in left)
     newest, *others = sorted((r for r in left if _FIRST.get(r.status, 2) == best), key=_age, reverse=True)
     for other in others:

@@ -4,6 +4,8 @@ A record of schema 1 had checksums of lebench's code in place of versions. ``sch
 the time when versions began: what was made by that code, the leaderboard's records among it, has the versions of that
 day. What was made by other code has version 0, which is none of today's, so that it counts as outdated. Five tasks had
 names that questions have now.
+
+A record of a task's earlier name is read as one of today's name: see ``aliases`` of :mod:`lebench.registry`.
 """
 
 from __future__ import annotations
@@ -56,7 +58,26 @@ def read_record(document: dict[str, Any]) -> Record:
     record = Record.model_validate(document)
     if not record.intact:
         raise EditedError
-    return record
+    return renamed(record)
+
+
+@cache
+def earlier_names() -> dict[str, str]:
+    """Return the names of lebench's tasks by their earlier ones."""
+    own = {item.name for item in registry.tasks.items() if item.source == "lebench"}
+    return {old: new for old, new in registry.tasks.aliases().items() if new in own}
+
+
+def renamed(record: Record) -> Record:
+    """Return a record under the name that its task has today; what was made in its place knows its old checksum."""
+    name = earlier_names().get(record.cell.task)
+    if name is None:
+        return record
+    changes = {
+        "cell": record.cell.model_copy(update={"task": name}),
+        "fingerprints": record.fingerprints | {"checksum": record.checksum},
+    }
+    return record.model_copy(update=changes).sealed()
 
 
 def _of_schema_1(document: dict[str, Any]) -> Record:
@@ -68,7 +89,7 @@ def _of_schema_1(document: dict[str, Any]) -> Record:
         prints = {name: content["cell"][name] for name in ("task_fingerprint", "model_fingerprint")}
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"cell: is none of schema 1 ({error})") from error
-    return Record.model_validate(content | {"schema": SCHEMA, "cell": cell, "fingerprints": prints}).sealed()
+    return renamed(Record.model_validate(content | {"schema": SCHEMA, "cell": cell, "fingerprints": prints}).sealed())
 
 
 def _cell(old: dict[str, Any], label: str) -> dict[str, Any]:

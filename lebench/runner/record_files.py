@@ -24,7 +24,7 @@ from pydantic_core import from_json
 from lebench.canonical import canonical, digest
 from lebench.errors import LebenchError
 from lebench.records import SCHEMA, Record
-from lebench.runner.migrations import read_record
+from lebench.runner.migrations import earlier_names, read_record, renamed
 
 #: Folders of records, of their arrays and of the logs of failures; the index; the file whose bytes are locked.
 RECORDS, ARRAYS, LOGS, INDEX, CLAIMS = "records", "arrays", "logs", "index.sqlite", "claims"
@@ -34,7 +34,7 @@ SYNC_S = 1.0
 #: Bytes of new records that are worth writing an index for.
 _WORTHWHILE = 1_000_000
 #: Raised whenever the tables or what stands in them changes, so that an old index is thrown away.
-_VERSION = 100 * SCHEMA + 1
+_VERSION = 100 * SCHEMA + 2
 _TABLES = """
 CREATE TABLE files (name TEXT PRIMARY KEY, size INT, changed INT, end INT, lines INT);
 CREATE TABLE records (file TEXT, start INT, length INT, key TEXT, checksum TEXT, label TEXT, task TEXT, status TEXT);
@@ -87,7 +87,7 @@ def parsed(line: bytes) -> Record:
     """
     with suppress(ValidationError):
         if _sealed_cell(line):
-            return Record.model_validate_json(line)
+            return renamed(Record.model_validate_json(line))
     document, _ = checked(line)
     try:
         return read_record(document)
@@ -317,12 +317,12 @@ def _described(line: bytes) -> tuple[str, dict[str, Any]]:
         If it is no record.
     """
     document, identity = checked(line)
-    if document["schema"] != SCHEMA:
-        record = parsed(line)
-        return record.cell.key, record.model_dump(mode="json", by_alias=True)
     cell = document.get("cell")
     if not isinstance(cell, dict):
         raise RecordError("it is no record")
+    if document["schema"] != SCHEMA or cell.get("task") in earlier_names():
+        record = parsed(line)
+        return record.cell.key, record.model_dump(mode="json", by_alias=True)
     texts = (document.get("label"), document.get("status"), cell.get("task"))
     if not all(isinstance(text, str) for text in texts):
         raise RecordError("it is no record")

@@ -339,7 +339,7 @@ ask(
         _ask_learning_rate,
         classes=4,
         per_class=_CLUSTER_POINTS,
-        known_as={"digits": "clustering/learning-rate"},
+        formerly={"digits": "clustering/learning-rate"},
     ),
     DIGITS,
 )

@@ -159,7 +159,7 @@ ask(
     Question(
         "trajectory",
         _ask_trajectory,
-        known_as={"digits": "collapse/trajectory"},
+        formerly={"digits": "collapse/trajectory"},
     ),
     DIGITS,
 )
@@ -264,7 +264,7 @@ ask(
         _ask_imbalance,
         classes=4,
         balanced=_POINTS,
-        known_as={"digits": "collapse/imbalance"},
+        formerly={"digits": "collapse/imbalance"},
     ),
     DIGITS,
 )
@@ -340,7 +340,7 @@ ask(
         _ask_label_noise,
         core=("digits",),
         balanced=_POINTS,
-        known_as={"digits": "collapse/label-noise"},
+        formerly={"digits": "collapse/label-noise"},
     ),
     DIGITS,
 )

@@ -112,7 +112,7 @@ ask(
         "over-training",
         _ask_over_training,
         tested_per_class=_POINTS_PER_CLASS,
-        known_as={"digits": "elasticity/over-training"},
+        formerly={"digits": "elasticity/over-training"},
     ),
     DIGITS,
 )

@@ -87,8 +87,8 @@ class Question:
         What it needs at least: classes, and training and test points of each.
     balanced : int
         Training points in a class-balanced subset that it draws; 0 if it draws none.
-    known_as : mapping of str to str
-        Tasks that ask it and have a name of their own, by their dataset.
+    formerly : mapping of str to str
+        Earlier names of tasks that ask it, by their dataset.
     tags : tuple of str
         Words to select its tasks by; by default their track.
     core : tuple of str
@@ -101,7 +101,7 @@ class Question:
     per_class: int = 2
     tested_per_class: int = 2
     balanced: int = 0
-    known_as: Mapping[str, str] = field(default_factory=dict)
+    formerly: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     core: tuple[str, ...] = ()
 
@@ -121,7 +121,7 @@ class Question:
 
     def task(self, data: Data) -> Task:
         """Return the task that asks a dataset; one that refuses every model if the dataset cannot answer."""
-        name = self.known_as.get(data.name, f"{data.name}/{self.name}")
+        name = f"{data.name}/{self.name}"
         if (reason := self.unmet(data)) is None:
             task = replace(self.ask(data), name=name)
             return replace(task, suite="core") if data.name in self.core else task
@@ -140,7 +140,8 @@ def ask(question: Question, *datasets: Data) -> Question:
     registry.questions.register(question.name, question, summary=question.ask(DIGITS).summary)
     for data in datasets:
         task = question.task(data)
-        registry.tasks.register(task.name, task, tags=question.tags or (task.track,))
+        former = [question.formerly[data.name]] if data.name in question.formerly else []
+        registry.tasks.register(task.name, task, tags=question.tags or (task.track,), aliases=former)
     return question
 
 
@@ -166,18 +167,10 @@ def asked(tasks: Iterable[str], datasets: Iterable[str]) -> list[str]:
     return [f"{registry.datasets.item(dataset).name}/{word}" for dataset in of or [DIGITS.name] for word in words]
 
 
-def task_of(name: str) -> str | Task | None:
-    """Return the task of the name ``"dataset/question"``, or the name under which it is registered.
-
-    Returns
-    -------
-    str, Task or None
-        None if there is no such dataset or no such question.
-    """
+def task_of(name: str) -> Task | None:
+    """Return the task of the name ``"dataset/question"``, None if there is no such dataset or no such question."""
     dataset, _, word = name.rpartition("/")
     if dataset not in registry.datasets or word not in registry.questions:
         return None
     question: Question = registry.questions.get(word)
-    if dataset in question.known_as:
-        return question.known_as[dataset]
     return question.task(describe(dataset))

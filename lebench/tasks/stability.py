@@ -115,7 +115,7 @@ ask(
         "class-sensitivity",
         _ask_class_sensitivity,
         balanced=_SENSITIVITY_SIZE,
-        known_as={"digits": "stability/class-sensitivity"},
+        formerly={"digits": "stability/class-sensitivity"},
     ),
     DIGITS,
 )
@@ -221,7 +221,7 @@ ask(
         "stability",
         _ask_stability,
         balanced=_BOUND_SIZE,
-        known_as={"digits": "stability/bound"},
+        formerly={"digits": "stability/bound"},
     ),
     DIGITS,
 )

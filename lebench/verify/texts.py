@@ -82,7 +82,7 @@ def check_texts(record: Record) -> Iterator[tuple[str, str]]:
     for name, digest in (digests | {"plugin": cell.plugin, "source.code": record.source.code}).items():
         if not _DIGESTS.fullmatch(digest) or (not digest and name == "dataset_sha256"):
             yield name, "is not a sha256 in hexadecimal digits"
-    if len(record.fingerprints) > 2 or len(record.replaces) > _MOST_AUTHORS or len(cell.references) > _MOST_AUTHORS:
+    if len(record.fingerprints) > 3 or len(record.replaces) > _MOST_AUTHORS or len(cell.references) > _MOST_AUTHORS:
         yield "cell", "has more fingerprints, references or replaced records than any has"
     for name in {*cell.references, *record.fingerprints}:
         if not _NAME.fullmatch(name):

@@ -98,7 +98,7 @@ def test_the_leak_is_right_every_time_and_marked(entries, frame):
 
 def test_elastic_stability_is_at_most_uniform_and_far_below(entries):
     """Deng, He & Su 2021: worst-case sensitivity far exceeds average sensitivity, in every model that was measured."""
-    found = [r.metrics for e in entries.values() for r in e.records if r.cell.task == "stability/bound" and r.metrics]
+    found = [r.metrics for e in entries.values() for r in e.records if r.cell.task == "digits/stability" and r.metrics]
     assert len(found) >= 10 * SEEDS
     for values in found:
         assert values["elastic_stability"] <= values["uniform_stability"]
@@ -108,9 +108,9 @@ def test_elastic_stability_is_at_most_uniform_and_far_below(entries):
 
 def test_removing_a_point_moves_a_constant_alike_everywhere(frame):
     """And training that is repeated with the same randomness changes nothing."""
-    sensitivity = by_seed(frame, "stability/class-sensitivity", "class_sensitivity")
+    sensitivity = by_seed(frame, "digits/class-sensitivity", "class_sensitivity")
     assert list(sensitivity["constant"].values()) == pytest.approx([1.0] * SEEDS)
-    for floor in by_seed(frame, "stability/class-sensitivity", "removal_change@nothing").values():
+    for floor in by_seed(frame, "digits/class-sensitivity", "removal_change@nothing").values():
         assert set(floor.values()) == {0.0}
 
 

@@ -57,9 +57,9 @@ def test_info_of_a_metric_shows_definition_and_known_answers(lebench):
 
 
 def test_info_tells_versions_and_what_raised_them(lebench, monkeypatch):
-    out = lebench("info", "kernel/gap", "--versions")[1]
+    out = lebench("info", "digits/gap", "--versions")[1]
     assert out.splitlines() == [
-        "kernel/gap (task): version 1",
+        "digits/gap (task): version 1",
         "  its numbers have not changed since versions began",
         "  rests on digits, version 1",
         "  rests on ntk-mlp, version 1",
@@ -112,7 +112,7 @@ def test_info_of_a_model_shows_its_parameters_with_defaults(lebench):
         (["run", "--model", "knn", "--plugin", "nowhere.py"], ["nowhere.py' is not a file"]),
         (
             ["run", "--model", "constant", "--task", "collapse"],
-            ["nothing is left to run: constant on collapse/imbalance needs the capability features or gram"],
+            ["nothing is left to run: constant on digits/collapse needs the capability features or gram"],
         ),
         (["run"], ["give a --model", "lebench run --help"]),
         (["run", "--model", "knn", "--sedes", "3"], ["No such option", "--sedes"]),

@@ -62,10 +62,10 @@ VARIANTS: dict[str, tuple[int, tuple[tuple[str, str | int | float], ...]]] = {
     # A rate at which the training loss comes down far enough for capacities to be measured, and no run is unstable.
     "overparam/width": (10, (("epochs", UPDATES), ("lr", 0.05))),
     "lantk/": (40, ()),
-    "kernel/gap": (200, ()),
+    "digits/gap": (200, ()),
     "digits/small-n": (60, ()),
     # Its values are checked against bounds for as many points.
-    "stability/bound": (500, ()),
+    "digits/stability": (500, ()),
     "mnist/clustering-5v8": (320, ()),
     "": (120, ()),
 }

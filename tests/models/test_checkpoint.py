@@ -61,9 +61,9 @@ def test_weights_of_a_file_are_scored_like_the_module(folder, weights, function)
 def test_a_run_of_a_checkpoint_skips_what_needs_training(folder, tmp_path):
     path, _ = folder
     models = trained_elsewhere(path / "w.pt", f"{path / 'net.py'}:make")
-    frame = lebench.run(models, ["digits/accuracy", "collapse/trajectory"], 1, results=tmp_path / "results", jobs=1)
+    frame = lebench.run(models, ["digits/accuracy", "digits/trajectory"], 1, results=tmp_path / "results", jobs=1)
     status = frame.groupby("task")["status"].first()
-    assert status.to_dict() == {"digits/accuracy": "ok", "collapse/trajectory": "skipped"}
+    assert status.to_dict() == {"digits/accuracy": "ok", "digits/trajectory": "skipped"}
 
 
 def test_names_tell_weights_and_builders_apart(folder):

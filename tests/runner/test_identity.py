@@ -33,7 +33,7 @@ def test_the_key_is_pinned():
 
 
 def test_whatever_is_declared_is_in_the_key():
-    cell = cell_of("kernel/gap", "rbf")
+    cell = cell_of("digits/gap", "rbf")
     changes = {
         "task": "digits/collapse",
         "task_version": 2,
@@ -64,12 +64,12 @@ def test_a_cell_has_the_versions_of_today():
 
 
 def test_models_that_a_task_fits_are_part_of_it_with_their_backends(monkeypatch):
-    cell = cell_of("kernel/gap", "rbf")
+    cell = cell_of("digits/gap", "rbf")
     assert cell.references == {"mlp": 1, "ntk-mlp": 1, "torch": 1}
     for kind, name in (("models", "mlp"), ("backends", "torch")):
         with monkeypatch.context() as patch:
             raised(patch, kind, name, 2)
-            assert cell_of("kernel/gap", "rbf").references == cell.references | {name: 2}
+            assert cell_of("digits/gap", "rbf").references == cell.references | {name: 2}
             assert outdated(cell) == f"{name}: made by version 1, today's is version 2"
             # What does not rest on it stays as it was.
             assert not outdated(cell_of("digits/accuracy", "rbf"))

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from lebench import registry
+from lebench.canonical import canonical
 from lebench.errors import LebenchError
 from lebench.records import SCHEMA
-from lebench.runner.current import outdated
+from lebench.runner.current import current, outdated
 from lebench.runner.migrations import EditedError, read_record
+from lebench.runner.store import Store
 
 FILE = Path(__file__).parents[1] / "reference" / "records_of_schema_1.jsonl"
 LINES = [json.loads(line) for line in FILE.read_text().splitlines()]
@@ -28,9 +31,40 @@ def test_a_record_keeps_what_it_says(line):
     kept = record.model_dump(mode="json", by_alias=True)
     for name in ("track", "label", "status", "metrics", "missing", "artifacts", "cost", "environment", "run"):
         assert kept[name] == document[name]
-    for name in ("task", "dataset", "dataset_sha256", "model", "params", "backend", "precision", "seed"):
+    assert kept["cell"]["task"] == registry.tasks.item(document["cell"]["task"]).name
+    for name in ("dataset", "dataset_sha256", "model", "params", "backend", "precision", "seed"):
         assert kept["cell"][name] == document["cell"][name]
-    assert record.fingerprints == {name: document["cell"][name] for name in ("task_fingerprint", "model_fingerprint")}
+    assert {name: record.fingerprints[name] for name in ("task_fingerprint", "model_fingerprint")} == {
+        name: document["cell"][name] for name in ("task_fingerprint", "model_fingerprint")
+    }
+
+
+def of_earlier_name(task, **changes):
+    document = of("36c23f9", "constant")
+    record = read_record(document | {"checksum": document["checksum"]})
+    cell = record.cell.model_copy(update={"task": task})
+    return record.model_copy(update={"cell": cell, "status": "ok", **changes}).sealed()
+
+
+def test_a_record_of_an_earlier_name_is_one_of_today_s():
+    today = of_earlier_name("digits/gap")
+    record = read_record(json.loads(of_earlier_name("kernel/gap").to_json()))
+    assert (record.cell, record.intact) == (today.cell, True)
+    assert record.fingerprints["checksum"] == of_earlier_name("kernel/gap").checksum
+    assert read_record(json.loads(record.to_json())) == record
+
+
+def test_what_a_record_of_an_earlier_name_was_made_in_the_place_of_stays_replaced(tmp_path):
+    old = of_earlier_name("kernel/gap", metrics={"gap_closed": 0.1})
+    new = of_earlier_name("kernel/gap", metrics={"gap_closed": 0.9}, replaces=(old.checksum,))
+    found = current(read_record(json.loads(record.to_json())) for record in (new, old))
+    assert ([record.metrics["gap_closed"] for record in found.records], found.conflicts) == ([0.9], ())
+    folder = tmp_path / "records"
+    folder.mkdir()
+    (folder / "a.jsonl").write_bytes(b"".join(canonical(json.loads(r.to_json())) + b"\n" for r in (old, new)))
+    store = Store(tmp_path)
+    assert store.has(of_earlier_name("digits/gap").cell)
+    assert {record.cell.task for record in store.load()} == {"digits/gap"}
 
 
 def test_only_what_the_code_made_that_had_the_versions_first_is_of_these_versions():

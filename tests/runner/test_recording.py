@@ -298,7 +298,7 @@ def test_a_damaged_recording_is_refused(split, damage, message):
         replay(task_of(Variant()), split, 0, changed)
 
 
-@pytest.mark.parametrize("task", ["digits/accuracy", "digits/elasticity", "stability/bound", "kernel/alignment"])
+@pytest.mark.parametrize("task", ["digits/accuracy", "digits/elasticity", "digits/stability", "digits/alignment"])
 def test_a_run_is_scored_again_from_its_recording(tmp_path, task):
     store = Store(tmp_path / "results")
     (record,) = execute(make_plan([task], ["linear[epochs=3,min_steps=0]"], [1]), store, jobs=1).records
@@ -311,7 +311,7 @@ def test_a_run_is_scored_again_from_its_recording(tmp_path, task):
     assert store.artifacts(record) or not record.pictured
 
 
-@pytest.mark.parametrize(("task", "few"), [("digits/collapse", True), ("stability/bound", False)])
+@pytest.mark.parametrize(("task", "few"), [("digits/collapse", True), ("digits/stability", False)])
 def test_wide_features_are_kept_in_few_coordinates_if_the_score_is_the_same(tmp_path, task, few):
     store = Store(tmp_path / "results")
     (record,) = execute(make_plan([task], ["mlp[width=256,epochs=1,min_steps=0]"], [0]), store, jobs=1).records

@@ -10,7 +10,7 @@ from lebench.metrics.base import Missing
 from lebench.runner.plan import make_plan
 from lebench.tasks.base import Fit, NotFitted, Scored
 
-LEARNING_RATE = registry.tasks.get("clustering/learning-rate")
+LEARNING_RATE = registry.tasks.get("digits/learning-rate")
 MNIST = registry.tasks.get("mnist/clustering-5v8")
 RATES = tuple(variant.name for variant in LEARNING_RATE.variants)
 DIVERGED = NotFitted("training diverged by epoch 1: the loss is nan")
@@ -140,7 +140,7 @@ def test_network_that_diverges_on_mnist_is_missing_with_the_reason_and_the_basel
 
 
 def test_learning_rates_are_for_models_that_have_one():
-    plan = make_plan(["clustering/learning-rate"], ["mlp", "rbf", "constant"], [0])
+    plan = make_plan(["digits/learning-rate"], ["mlp", "rbf", "constant"], [0])
     assert [job.label for job in plan.jobs] == ["mlp"]
     reasons = {cell.label: cell.unmet for cell in plan.skipped}
     assert reasons["rbf"] == "varies how a network is trained, and the model is not trained step by step"

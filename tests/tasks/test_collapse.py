@@ -73,7 +73,7 @@ def score(name, fits):
 
 
 def trajectory(course, split=None):
-    return score("collapse/trajectory", {"default": Fit(split or planted_split(), Trained(course), 0)})
+    return score("digits/trajectory", {"default": Fit(split or planted_split(), Trained(course), 0)})
 
 
 #: Epoch, noise, and whether the head confuses two classes.
@@ -124,7 +124,7 @@ def test_test_points_are_compared_with_the_centres_of_the_training_points():
 
 def imbalanced(models):
     """The variants of the task on planted points, whose test points are balanced."""
-    task, whole = registry.tasks.get("collapse/imbalance"), planted_split(per_class=70)
+    task, whole = registry.tasks.get("digits/imbalance"), planted_split(per_class=70)
     return {
         variant.name: Fit(variant.apply(whole, 0), model, 0)
         for variant, model in zip(task.variants, models, strict=True)
@@ -137,7 +137,7 @@ def test_minority_classifiers_fall_together_as_planted():
     between = (MEANS + together) / 2
     fits = imbalanced([Features(weights=w) for w in (MEANS, between, together)])
     assert list(np.bincount(fits["R=25"].split.y_train)) == [50] * 5 + [2] * 5
-    values, _ = score("collapse/imbalance", fits)
+    values, _ = score("digits/imbalance", fits)
     assert values["minority_cosine@R=1"] == pytest.approx(-1 / 9)
     assert values["minority_cosine@R=25"] == pytest.approx(1)
     # Rows m + d_c: with m = (sum of the five)/5 and d_c the half of what is left, cosines from inner products.
@@ -154,7 +154,7 @@ def test_minority_classifiers_fall_together_as_planted():
 
 
 def test_imbalance_of_a_kernel_machine_is_that_of_its_class_means():
-    values, _ = score("collapse/imbalance", imbalanced([Kernel()] * 3))
+    values, _ = score("digits/imbalance", imbalanced([Kernel()] * 3))
     assert values["minority_cosine@R=25-means"] == pytest.approx(-1 / 9)
     assert values["minority_cosine@R=25"] == Missing("a kernel machine has no last layer")
     assert values["nc2_equinorm@R=5"] == pytest.approx(0, abs=1e-7)
@@ -174,7 +174,7 @@ def mislabelled(wrong):
 def test_features_that_collapse_to_wrong_labels(kind):
     """With uniform noise p the clean means shrink by a = 1 - pC/(C-1): NC1 = (C-1)/C (1 - a^2)/a^2."""
     fits = {f"p={p}": Fit(mislabelled(wrong), kind(), 0) for p, wrong in ((0, 0), (0.2, 2), (0.4, 4))}
-    values, _ = score("collapse/label-noise", fits)
+    values, _ = score("digits/label-noise", fits)
     assert values["nc1_pinv_over_C@p=0.4-noisy"] == pytest.approx(0, abs=1e-9)
     assert values["ncc_accuracy@p=0.4-noisy"] == 1
     assert values["error@p=0.4-train"] == 0
@@ -188,9 +188,9 @@ def test_features_that_collapse_to_wrong_labels(kind):
 def test_fits_are_shared_where_the_training_problem_is_the_same():
     variants = {
         (name, variant.name): variant.key
-        for name in ("collapse/imbalance", "collapse/label-noise", "collapse/trajectory", "digits/accuracy")
+        for name in ("digits/imbalance", "digits/label-noise", "digits/trajectory", "digits/accuracy")
         for variant in registry.tasks.get(name).variants
     }
-    assert variants["collapse/imbalance", "R=1"] == variants["collapse/label-noise", "p=0"]
-    assert variants["collapse/trajectory", "default"] == variants["digits/accuracy", "default"]
+    assert variants["digits/imbalance", "R=1"] == variants["digits/label-noise", "p=0"]
+    assert variants["digits/trajectory", "default"] == variants["digits/accuracy", "default"]
     assert len(set(variants.values())) == 6

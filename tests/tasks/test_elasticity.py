@@ -34,7 +34,7 @@ class Trained:
 def test_growth_of_a_similarity_that_sharpens_with_every_step():
     y = np.tile(np.arange(CLASSES), 20)
     x = np.column_stack([y, np.arange(len(y))]).astype(float)
-    task = registry.tasks.get("elasticity/over-training")
+    task = registry.tasks.get("digits/over-training")
     scored = task.score({"default": Fit(Split(x, y, x, y, tuple("0123456789")), Trained(), 0)})
     assert set(scored.values) == set(task.metrics)
     assert list(scored.artifacts["epochs"]) == [0, 3, 15, 63, 255, 1023]

@@ -85,7 +85,7 @@ def points_of(task, name):
     if name.endswith("-majority"):
         return N_MAJORITY
     # The nearest class mean of features under label noise is compared on training points.
-    if name.endswith(("-train", "@train")) or (task == "collapse/label-noise" and name.startswith("ncc_accuracy")):
+    if name.endswith(("-train", "@train")) or (task == "digits/label-noise" and name.startswith("ncc_accuracy")):
         return N_TRAIN
     return N_TEST
 

@@ -44,7 +44,7 @@ class Kernel:
 
 def test_alignment_of_a_kernel_that_becomes_the_labels():
     split = split_of()
-    scored = registry.tasks.get("kernel/alignment").score({"default": Fit(split, Kernel(split, 1.0), 0)})
+    scored = registry.tasks.get("digits/alignment").score({"default": Fit(split, Kernel(split, 1.0), 0)})
     values = scored.values
     # 30 points are compared: sqrt((C-1)/(n-1)) for the identity, 1 for the labels.
     assert values["centred_target_alignment@start"] == pytest.approx(np.sqrt(2 / 29))
@@ -58,13 +58,13 @@ def test_alignment_of_a_kernel_that_becomes_the_labels():
 def test_the_kernel_of_a_linear_model_stands_still():
     split = Variant(n_train=50).apply(registry.datasets.get("digits").split(0), 0)
     fitted = build_model("linear[epochs=3,min_steps=0]").model.fit(split, 0)
-    values = registry.tasks.get("kernel/alignment").score({"default": Fit(split, fitted, 0)}).values
+    values = registry.tasks.get("digits/alignment").score({"default": Fit(split, fitted, 0)}).values
     for name in ("kernel_rotation", "kernel_change", "kernel_velocity@first", "kernel_velocity@last"):
         assert values[name] == pytest.approx(0, abs=1e-12)
 
 
 def test_the_ends_of_the_gap_are_0_and_1():
-    task = registry.tasks.get("kernel/gap")
+    task = registry.tasks.get("digits/gap")
     split = task.variants[0].apply(registry.datasets.get("digits").split(0), 0)
     for spec, expected in (("ntk-mlp", 0.0), ("mlp", 1.0)):
         values = task.score({"n=200": Fit(split, build_model(spec).model.fit(split, 0), 0)})
@@ -78,7 +78,7 @@ def test_the_ends_of_the_gap_are_0_and_1():
 
 def test_linearized_network_that_cannot_be_trained_is_a_reason_and_the_same_model_disagrees_nowhere():
     split = split_of()
-    task = registry.tasks.get("kernel/linearization")
+    task = registry.tasks.get("digits/linearization")
     fit = Fit(split, Kernel(split, 0.7), 0)
     same = task.score({"network": fit, "linearized": fit})
     assert same["prediction_disagreement"] == 0
@@ -91,7 +91,7 @@ def test_linearized_network_that_cannot_be_trained_is_a_reason_and_the_same_mode
 
 def test_lazy_training_moves_the_kernel_less():
     """Chizat et al.: the change falls with the output scale, on a small network trained for real."""
-    task = registry.tasks.get("kernel/laziness")
+    task = registry.tasks.get("digits/laziness")
     digits = registry.datasets.get("digits").split(0)
     model = build_model("mlp[width=128,depth=1]").model
     fits = {}

@@ -56,9 +56,11 @@ def test_what_is_said_of_digits_is_true_of_every_split():
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_every_question_of_digits_is_a_task_by_its_old_name_too(question):
     task = registry.tasks.get(f"digits/{question}")
-    assert task is registry.tasks.get(registry.questions.get(question).known_as.get("digits", task.name))
-    assert registry.tasks.item(f"digits/{question}").name == task.name
-    assert registry.tasks.select([f"digits/{question}"]) == [task.name]
+    old = registry.questions.get(question).formerly.get("digits", task.name)
+    assert task.name == f"digits/{question}"
+    assert task is registry.tasks.get(old)
+    assert registry.tasks.item(old).name == task.name
+    assert registry.tasks.select([old]) == [task.name]
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

@@ -7,7 +7,7 @@ from lebench import metrics, registry
 from lebench.data.base import Split
 from lebench.tasks.base import Fit, Scored
 
-BOUND, SENSITIVITY = "stability/bound", "stability/class-sensitivity"
+BOUND, SENSITIVITY = "digits/stability", "digits/class-sensitivity"
 
 
 def planted_split(n=60, classes=3, seed=0):

@@ -212,7 +212,7 @@ def curves_pictures(evidence: Evidence) -> Sequence[Picture]:
     return [along(evidence, "Learning curves", "training points", panels, models, log_x=True)]
 
 
-_OVER_TRAINING = "elasticity/over-training", "elasticity_growth@ratio"
+_OVER_TRAINING = "digits/over-training", "elasticity_growth@ratio"
 #: The paper's networks, a perceptron and a convolutional one.
 TRAINED = {"mlp": "two-layer network", "cnn": "convolutional network"}
 

@@ -133,7 +133,7 @@ PAPER = Paper(
             "The elasticity ratio of a network grows as it is trained.",
             "motivation, label systems",
             "Digits of scikit-learn; the ratio of the relative similarity, before and after training.",
-            ("elasticity/over-training",),
+            ("digits/over-training",),
             TRAINED,
             {},
             "growth of the elasticity ratio from before training to after it",

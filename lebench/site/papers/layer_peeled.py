@@ -8,7 +8,7 @@ from lebench.pictures import Picture
 from lebench.site.papers.base import Claim, Contrast, Evidence, Paper, told
 from lebench.site.papers.figures import along
 
-_TASK = "collapse/imbalance"
+_TASK = "digits/imbalance"
 _RATIOS = (1, 5, 25)
 _JUDGED = {"vgg": "VGG", "resnet": "ResNet"}
 _SHOWN = ("mlp", "lenet", "cnn", "resnet-nf", "resnet", "vgg", "permuted-labels", "random-features")

@@ -77,7 +77,7 @@ def _clusters_pictures(evidence: Evidence) -> Sequence[Picture]:
     return [by_model(evidence, "The 5 and the 8 of MNIST, trained as one class", panels, models, reference=0.0)]
 
 
-_RATE_TASK = "clustering/learning-rate"
+_RATE_TASK = "digits/learning-rate"
 
 
 def _rates(evidence: Evidence) -> Mapping[str, Contrast]:

@@ -9,7 +9,7 @@ from lebench.site.papers.base import Claim, Contrast, Evidence, Paper
 from lebench.site.papers.figures import by_model
 
 _SHOWN = ("mlp", "cnn", "resnet-nf", "resnet", "linear", "ntk-mlp", "rbf", "random-features")
-_BOUND = "stability/bound"
+_BOUND = "digits/stability"
 _NETWORKS = dict.fromkeys(("mlp", "lenet", "cnn", "resnet-nf", "resnet", "vgg"), "neural network")
 
 
@@ -48,7 +48,7 @@ def _tighter_pictures(evidence: Evidence) -> Sequence[Picture]:
     return [by_model(evidence, "Two bounds and the gap", panels, _SHOWN)]
 
 
-_CLASSES = "stability/class-sensitivity"
+_CLASSES = "digits/class-sensitivity"
 
 
 def _classes(evidence: Evidence) -> Mapping[str, Contrast]:

@@ -9,7 +9,7 @@ from lebench.pictures import Picture
 from lebench.site.papers.base import Claim, Contrast, Evidence, Paper
 from lebench.site.papers.figures import by_model
 
-_TASK = "collapse/trajectory"
+_TASK = "digits/trajectory"
 #: The paper's three architectures.
 _JUDGED = {"resnet": "ResNet", "vgg": "VGG"}
 _SHOWN = ("resnet", "vgg", "resnet-nf", "cnn", "lenet", "mlp")

@@ -28,14 +28,14 @@ def _small_data_pictures(evidence: Evidence) -> Sequence[Picture]:
 
 
 def _lazy(evidence: Evidence) -> Mapping[str, Contrast]:
-    task, change = "kernel/laziness", "kernel_change@a={:g}"
+    task, change = "digits/laziness", "kernel_change@a={:g}"
     return {
         m: evidence.contrast((m, task, change.format(1)), (m, task, change.format(16)), ratio=True) for m in ("mlp",)
     }
 
 
 def _lazy_pictures(evidence: Evidence) -> Sequence[Picture]:
-    task = "kernel/laziness"
+    task = "digits/laziness"
     panels = {
         "change of the kernel": (task, {scale: f"kernel_change@a={scale:g}" for scale in _SCALES}),
         "accuracy": (task, {scale: f"accuracy@a={scale:g}" for scale in _SCALES}),
@@ -44,7 +44,7 @@ def _lazy_pictures(evidence: Evidence) -> Sequence[Picture]:
 
 
 def _turns(evidence: Evidence) -> Mapping[str, Contrast]:
-    task, key = "kernel/alignment", "centred_target_alignment@{}"
+    task, key = "digits/alignment", "centred_target_alignment@{}"
     return {
         m: evidence.contrast((m, task, key.format("end")), (m, task, key.format("start")))
         for m in ("cnn", "resnet", "vgg")
@@ -52,7 +52,7 @@ def _turns(evidence: Evidence) -> Mapping[str, Contrast]:
 
 
 def _turns_pictures(evidence: Evidence) -> Sequence[Picture]:
-    task, key = "kernel/alignment", "centred_target_alignment@{}"
+    task, key = "digits/alignment", "centred_target_alignment@{}"
     panels = {"before training": (task, key.format("start")), "after training": (task, key.format("end"))}
     models = ("mlp", "lenet", "cnn", "resnet-nf", "resnet", "vgg", "deep-linear", "linear", "permuted-labels")
     return [by_model(evidence, "The kernel turns towards the labels", panels, models)]
@@ -97,7 +97,7 @@ PAPER = Paper(
             "linearization around the initialization”: scaled up, the kernel stands still.",
             "Chizat, Oyallon and Bach 2019, abstract and section 2",
             "Output scales 1 and 16 of a perceptron on digits, starting from output zero; their VGG was not run.",
-            ("kernel/laziness",),
+            ("digits/laziness",),
             {"mlp": "two-layer network"},
             {},
             "change of the kernel in training at scale 1 over that at scale 16, above 1 time",
@@ -109,7 +109,7 @@ PAPER = Paper(
             "Networks of ordinary size are not lazy: their tangent kernel aligns with the labels as they train.",
             "Fort et al. 2020; Baratin et al. 2021",
             "Alignment of the kernel on test points, before and after training on digits, where they have CIFAR-10.",
-            ("kernel/alignment",),
+            ("digits/alignment",),
             {"cnn": "convolutional network", "resnet": "ResNet", "vgg": "VGG"},
             {},
             "centred alignment of the kernel with the labels of points that it has not seen, after minus before "
