@@ -291,6 +291,7 @@ def validate(context: click.Context, paths: tuple[Path, ...], base: str | None) 
 @click.option("--seed", help="Text by which they are drawn; by default the commit that is checked out at PATH.")
 @click.option("--write", is_flag=True, help="Write what was found as verification.json into the entry (maintainers).")
 @click.option("--time-limit", type=float, default=1800.0, show_default=True, help="Seconds a record may take.")
+@click.option("--base", metavar="REF", help="Main branch to compare with, as for 'validate'; shows look-alikes.")
 @click.option(
     "--plugin",
     "submitted",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,9 @@ from lebench.errors import LebenchError
 from lebench.plugins import find
 from lebench.runner.environment import source
 from lebench.sandbox import StandIns
-from lebench.verify import Rerun, available, draw, make_verification, not_of_lebench, run_again, skips
+from lebench.verify import Base, Rerun, available, draw, make_verification, not_of_lebench, run_again, skips
+from lebench.verify import base as compared_with
+from lebench.verify.forensics import flags_of_reruns
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +41,7 @@ def verify(
     jobs: int | None,
     time_limit: float,
     submitted: Sequence[Path] = (),
+    base: str | None = None,
 ) -> int:
     """Check entries one after another and print what was found; return the exit code."""
     count = _count(rerun)
@@ -53,7 +57,9 @@ def verify(
         if place:
             click.echo()
         try:
-            worst = max(worst, _verify(path, rerun is not None, count, seed, write, jobs, time_limit, stand_ins))
+            with compared_with(base, path) if base is not None else nullcontext() as main:
+                found = _verify(path, rerun is not None, count, seed, write, jobs, time_limit, stand_ins, main)
+            worst = max(worst, found)
         except KeyboardInterrupt:
             click.echo(f"interrupted: nothing is on record of {path.absolute().name}")
             return _INTERRUPTED
@@ -78,8 +84,9 @@ def _verify(
     jobs: int | None,
     time_limit: float,
     stand_ins: Sequence[StandIns],
+    main: Base | None,
 ) -> int:
-    code, recomputed = check(path)
+    code, recomputed = check(path, main)
     if code and not recomputed:
         return code
     entry = read_entry(path.absolute())
@@ -122,6 +129,8 @@ def _rerun(
     agree = sum(each.verdict == "agrees" for each in reruns)
     exact = sum(each.rule == "exact" for each in reruns)
     click.echo(f"{agree} of {len(reruns)} records that were run again agree, {exact} of them exactly")
+    for flag in flags_of_reruns(entry, reruns):
+        click.echo(str(flag))
     return found
 
 

@@ -14,6 +14,7 @@ from lebench.runner.current import current
 from lebench.runner.rescoring import Rescorer
 from lebench.verify import Base, Recomputed, base, recompute, validate
 from lebench.verify.files import reached
+from lebench.verify.forensics import flags
 
 #: Exit code if an entry is not what it claims.
 INVALID = 1
@@ -101,4 +102,7 @@ def check(folder: Path, main: Base | None = None) -> tuple[int, list[Recomputed]
     recorded = {each.record.cell.task for each in checked}
     if bare := sorted({record.cell.task for record in entry.current.records if record.status == "ok"} - recorded):
         click.echo(f"without a recording of any seed: {', '.join(bare)}")
+    if main is not None:
+        for flag in flags(entry, (read_entry(main.entries / name) for name in main.names() if name != entry.name)):
+            click.echo(str(flag))
     return (INVALID if different else 0), checked

@@ -38,6 +38,7 @@ from lebench.runner.recording_format import (
     RecordingError,
     from_triangle,
     is_symmetric,
+    parts,
     read,
     upper_triangle,
     written,
@@ -312,6 +313,31 @@ def replay(task: Task, split: Split, seed: int, arrays: Mapping[str, NDArray[Any
     """
     tape = _Tape(read(arrays))
     return {variant.name: Fit(variant.apply(split, seed), tape.fitted(variant.name), seed) for variant in task.variants}
+
+
+def predictions(
+    task: Task, split: Split, seed: int, arrays: Mapping[str, NDArray[Any]]
+) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return the predicted and the true class of each test point (n,) by variant, where a recording has predictions.
+
+    Parameters
+    ----------
+    task, split, seed, arrays
+        See :func:`replay`.
+
+    Raises
+    ------
+    RecordingError
+        If the arrays are not a recording.
+    """
+    written = {key: (kind, lengths, numbers) for (key, kind, lengths), numbers in parts(arrays).items()}
+    found = {}
+    for variant in task.variants:
+        own = variant.apply(split, seed)
+        kind, lengths, numbers = written.get(_part(_question(variant.name, "predict", own.x_test), 0), (0, (), None))
+        if kind == 2 and numbers is not None and lengths[0] == len(own.y_test) and lengths[1] > 1:
+            found[variant.name] = numbers.reshape(lengths[:2]).argmax(axis=1), own.y_test
+    return found
 
 
 def same(claimed: Mapping[str, float], found: Mapping[str, float], share: float = 1.0) -> bool:

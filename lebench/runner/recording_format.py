@@ -78,6 +78,37 @@ def read(arrays: Mapping[str, NDArray[Any]]) -> dict[bytes, tuple[int, NDArray[A
     RecordingError
         If they are not a recording.
     """
+    found: dict[bytes, tuple[int, NDArray[Any]]] = {}
+    kernels = 0
+    for (key, kind, lengths), answer in parts(arrays).items():
+        if SYMMETRIC < kind < 0:
+            found[key] = kind, np.array(lengths[0])
+        elif kind == SYMMETRIC:
+            found[key] = 2, from_triangle(answer, lengths[0])
+        elif kind == FACTOR:
+            kernels += lengths[0] ** 2
+            if kernels > KERNELS_LIMIT:
+                raise RecordingError(f"the kernels of the recording have more than {KERNELS_LIMIT:,} numbers")
+            factor = answer.reshape(lengths[:2])
+            found[key] = 2, factor @ factor.T
+        else:
+            found[key] = kind, answer.reshape(lengths[:kind])
+    return found
+
+
+def parts(arrays: Mapping[str, NDArray[Any]]) -> dict[tuple[bytes, int, tuple[int, ...]], NDArray[np.float64]]:
+    """Return the numbers of each answer (n,) as they are written, by key of its question, kind and lengths.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+        As :func:`written` returned them. They may come from anybody.
+
+    Raises
+    ------
+    RecordingError
+        If they are not a recording.
+    """
     try:
         calls, answers = arrays[_CALLS], arrays[_ANSWERS]
     except KeyError:
@@ -89,14 +120,16 @@ def read(arrays: Mapping[str, NDArray[Any]]) -> dict[bytes, tuple[int, NDArray[A
     numbers = _from_bytes(answers)
     if not np.isfinite(numbers).all():
         raise RecordingError("an answer of the recording is not finite")
-    found: dict[bytes, tuple[int, NDArray[Any]]] = {}
-    at = kernels = 0
+    found: dict[tuple[bytes, int, tuple[int, ...]], NDArray[np.float64]] = {}
+    keys: set[bytes] = set()
+    at = 0
     for row in calls:
-        key, kind, lengths = row[:4].tobytes(), int(row[4]), [int(length) for length in row[5:]]
-        if key in found or not FACTOR <= kind <= DIMENSIONS or min(lengths) < 0:
+        key, kind, lengths = row[:4].tobytes(), int(row[4]), tuple(int(length) for length in row[5:])
+        if key in keys or not FACTOR <= kind <= DIMENSIONS or min(lengths) < 0:
             raise RecordingError("a call of the recording is damaged or there twice")
+        keys.add(key)
         if SYMMETRIC < kind < 0:
-            found[key] = kind, np.array(lengths[0])
+            found[key, kind, lengths] = numbers[:0]
             continue
         shape = lengths[: 2 if kind == FACTOR else max(kind, 0)]
         size = lengths[0] * (lengths[0] + 1) // 2 if kind == SYMMETRIC else 1
@@ -105,17 +138,7 @@ def read(arrays: Mapping[str, NDArray[Any]]) -> dict[bytes, tuple[int, NDArray[A
         # A length beyond the limit may stand beside a zero, and a score would multiply it with itself.
         if size > len(numbers) - at or max(lengths) > LIMIT:
             raise RecordingError("the recording has fewer numbers than its calls need")
-        answer = numbers[at : at + size]
-        if kind == SYMMETRIC:
-            found[key] = 2, from_triangle(answer, lengths[0])
-        elif kind == FACTOR:
-            kernels += lengths[0] ** 2
-            if kernels > KERNELS_LIMIT:
-                raise RecordingError(f"the kernels of the recording have more than {KERNELS_LIMIT:,} numbers")
-            factor = answer.reshape(shape)
-            found[key] = 2, factor @ factor.T
-        else:
-            found[key] = kind, answer.reshape(shape)
+        found[key, kind, lengths] = numbers[at : at + size]
         at += size
     if at != len(numbers):
         raise RecordingError("the recording has more numbers than its calls need")

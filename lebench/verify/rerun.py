@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from numpy.typing import NDArray
 
 from lebench import registry
+from lebench.artifacts import unpack
 from lebench.board.entries import Entry
 from lebench.board.verification import Check, Verdict, Verification, digest_of, drawable
 from lebench.errors import LebenchError, UnavailableDataError
@@ -54,6 +58,8 @@ class Rerun:
         See :class:`lebench.runner.tolerance.Comparison`.
     again : Record or None
         As it was made again.
+    recording : mapping of str to ndarray
+        What the model answered then.
     """
 
     record: Record
@@ -63,6 +69,7 @@ class Rerun:
     value: str = ""
     deviation: float | None = None
     again: Record | None = None
+    recording: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
 
 
 def not_of_lebench(entry: Entry) -> str:
@@ -174,21 +181,25 @@ def run_again(
         planned |= cells
         found |= refused
     with tempfile.TemporaryDirectory(prefix="lebench-rerun-") as folder:
+        store = Store(folder)
         summary = execute(
             _merged(plans, submitted),
-            Store(folder),
+            store,
             jobs,
             time_limit=time_limit,
             on_event=on_event,
             command="lebench verify",
         )
+        contents = {record.cell.key: (record, store.recording(record)) for record in summary.records if record.recorded}
     if summary.interrupted:
         raise KeyboardInterrupt
+    answers = {key: unpack(content, again.recorded) for key, (again, content) in contents.items() if content}
     made = {record.cell.key: record for record in summary.records}
     for record in records:
         key = record.cell.key
         if key not in found:
-            found[key] = _compared(entry, record, made[planned[key].cell.key])
+            again = made[planned[key].cell.key]
+            found[key] = replace(_compared(entry, record, again), recording=answers.get(again.cell.key, {}))
     return [found[record.cell.key] for record in records]
 
 

@@ -30,9 +30,14 @@ from lebench.errors import LebenchError
 from lebench.records import Cell, Record
 from lebench.runner.current import current
 from lebench.runner.tolerance import compare_rerun
+from lebench.verify.texts import skeleton
 from lebench.verify.violations import Violation
 
 _ENTRIES = Path("leaderboard/entries")
+#: Files of an entry of the main branch with which a submission is compared.
+_NEEDED = re.compile(
+    r"[^/.][^/]*/(entry\.toml|records\.jsonl|environments\.json|verification\.json|artifacts/[0-9a-f]+\.recording\.npz)"
+)
 
 
 @dataclass(frozen=True)
@@ -139,16 +144,15 @@ def base(reference: str, folder: Path) -> Iterator[Base]:
 
 
 def _extract(archive: bytes, target: Path) -> None:
-    """Write the documents of entries in an archive; arrays are not needed."""
+    """Write the documents and recordings of entries in an archive."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
         for member in opened:
-            parts = member.name.split("/")
-            if member.isdir() and len(parts) == 1 and parts[0]:
-                (target / parts[0]).mkdir(exist_ok=True)
-            content = opened.extractfile(member) if member.isfile() and len(parts) == 2 else None
-            if content is not None and parts[1] in ("entry.toml", "records.jsonl", "environments.json", VERIFICATION):
-                (target / parts[0]).mkdir(exist_ok=True)
-                (target / parts[0] / parts[1]).write_bytes(content.read())
+            content = opened.extractfile(member) if member.isfile() and _NEEDED.fullmatch(member.name) else None
+            if member.isdir() and re.fullmatch(r"[^/.][^/]*", member.name):
+                (target / member.name).mkdir(exist_ok=True)
+            if content is not None:
+                (target / member.name).parent.mkdir(parents=True, exist_ok=True)
+                (target / member.name).write_bytes(content.read())
 
 
 def _git(where: Path, *arguments: str) -> bytes:
@@ -191,21 +195,6 @@ def check_submission(folder: Path, entry: Entry | None, main: Base, own: Iterabl
     yield from _authors(entry, main)
     yield from _stale(folder, entry, main)
     yield from _copies(entry, main)
-
-
-def skeleton(name: str) -> str:
-    """Return what a name looks like: names with the same skeleton are not told apart at a glance.
-
-    Examples
-    --------
-    >>> skeleton("res_net") == skeleton("resnet"), skeleton("1enet") == skeleton("lenet")
-    (True, True)
-    >>> skeleton("mlp-lr1.0") == skeleton("mlp-lr10")
-    False
-    """
-    text = re.sub(r"(?<=\d)[-_.]+(?=\d)", "·", name.casefold())
-    text = re.sub(r"[-_.\s]", "", text)
-    return text.translate(str.maketrans("01i", "oll")).replace("rn", "m").replace("vv", "w")
 
 
 def _look_alikes(entry: Entry, main: Base) -> Iterator[Violation]:

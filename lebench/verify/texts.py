@@ -112,6 +112,30 @@ def check_texts(record: Record) -> Iterator[tuple[str, str]]:
             yield field, rule
 
 
+#: Cyrillic and Greek letters that look like Latin ones, beside these.
+_ALIKE = str.maketrans(
+    "01iаеорсухіјѕԁһԛԝвкмнтгαοερτυνκιχ",
+    "ollaeopcyxljsdhqwbkmhtraoeptuvklx",
+)
+
+
+def skeleton(text: str) -> str:
+    """Return what a text looks like: texts with the same skeleton are not told apart at a glance.
+
+    Examples
+    --------
+    >>> skeleton("res_net") == skeleton("resnet"), skeleton("1enet") == skeleton("lenet")
+    (True, True)
+    >>> skeleton("А. Author") == skeleton("A. Author")  # the first begins with a Cyrillic letter
+    True
+    >>> skeleton("mlp-lr1.0") == skeleton("mlp-lr10")
+    False
+    """
+    text = re.sub(r"(?<=\d)[-_.]+(?=\d)", "·", text.casefold())
+    text = "".join(c for c in unicodedata.normalize("NFKD", text) if unicodedata.category(c) != "Mn")
+    return re.sub(r"[-_.\s]", "", text).translate(_ALIKE).replace("rn", "m").replace("vv", "w")
+
+
 def _plain(text: str, kind: str = "") -> str | None:
     """Return what makes a text unfit to be shown at all."""
     longest = _LENGTHS.get(kind, _LONGEST)
