@@ -218,10 +218,13 @@ def wrapped(*functions: Any) -> JaxFunction:
     Raises
     ------
     LebenchError
-        If the weights are not finite.
+        If the weights are not finite real numbers.
     """
     *parts, weights = functions
     state = jax.tree.map(np.asarray, weights)
+    other = next((leaf.dtype for leaf in jax.tree.leaves(state) if not np.issubdtype(leaf.dtype, np.floating)), None)
+    if other is not None:
+        raise LebenchError(f"the weights hold {other}: keep what is not trained, or not real, outside of them")
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state)):
         raise LebenchError("the weights hold NaN or infinite numbers; they cannot be scored")
     function = Function(lambda _: state, *parts)

@@ -1,18 +1,98 @@
-"""The empirical tangent kernel of a JAX function as an operator: products, rows and the diagonal, in bounded memory."""
+"""The empirical tangent kernel of a JAX function: as a function of its inputs, and as an operator in bounded memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
+from lebench.arrays import FloatArray
+from lebench.backends.wrapping import check_rows
 from lebench.errors import LebenchError
 
 #: Points of one pass.
 _CHUNK = 128
+
+
+def empirical_ntk(
+    scores: Callable[[Any, Any], Array],
+    weights: Any,
+    x1: Any,
+    x2: Any = None,
+    *,
+    contraction: Literal["trace", "full"] = "trace",
+) -> Array:
+    """Return the empirical neural tangent kernel ``J(x1) J(x2)^T`` of a function, a pure function of its inputs.
+
+    ``jax.grad`` in the inputs or the weights, ``jax.jit`` and ``jax.vmap`` apply to it. Jacobians of all points exist
+    at once; :class:`EmpiricalNTK` has bounded memory and checks the function.
+
+    Parameters
+    ----------
+    scores : callable
+        ``(weights, x)`` to scores (n, C), each row a function of its own point alone.
+    weights : pytree of arrays
+        The weights.
+    x1, x2 : array of shape (n, ...) and (m, ...)
+        Points; `x2` by default `x1`.
+    contraction : {"trace", "full"}
+        ``"trace"`` averages the diagonal of the C x C blocks over outputs; ``"full"`` keeps the blocks.
+
+    Returns
+    -------
+    Array
+        (n, m), or (n, m, C, C).
+    """
+
+    def jacobians(x: Any) -> list[Array]:
+        def one(point: Array) -> Any:
+            return jax.jacrev(lambda values: scores(values, point[None])[0])(weights)
+
+        leaves = jax.tree.leaves(jax.vmap(one)(jnp.asarray(x)))
+        return [leaf.reshape(*leaf.shape[:2], -1) for leaf in leaves]
+
+    left = jacobians(x1)
+    right = left if x2 is None else jacobians(x2)
+    if contraction == "full":
+        return jnp.asarray(sum(jnp.einsum("icp,jdp->ijcd", a, b) for a, b in zip(left, right, strict=True)))
+    total = sum(jnp.einsum("icp,jcp->ij", a, b) for a, b in zip(left, right, strict=True))
+    return jnp.asarray(total) / left[0].shape[1]
+
+
+def refuse_mixed(scores: Callable[[Any, Any], Array], weights: Any, x: Any) -> None:
+    """Refuse scores (n, C) that are not finite or no function of each point alone, found on a few points in float64.
+
+    Raises
+    ------
+    LebenchError
+        See :func:`lebench.backends.wrapping.check_rows`.
+    """
+    with jax.enable_x64(True):
+        lifted, points = jax.tree.map(_wide, weights), _wide(x)
+    epsilon = coarsest(scores, weights, x)
+
+    def found(part: FloatArray) -> FloatArray:
+        with jax.enable_x64(True):
+            return np.asarray(scores(lifted, jnp.asarray(part)), np.float64)
+
+    check_rows(found, points, epsilon)
+
+
+def _wide(value: Any) -> Any:
+    array = np.asarray(value)
+    return array.astype(np.float64) if jnp.issubdtype(array.dtype, jnp.floating) else array
+
+
+def coarsest(scores: Callable[[Any, Any], Any], weights: Any, x: Any) -> float:
+    """Return the largest machine epsilon of what a function computes from weights and points in float64."""
+    with jax.enable_x64(True):
+        program = str(jax.make_jaxpr(scores)(jax.tree.map(_wide, weights), _wide(x[:2])))
+    kinds = {"bf16": jnp.bfloat16, "f16": jnp.float16, "f32": jnp.float32}
+    return max([0.0, *(float(jnp.finfo(kind).eps) for name, kind in kinds.items() if f":{name}[" in program)])
 
 
 class EmpiricalNTK:
@@ -37,7 +117,8 @@ class EmpiricalNTK:
     Raises
     ------
     LebenchError
-        If there are no points, the function returns no scores (n, C), or those of a point depend on other points.
+        If there are no points, the function returns no scores (n, C), or those of a point are not finite or depend on
+        other points.
 
     Examples
     --------
@@ -59,10 +140,15 @@ class EmpiricalNTK:
             raise LebenchError(
                 f"the function must return scores of shape (n, C), got {found.shape} for {len(few)} inputs"
             )
-        alone = jnp.concatenate([scores(weights, point[None]) for point in few])
-        if not jnp.allclose(found, alone, rtol=1e-3, atol=1e-3 * float(jnp.abs(found).max())):
-            raise LebenchError("the scores of an input depend on the other inputs of its batch")
+        refuse_mixed(scores, weights, few)
         self.outputs = found.shape[1]
+        # Sums of half precisions are made in single precision.
+        kinds = jax.tree.map(lambda leaf: jnp.asarray(leaf).dtype, weights)
+        wide = jnp.promote_types(found.dtype, jnp.float32)
+        self.weights = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.promote_types(leaf.dtype, jnp.float32)), weights)
+        self.scores = lambda values, x: scores(
+            jax.tree.map(lambda leaf, kind: leaf.astype(kind), values, kinds), x
+        ).astype(wide)
         self._pull, self._push = jax.jit(self._pulled), jax.jit(self._pushed)
 
     def __matmul__(self, vectors: Any) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from lebench.arrays import FloatArray
 from lebench.backends.base import Loss
 from lebench.backends.fitted import FittedNetwork
 from lebench.errors import LebenchError
+
+#: Points on which scores are compared, and the least dependence that is found, relative to the scores.
+_FEW, _WEAKEST = 4, 1e-5
 
 
 def wrap(model: Any, example: Any, *, loss: Loss = "cross_entropy", channels_last: bool = False) -> FittedNetwork:
@@ -39,8 +43,8 @@ def wrap(model: Any, example: Any, *, loss: Loss = "cross_entropy", channels_las
     Raises
     ------
     LebenchError
-        If the model is none of these, does not take the example, returns no scores (n, C), or has weights that are not
-        finite.
+        If the model is none of these, does not take the example, returns no scores (n, C) that are finite and each a
+        function of its own input alone, or has weights that are not finite real numbers.
 
     Examples
     --------
@@ -73,7 +77,44 @@ def wrap(model: Any, example: Any, *, loss: Loss = "cross_entropy", channels_las
         raise LebenchError(f"the model does not take inputs of shape {points.shape[1:]}: {reason}") from error
     if scores.ndim != 2 or len(scores) != len(points):
         raise LebenchError(f"the model must return scores of shape (n, C), got {scores.shape} for {len(points)} inputs")
+    jaxed = importlib.import_module("lebench.backends.jax_operators") if isinstance(model, tuple) else None
+    check_rows(function.scores, points, jaxed.coarsest(model[0], model[-1], points) if jaxed else 0.0)
     return FittedNetwork(function, loss, scores.shape[1], unavailable=function.unavailable)
+
+
+def check_rows(scores: Callable[[FloatArray], FloatArray], points: FloatArray, epsilon: float = 0.0) -> None:
+    """Refuse scores that are not finite, or no function of each point alone.
+
+    Scores of a few points and of zeros, together and twice, are compared with those of each point alone. Nothing else
+    is certified about a function whose layers are not known: its gradients are formed one by one.
+
+    Parameters
+    ----------
+    scores : callable
+        Points (n, ...) to scores (n, C) in float64.
+    points : ndarray of shape (n, ...)
+    epsilon : float
+        Machine epsilon of the coarsest precision that the scores pass through.
+
+    Raises
+    ------
+    LebenchError
+        Says which it is.
+    """
+    few = points[:_FEW]
+    batch = np.concatenate([few, np.zeros_like(few[:1])])
+    together, again = scores(batch)[:-1], scores(batch)[:-1]
+    if not np.isfinite(together).all():
+        raise LebenchError("the scores are NaN or infinite; look at the weights and inputs")
+    tolerance = max(_WEAKEST, 30 * epsilon) * max(float(np.abs(together).max()), np.finfo(float).tiny)
+    if np.abs(again - together).max() > tolerance:
+        raise LebenchError("the scores depend on chance: two passes differ; switch off what is random in the model")
+    alone = np.concatenate([scores(point[None]) for point in few])
+    if np.abs(alone - together).max() > tolerance:
+        raise LebenchError(
+            "the scores of an input depend on the other inputs of its batch, or on chance; let the model treat each "
+            "row of the batch alone"
+        )
 
 
 def as_array(x: Any) -> FloatArray:

@@ -129,6 +129,36 @@ def test_what_cannot_be_wrapped_is_named():
         lebench.wrap(nn.Linear(4, 2), x * np.inf)
 
 
+def in_pairs(w, x):
+    return x @ w - 1e-3 * (x @ w).mean(0)
+
+
+class Pairs(nn.Linear):
+    def forward(self, x):
+        return in_pairs(self.weight.T, x)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_scores_that_are_no_function_of_each_input_are_refused(n):
+    x, w = np.random.default_rng(0).standard_normal((n, 4)), np.random.default_rng(1).standard_normal((4, 2))
+    for model in [(in_pairs, w), Pairs(4, 2)]:
+        with pytest.raises(LebenchError, match="depend on the other inputs of its batch"):
+            lebench.wrap(model, x)
+    with pytest.raises(LebenchError, match="depend on chance"):
+        lebench.wrap(nn.Sequential(nn.Linear(4, 2), Noise()), x)
+    with pytest.raises(LebenchError, match="scores are NaN"):
+        lebench.wrap((lambda w, x: jnp.log(-jnp.square(x @ w)), w), x)
+    with pytest.raises(LebenchError, match="weights hold int64"):
+        lebench.wrap((lambda w, x: x @ w["w"], {"w": w, "step": np.arange(2)}), x)
+    half = lebench.wrap((lambda w, x: (x.astype(jnp.bfloat16) @ w.astype(jnp.bfloat16)).astype(jnp.float32), w), x)
+    np.testing.assert_allclose(half.predict(x), x @ w, rtol=0.1, atol=0.1)
+
+
+class Noise(nn.Module):
+    def forward(self, x):
+        return x + 1e-3 * torch.randn(2)
+
+
 STUB = Path(__file__).parent / "plugins" / "numpy_backend.py"
 
 
