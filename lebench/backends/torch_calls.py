@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -211,6 +211,29 @@ class Tape:
         if rows != 1:
             values = values.reshape(self.batch, rows, *values.shape[1:])
         return values[: self.n]
+
+
+def misplaced(tape: Tape, other: Tape, rows: list[int], keys: Iterable[Key], tolerance: float) -> list[Key]:
+    """Return the groups whose inputs are not at the rows of their samples.
+
+    Parameters
+    ----------
+    tape, other : Tape
+        Of a batch, and of some of its samples.
+    rows : list of int
+        Which those are.
+    keys : iterable of Key
+    tolerance : float
+        Relative to the largest input.
+    """
+
+    def moved(call: Call, same: Call) -> bool:
+        here, there = tape.input_of(call), other.input_of(same)
+        if here.shape[1:] != there.shape[1:]:
+            return True
+        return here.numel() > 0 and bool((here[rows] - there).abs().max() > tolerance * here.abs().max())
+
+    return [key for key in keys if any(map(moved, tape.groups.get(key, ()), other.groups.get(key, ())))]
 
 
 def _uses(scores: Tensor, names: dict[int, str]) -> Counter[str]:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map
 
-from lebench.backends.torch_calls import Tape
+from lebench.backends.torch_calls import Tape, misplaced
 from lebench.backends.torch_chains import Trace, relu_chain
 from lebench.backends.torch_collect import (
     VARYING_SCORES,
@@ -47,7 +47,7 @@ from lebench.backends.torch_functions import (
 from lebench.errors import LebenchError, LebenchWarning
 
 #: Samples on which a module is certified, and those of a larger batch whose scores must be those of its parts.
-_SAMPLES, _CROWD = 3, 32
+_SAMPLES, _CROWD = 3, 16
 
 #: Largest deviation, relative to the gradients, in units of the square root of the machine epsilon: rounding differs
 #: between one sample and a batch, and a unit at its threshold may change sides. Scores of half precisions differ by
@@ -236,7 +236,7 @@ def _certify_layers(module: nn.Module, x: Inputs, crowd: Inputs, left: list[str]
     expected = _expected(module, x, scores, precision.epsilon)
     _refuse_mixed_gradients(module, x, expected)
     total, tolerance = expected.gram(expected.rows), expected.tolerance
-    plan = _regular(module, x, scores.shape[1], _trainable(module))
+    plan = _regular(module, x, crowd, scores.shape[1], tolerance)
     floor = 1e-6 * float(total.diagonal().max())
     wrong = []
     for key, factor in layer_factors(Tape(module, x), plan, expected.cotangents[:, None]).items():
@@ -333,15 +333,17 @@ def _refuse_mixed_gradients(module: nn.Module, x: Inputs, expected: _Expected) -
         )
 
 
-def _regular(module: nn.Module, x: Inputs, outputs: int, parameters: dict[str, nn.Parameter]) -> Plan:
-    """Return the groups of calls that look the same in batches of two sizes."""
-    n = samples(x)
+def _regular(module: nn.Module, x: Inputs, crowd: Inputs, outputs: int, tolerance: float) -> Plan:
+    """Return the groups of calls that look the same in batches of several sizes, and that see samples at their rows."""
+    n, m = samples(x), samples(crowd)
     tapes = Tape(module, x), Tape(module, take(x, [*range(n), 0, n - 1]))
-    groups = tuple(
-        (key, signature) for key in tapes[0].groups if (signature := tapes[0].signature(key)) == tapes[1].signature(key)
-    )
-    covered = {name for key, _ in groups for name in key}
-    return Plan(outputs, groups, tuple(name for name in parameters if name not in covered))
+    groups = [(key, tapes[0].signature(key)) for key in tapes[0].groups]
+    backwards = list(range(m))[::-1]
+    larger = Tape(module, crowd), Tape(module, take(crowd, backwards))
+    wrong = misplaced(*larger, backwards, [key for key, _ in groups], tolerance)
+    kept = tuple((key, seen) for key, seen in groups if seen == tapes[1].signature(key) and key not in wrong)
+    covered = {name for key, _ in kept for name in key}
+    return Plan(outputs, kept, tuple(name for name in _trainable(module) if name not in covered))
 
 
 def _agree(found: Tensor, expected: Tensor, tolerance: float, floor: float = 0.0) -> bool:

@@ -11,13 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lebench.backends.torch_calls import Call, Key, Tape, affine_rows, columns, patches
+from lebench.backends.torch_calls import Call, Key, Tape, affine_rows, columns, misplaced, patches
 from lebench.backends.torch_chains import Chain
 from lebench.backends.torch_factors import Factor, Store, slices
 from lebench.backends.torch_functions import Inputs, samples, scores_of, take
 from lebench.errors import LebenchError
 
 VARYING_SCORES = "the module returns another number of scores each time; let it return always as many"
+
+#: Samples of a pass from which one of them is passed alone, too.
+_LOOKED_AT = 16
 
 _NORMS = ("layer_norm", "group_norm", "batch_norm")
 
@@ -109,6 +112,7 @@ def collect(module: nn.Module, x: Inputs, plan: Plan, cotangents: Tensor, store:
                     "the module returns another number of scores each time; let it return always as many"
                 )
             irregular = [key for key, signature in plan.groups if tape.signature(key) != signature]
+            irregular += _astray(module, part, plan, tape)
             if irregular:
                 raise Irregular(irregular)
             writer.write(tape, rows, given)
@@ -122,6 +126,15 @@ def collect(module: nn.Module, x: Inputs, plan: Plan, cotangents: Tensor, store:
     if explicit is not None:
         factors.append(Factor(working_dtype(explicit.dtype), explicit.device, rows=explicit))
     return factors
+
+
+def _astray(module: nn.Module, x: Inputs, plan: Plan, tape: Tape) -> list[Key]:
+    """Return the groups that see one of many samples at another row than alone, as when a module sorts its batch."""
+    if tape.n < _LOOKED_AT:
+        return []
+    row = tape.n // 2
+    tolerance = 10 * torch.finfo(tape.scores.dtype).eps ** 0.5
+    return misplaced(tape, Tape(module, take(x, [row])), [row], [key for key, _ in plan.groups], min(tolerance, 0.3))
 
 
 class _Writer:

@@ -299,6 +299,24 @@ def test_layers_that_later_inputs_use_otherwise_get_explicit_gradients() -> None
     torch.testing.assert_close(found, torch.einsum("icp,jcp->ij", jacobian, jacobian) / 2)
 
 
+@pytest.mark.parametrize("n", [5, 200])
+def test_modules_that_sort_their_batch(n: int) -> None:
+    """The certificate's few samples may come sorted, and so may the first of many."""
+
+    def run(m, x: Tensor) -> Tensor:
+        order = x[:, 0].argsort(stable=True)
+        return m.b(m.a(x[order]).tanh())[order.argsort()]
+
+    torch.manual_seed(0)
+    module = Own(run, a=nn.Linear(2, 3), b=nn.Linear(3, 2)).double().eval()
+    plain = nn.Sequential(module.a, nn.Tanh(), module.b).eval()
+    x = torch.randn(n, 2, dtype=torch.float64)
+    x[:40, 0] = 0.5
+    torch.testing.assert_close(empirical_ntk(module, x), empirical_ntk(plain, x))
+    x = x[x[:, 1].argsort()][:5]
+    torch.testing.assert_close(empirical_ntk(module, x), empirical_ntk(plain, x))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precisions_sum_in_single_precision(dtype: torch.dtype) -> None:
     """Half a million products of ones: float16 overflows at 65,504, bfloat16 stops adding at 256."""
