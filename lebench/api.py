@@ -46,6 +46,7 @@ def run(
     memory_limit: int | None = None,
     check_determinism: bool = False,
     keep_fits: bool = False,
+    cluster: str | Path | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> pd.DataFrame:
     """Score models on tasks and return the values; what the folder has already is not computed again.
@@ -68,7 +69,7 @@ def run(
         See :func:`lebench.runner.plan.make_plan`.
     shard : str, optional
         Run this share only: ``"2/8"`` is the second of eight. The same on every machine, each job in one of them.
-    jobs, force, time_limit, memory_limit, check_determinism, keep_fits, on_event
+    jobs, force, time_limit, memory_limit, check_determinism, keep_fits, cluster, on_event
         See :func:`lebench.runner.execution.execute`.
 
     Returns
@@ -108,6 +109,7 @@ def run(
         on_event,
         check_determinism=check_determinism,
         keep_fits=keep_fits,
+        cluster=cluster,
     )
     if summary.interrupted:
         raise KeyboardInterrupt

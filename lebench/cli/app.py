@@ -142,6 +142,9 @@ def info(name: str, versions: bool, as_json: bool) -> None:
 @click.option("--backend", help="Backend of the networks; by default the model's own.")
 @click.option("--force", is_flag=True, help="Compute again what is there already.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option(
+    "--cluster", metavar="ADDRESS|FILE", help="Compute on Dask's: tcp://host:8786, or a file that says which to start."
+)
 @click.option("--keep-fits", is_flag=True, help="Keep trained weights, so that another question needs no training.")
 @click.option("--check-determinism", is_flag=True, help="Fit the cheapest cell of each model twice and compare.")
 @click.option("--time-limit", type=float, default=1800.0, show_default=True, help="Seconds a cell may take.")

@@ -156,7 +156,7 @@ def cells(count: int) -> str:
 
 def _opening(event: RunStarted) -> str:
     known = f", {event.reused} known from before" if event.reused else ""
-    processes = "1 process" if event.workers == 1 else f"{event.workers} processes"
+    processes = "1 process" if event.workers == 1 else f"{event.workers or 'so far no'} processes"
     fits = "1 fit" if event.fits == 1 else f"{event.fits} fits"
     return f"{cells(event.cells)} to compute with {fits} on {processes}{known}"
 

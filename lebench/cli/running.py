@@ -43,6 +43,7 @@ def run(
     entries: Path | None,
     checkpoints: Sequence[Path] = (),
     builder: str | None = None,
+    cluster: str | None = None,
 ) -> int:
     """Run cells and print how they did; return the exit code."""
     part = None if shard is None else Shard.parse(shard)
@@ -74,6 +75,7 @@ def run(
             on_event,
             check_determinism=check_determinism,
             keep_fits=keep_fits,
+            cluster=cluster,
         )
     if summary.done or summary.reused or summary.elsewhere:
         console.print()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import shlex
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -20,7 +21,7 @@ from lebench.runner.claims import Division
 from lebench.runner.determinism import cheapest, check
 from lebench.runner.environment import cores
 from lebench.runner.events import CellDone, CellEnded, Event, Result, RunStarted, Waiting
-from lebench.runner.executors import LocalExecutor, default_memory_limit
+from lebench.runner.executors import Executor, LocalExecutor, default_memory_limit
 from lebench.runner.fits import FOLDER, Keeping
 from lebench.runner.plan import Job, Plan, PlannedCell
 from lebench.runner.results import Origin, make_result
@@ -107,6 +108,7 @@ def execute(
     command: str | None = None,
     check_determinism: bool = False,
     keep_fits: bool = False,
+    cluster: str | Path | None = None,
 ) -> Summary:
     """Do what of a plan is not in the store.
 
@@ -136,17 +138,21 @@ def execute(
     keep_fits : bool
         Keep the weights of trained networks in the folder of the store, so that another question of the same fit needs
         no training. The state of a long training under way is kept there in any case until it ends.
+    cluster : str or Path, optional
+        Compute on a cluster of Dask's: the address of its scheduler, or a file that says what to start, see
+        :mod:`lebench.runner.cluster_file`. By default on this machine.
 
     Raises
     ------
     LebenchError
-        If the results folder cannot be written to, or a limit makes no sense.
+        If the results folder cannot be written to, a limit makes no sense, or a cluster cannot do what is asked.
     """
     workers = cores() if jobs is None else jobs
     if workers < 1:
         raise LebenchError(f"the number of jobs must be at least 1, not {workers}")
-    memory = default_memory_limit(workers) if memory_limit is None else memory_limit
-    if time_limit <= 0 or memory <= 0:
+    if cluster is not None and jobs is not None:
+        raise LebenchError("a number of jobs is for one machine: how large a cluster is, it says itself")
+    if time_limit <= 0 or (memory_limit is not None and memory_limit <= 0):
         raise LebenchError("a time limit and a memory limit must be positive")
     store.prepare()
     began = time.time()
@@ -156,8 +162,6 @@ def execute(
     reused = len(plan.cells) - left - len(impossible)
     twice = cheapest(plan, {(job.label, job.backend) for job in todo}) if check_determinism else []
     fits = sum(job.fits for job in todo) + 2 * sum(job.fits for job in twice)
-    on_event(RunStarted(left, fits, reused, len(plan.skipped), workers))
-
     records: list[Record] = []
     equal: dict[tuple[str, str], bool] = {}
 
@@ -168,13 +172,26 @@ def execute(
         store.put(records[-1], result.log, result.arrays, result.recording)
         on_event(CellDone(records[-1], left))
 
-    for planned in impossible:
-        record(make_result(planned, origin, began, "skipped", planned.unmet or ""))
     keeping = Keeping((store.folder / FOLDER).absolute(), keep_fits)
-    executor = LocalExecutor(workers, time_limit, memory, origin, keeping)
-    with _Interruption() as interruption, Division(store, todo, force) as division:
+    with ExitStack() as stack:
+        executor: Executor
+        if cluster is None:
+            executor = LocalExecutor(
+                workers, time_limit, memory_limit or default_memory_limit(workers), origin, keeping
+            )
+        else:
+            from lebench.runner.cluster import DaskExecutor
+
+            executor = stack.enter_context(DaskExecutor(cluster, time_limit, memory_limit, origin, keeping, store))
+        on_event(RunStarted(left, fits, reused, len(plan.skipped), executor.workers))
+        for planned in impossible:
+            record(make_result(planned, origin, began, "skipped", planned.unmet or ""))
+        interruption = stack.enter_context(_Interruption())
+        division = stack.enter_context(Division(store, todo, force))
         # What is kept of one fit would stand in for the other.
-        equal |= check(LocalExecutor(workers, time_limit, memory, origin), plan, twice, interruption.happened, on_event)
+        unkept = copy.copy(executor)
+        unkept.keeping = None
+        equal |= check(unkept, plan, twice, interruption.happened, on_event)
         while todo:
             with closing(executor.run(plan, todo, interruption.happened, division.claim)) as events:
                 for event in events:

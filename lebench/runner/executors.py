@@ -74,7 +74,20 @@ class _Worker:
 
 
 class Executor(Protocol):
-    """Who does jobs."""
+    """Who does jobs.
+
+    Attributes
+    ----------
+    keeping : Keeping or None
+        Where fits are kept.
+    """
+
+    keeping: Keeping | None
+
+    @property
+    def workers(self) -> int:
+        """Jobs at a time."""
+        ...
 
     def run(
         self,

@@ -47,6 +47,9 @@ _CHILD_SUBREAPER = 36
 
 Context = ForkServerContext | SpawnContext
 
+#: What is changed of this process while another is started is no other thread's.
+_STARTING = threading.Lock()
+
 
 class Supervised:
     """A process that lebench has started.
@@ -72,7 +75,7 @@ class Supervised:
         ours, theirs = context.Pipe()
         self._mark = uuid.uuid4().hex
         self.output = output or Path(os.devnull)
-        with _hidden_main(), _with_variables(VARIABLES):
+        with _STARTING, _hidden_main(), _with_variables(VARIABLES):
             # The server that forks has the variables of the time when it began, and must not have the mark.
             variables = {**os.environ, _MARK: self._mark}
             self._process = context.Process(

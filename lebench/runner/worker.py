@@ -82,7 +82,10 @@ def main(
         if job.backend in registry.backends:
             # Before anything is fitted: a fit that imports torch is made twice.
             registry.backends.get(job.backend)
-        split = registry.datasets.get(job.dataset).split(job.seed)
+        dataset = registry.datasets.get(job.dataset)
+        if dataset.sha256 != planned.cell.dataset_sha256:
+            raise LebenchError(f"the data of {job.dataset} are not those that the run was planned with")
+        split = dataset.split(job.seed)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)
         fits = _Fits(
