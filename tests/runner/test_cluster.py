@@ -179,7 +179,7 @@ def test_nodes_that_do_not_see_the_results_folder_have_spools_of_their_own(works
 
 
 @pytest.fixture
-def killer(tmp_path):
+def killer(tmp_path, plugins_forgotten):
     (tmp_path / "killer.py").write_text(KILLER)
     (tmp_path / "helper.py").write_text(HELPER)
     return tmp_path / "killer.py"
