@@ -92,7 +92,8 @@ def coarsest(scores: Callable[[Any, Any], Any], weights: Any, x: Any) -> float:
     with jax.enable_x64(True):
         program = str(jax.make_jaxpr(scores)(jax.tree.map(_wide, weights), _wide(x[:2])))
     kinds = {"bf16": jnp.bfloat16, "f16": jnp.float16, "f32": jnp.float32}
-    return max([0.0, *(float(jnp.finfo(kind).eps) for name, kind in kinds.items() if f":{name}[" in program)])
+    found = [kind for name, kind in kinds.items() if f":{name}[" in program]
+    return max([0.0, *(float(np.finfo(kind).eps) if kind != jnp.bfloat16 else 2.0**-7 for kind in found)])
 
 
 class EmpiricalNTK:

@@ -242,8 +242,26 @@ def _one_by_one(module: nn.Module, x: Inputs, parameters: dict[str, nn.Parameter
     return torch.stack(result)
 
 
+def jacobians(module: nn.Module, x: Inputs) -> Tensor:
+    """Return the Jacobians (n, C, P) of the scores in the trainable parameters, differentiable in the inputs."""
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    with torch.no_grad():
+        scores = scores_of(module, take(x, [0]))
+    unit = list(torch.eye(scores.shape[1]).to(scores)[:, None])
+    rows = []
+    for i in range(samples(x)):
+        found = plain_gradients(module, take(x, [i]), unit, parameters, differentiable=True)
+        rows.append(torch.stack([torch.cat([g.flatten() for g in part.values()]) for part in found]))
+    result = torch.stack(rows)
+    return result.to(working_dtype(result.dtype))
+
+
 def plain_gradients(
-    module: nn.Module, x: Inputs, cotangents: Sequence[Tensor], parameters: dict[str, nn.Parameter]
+    module: nn.Module,
+    x: Inputs,
+    cotangents: Sequence[Tensor],
+    parameters: dict[str, nn.Parameter],
+    differentiable: bool = False,
 ) -> list[dict[str, Tensor]]:
     """Return the gradients of some combinations (n, C) of scores by plain automatic differentiation.
 
@@ -267,7 +285,8 @@ def plain_gradients(
                     cotangent,
                     allow_unused=True,
                     materialize_grads=True,
-                    retain_graph=left < len(cotangents) - 1,
+                    retain_graph=differentiable or left < len(cotangents) - 1,
+                    create_graph=differentiable,
                 )
                 # Of embeddings they may be sparse.
                 dense = (g.to_dense() if g.is_sparse else g for g in gradients)

@@ -48,8 +48,8 @@ def shown(x: Inputs) -> str:
     return str(found[0]) if len(found) == 1 else " and ".join(map(str, found))
 
 
-def prepared(module: nn.Module, x: Inputs) -> Inputs:
-    """Return inputs in the dtype and on the device of the module's parameters.
+def prepared(module: nn.Module, x: Inputs, attached: bool = False) -> Inputs:
+    """Return inputs in the dtype and on the device of the module's parameters; their gradients lead back if attached.
 
     Raises
     ------
@@ -90,7 +90,8 @@ def prepared(module: nn.Module, x: Inputs) -> Inputs:
     def moved(leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
             return leaf
-        leaf = leaf.detach().clone() if leaf.is_inference() else leaf.detach()
+        if not attached:
+            leaf = leaf.detach().clone() if leaf.is_inference() else leaf.detach()
         # Integers are indices into an embedding and keep their type.
         return leaf.to(parameter) if leaf.is_floating_point() else leaf.to(parameter.device)
 

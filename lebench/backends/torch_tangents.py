@@ -17,11 +17,12 @@ from typing import Any, Literal, TypeVar
 import psutil
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from lebench.backends.torch_calls import Tape
 from lebench.backends.torch_certificates import amend, certified
 from lebench.backends.torch_chains import Chain, Trace
-from lebench.backends.torch_collect import Irregular, Plan, collect, working_dtype
+from lebench.backends.torch_collect import Irregular, Plan, collect, jacobians, working_dtype
 from lebench.backends.torch_factors import Factor, Store, contract, free_disk, own_products, slices
 from lebench.backends.torch_functions import Inputs, prepared, samples, shapes, shown, take
 from lebench.errors import LebenchError
@@ -47,7 +48,8 @@ def empirical_ntk(
     ``K_w(x, x') = J(x) J(x')^T`` with J the Jacobian of the scores in all parameters that require gradients
     (Jacot et al. 2018, section 4; science page 2.1). Every sample passes forwards once and backwards once for each
     score; factors of its gradients are kept in memory, or in temporary files of at most 30 GB. Only where these do not
-    suffice are passes made again.
+    suffice are passes made again. Where inputs require gradients, the kernel is a differentiable function of them, made
+    sample by sample.
 
     Parameters
     ----------
@@ -89,6 +91,14 @@ def empirical_ntk(
     if contraction not in ("trace", "full"):
         raise LebenchError(f"contraction must be 'trace' or 'full', got {contraction!r}")
     trace = contraction == "trace"
+    if torch.is_grad_enabled() and any(
+        leaf.requires_grad for leaf in tree_leaves((x1, x2)) if isinstance(leaf, Tensor)
+    ):
+        _on_certified(module, x1, x2, lambda *_: torch.zeros(1, 1))
+        left, right = (jacobians(module, prepared(module, x, attached=True)) for x in (x1, x1 if x2 is None else x2))
+        if trace:
+            return left.flatten(1) @ right.flatten(1).T / left.shape[1]
+        return torch.einsum("icp,jdp->ijcd", left, right)
 
     def compute(module: nn.Module, plan: Plan, inputs1: Inputs, inputs2: Inputs | None) -> Tensor:
         work = _Work(module, plan, inputs1, chunk, memory)

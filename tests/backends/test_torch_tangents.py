@@ -341,3 +341,28 @@ def test_refusals() -> None:
         empirical_ntk(linear, x, torch.ones(4, 5))
     with pytest.raises(LebenchError, match="NaN or infinite"):
         empirical_ntk(linear, x / 0)
+
+
+@pytest.mark.parametrize("contraction", ["trace", "full"])
+@pytest.mark.parametrize("two", [False, True])
+def test_the_kernel_is_differentiable_in_its_inputs(two: bool, contraction: str) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(1, 2, 2), nn.Softplus(), nn.Flatten(), nn.Linear(8, 3)).double().eval()
+    x, z = torch.randn(3, 1, 3, 3, dtype=torch.float64), torch.randn(2, 1, 3, 3, dtype=torch.float64)
+    signs = torch.randn((3, 2 if two else 3, 3, 3)[: 2 if contraction == "trace" else 4], dtype=torch.float64)
+
+    def total(a: Tensor, b: Tensor) -> Tensor:
+        kernel = empirical_ntk(module, a, b) if two else empirical_ntk(module, a)
+        if contraction == "full":
+            kernel = empirical_ntk(module, a, b if two else None, contraction="full")
+        return (signs * kernel).sum()
+
+    sides = [x.clone().requires_grad_(), z.clone().requires_grad_()]
+    value = total(*sides)
+    torch.testing.assert_close(value.detach(), total(x, z))
+    slopes = torch.autograd.grad(value, sides, allow_unused=True)
+    for side, slope in enumerate(slopes[: 1 + two]):
+        assert slope is not None
+        direction = torch.randn_like(slope)
+        ends = [total(*(s + h * direction if i == side else s for i, s in enumerate((x, z)))) for h in (1e-6, -1e-6)]
+        torch.testing.assert_close((slope * direction).sum(), (ends[0] - ends[1]) / 2e-6, rtol=1e-6, atol=1e-7)
