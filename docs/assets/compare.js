@@ -53,7 +53,7 @@
     let text = (value / 10 ** exponent).toFixed(decimals);
     if (Number(text) === 0) text = text.replace("-", "");
     const shown = make("span", {}, text.replace("-", "\u2212"));
-    if (exponent) shown.append("×10", make("sup", { textContent: String(exponent).replace("-", "\u2212") }));
+    if (exponent) shown.append("×10", [...String(exponent)].map((digit) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(digit)]).join(""));
     return shown;
   };
   const withHalf = ({ mean, half }, bounded, signed = false) => {

@@ -80,8 +80,11 @@
   // One after the other: a scheme that changes while a figure is drawn is not lost.
   const redraw = (figure) =>
     (figure.turn = (figure.turn ?? Promise.resolve()).then(() => draw(figure)).catch((error) => {
-      figure.dataset.drawn = "no";
-      console.error(error);
+      // From a disk no file can be fetched: then what was drawn for readers without scripts is shown.
+      const still = location.protocol === "file:" && figure.querySelector("noscript");
+      figure.dataset.drawn = still ? "still" : "no";
+      if (still) figure.querySelector(".le-panels").innerHTML = still.textContent;
+      else console.error(error);
     }));
 
   const near = new IntersectionObserver(

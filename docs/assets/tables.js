@@ -33,7 +33,7 @@
       .trim()
       .replace(/[±\u202f\s]/g, "")
       .replace(/\u2212/g, "-")
-      .replace(/×10(-?\d+)/, "e$1");
+      .replace(/×10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)/, (_, power) => `e${[...power].map((digit) => "-0123456789"["⁻⁰¹²³⁴⁵⁶⁷⁸⁹".indexOf(digit)]).join("")}`);
 
   const quoted = (text) => {
     // A spreadsheet would compute what begins so.

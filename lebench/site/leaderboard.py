@@ -251,17 +251,6 @@ def ranks(lower: int, upper: int) -> str:
     return str(lower) if lower == upper else f"{lower}\N{EN DASH}{upper}"
 
 
-def on_ladder(place: int, most: int) -> float:
-    """Return where a place from 0 stands on a ladder of ranks, in percent of its width.
-
-    Examples
-    --------
-    >>> on_ladder(0, 5), on_ladder(4, 5)
-    (2.0, 98.0)
-    """
-    return round(2 + 96 * place / max(most - 1, 1), 2)
-
-
 def _cost_figure(view: View, track: str) -> Figure | None:
     drawn = cost.picture(view, track)
     return None if drawn is None else Figure(drawn, f"pictures/{drawn.name}.vl.json")
@@ -310,7 +299,6 @@ def pages(
             view=view,
             root="../",
             percent=f"{100 * board.level:.0f}%",
-            at=on_ladder,
             span=ranks,
             simulated=json.loads(_SIMULATED.read_bytes()),
             mteb=_MTEB,
@@ -318,20 +306,6 @@ def pages(
         "downloads.md": render("downloads.md", view=view, root="../"),
         "SUMMARY.md": render("summary.md", view=view, history=history),
     }
-    for track in view.tracks:
-        ranked_here = [track] if track in view.rankings else []
-        columns, rows = view.overview(track, ranked_here)
-        texts[f"{track}.md"] = render(
-            "track.md",
-            view=view,
-            track=track,
-            columns=columns,
-            rows=rows,
-            ranked=ranked_here,
-            measured=[task for task in view.tasks(track) if task.name in view.measured],
-            root="../",
-            question=QUESTIONS[track],
-        )
     for task in view.tasks():
         every_row = view.rows_of_task(task)
         ranked = [row for row in every_row if any(row.cells)]

@@ -7,6 +7,7 @@ import math
 from markupsafe import Markup
 
 _MINUS = "\N{MINUS SIGN}"
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def show(value: float, bounded: bool, half: float = 0.0) -> Markup:
@@ -26,7 +27,7 @@ def show(value: float, bounded: bool, half: float = 0.0) -> Markup:
     >>> show(0.98512, True)
     Markup('0.985')
     >>> show(-0.00031234, False)
-    Markup('−3.12×10<sup>−4</sup>')
+    Markup('−3.12×10⁻⁴')
     >>> show(0.00956, False, 0.08824)
     Markup('0.0096')
     """
@@ -53,7 +54,7 @@ def interval(half: float, value: float, bounded: bool) -> Markup:
     >>> interval(0.0041, 0.98512, True), interval(0.0001, 0.98512, True)
     (Markup('±\u202f0.004'), Markup('±\u202f&lt;\u202f0.001'))
     >>> interval(0.00009, 0.00031234, False)
-    Markup('±\u202f0.90×10<sup>−4</sup>')
+    Markup('±\u202f0.90×10⁻⁴')
     """
     exponent, decimals = _scale(value, bounded, half)
     unit = 10.0 ** (exponent - decimals)
@@ -78,7 +79,7 @@ def order(value: float) -> Markup:
     Examples
     --------
     >>> order(5.55e-17), order(0.25), order(0.0)
-    (Markup('6×10<sup>−17</sup>'), Markup('0.2'), Markup('0'))
+    (Markup('6×10⁻¹⁷'), Markup('0.2'), Markup('0'))
     """
     if not value:
         return Markup("0")
@@ -99,8 +100,8 @@ def _fixed(value: float, exponent: int, decimals: int) -> Markup:
     text = f"{value / 10.0**exponent:.{decimals}f}"
     if float(text) == 0:
         text = text.removeprefix("-")
-    power = f"×10<sup>{exponent}</sup>" if exponent else ""
-    return Markup((text + power).replace("-", _MINUS))
+    power = "×10" + str(exponent).translate(_RAISED) if exponent else ""
+    return Markup(text.replace("-", _MINUS) + power)
 
 
 def seconds(value: float) -> str:

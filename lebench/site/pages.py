@@ -64,12 +64,19 @@ def _templates() -> Environment:
         finalize=_on_one_line,
     )
     environment.filters.update(
-        slug=slug, breakable=breakable, verbatim=verbatim, seconds=numbers.seconds, megabytes=numbers.megabytes
+        slug=slug,
+        of=lambda name, table: table[name],
+        breakable=breakable,
+        verbatim=verbatim,
+        seconds=numbers.seconds,
+        megabytes=numbers.megabytes,
     )
     environment.globals.update(
         show=numbers.show, interval=numbers.interval, exact=numbers.exact, order=numbers.order, signed=numbers.signed
     )
-    environment.globals.update(checked=checks.sentence)
+    from lebench.site.drawn import image_path
+
+    environment.globals.update(checked=checks.sentence, image_path=image_path)
     return environment
 
 
@@ -78,13 +85,13 @@ def render(template: str, **values: Any) -> str:
     return _templates().get_template(template).render(**values)
 
 
-def write_pages(pages: Mapping[str, str], folder: Path, keep: Collection[str] = ()) -> list[Path]:
+def write_pages(pages: Mapping[str, str | bytes], folder: Path, keep: Collection[str] = ()) -> list[Path]:
     """Write pages and remove files in the folder that belong to none of them.
 
     Parameters
     ----------
-    pages : mapping of str to str
-        Text by path inside the folder.
+    pages : mapping of str to str or bytes
+        Text or content by path inside the folder.
     folder : Path
         Must be empty, new, or written by an earlier call: a folder with other files in it is left alone.
     keep : collection of str
@@ -114,8 +121,9 @@ def write_pages(pages: Mapping[str, str], folder: Path, keep: Collection[str] = 
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             # An unchanged file keeps its time, so that a page server does not reload for nothing.
-            if not target.exists() or target.read_text(encoding="utf-8") != text:
-                target.write_text(text, encoding="utf-8")
+            content = text.encode() if isinstance(text, str) else text
+            if not target.exists() or target.read_bytes() != content:
+                target.write_bytes(content)
     except OSError as error:
         raise LebenchError(f"cannot write pages to {folder}: {error.strerror}") from error
     return [folder / path for path in pages]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 
 from lebench import registry
 from lebench.agree import measured
@@ -43,8 +42,7 @@ def _call(metric: Metric) -> str:
 
 
 def _bounds(metric: Metric) -> str:
-    """Return bounds as an interval in TeX, open where it has no end."""
-    low, high = metric.bounds
-    left = r"(-\infty" if low == -math.inf else f"[{low:g}"
-    right = r"\infty)" if high == math.inf else f"{high:g}]"
-    return f"{left},\\, {right}"
+    """Return bounds as an interval, open where it has no end."""
+    low, high = (f"{end:g}".replace("inf", "∞").replace("-", "−") for end in metric.bounds)
+    left, right = ("(" if "∞" in low else "["), (")" if "∞" in high else "]")
+    return f"{left}{low}, {high}{right}"

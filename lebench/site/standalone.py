@@ -16,7 +16,7 @@ from lebench.site.pages import render
 _SCRIPTS = ("vega/vega.min.js", "vega/vega-lite.min.js", "vega/vega-embed.min.js", "pictures.js")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
     """Return a file of the site: an installed package brings its own, a checkout has it among the documentation."""
     packaged = Path(__file__).parent / "assets" / name
     file = packaged if packaged.is_file() else Path(__file__).parents[2] / "docs" / "assets" / name
@@ -44,8 +44,8 @@ def write(path: Path, title: str, sections: Sequence[tuple[str, Sequence[Picture
         "standalone.html",
         title=title,
         sections=[(heading, [(picture, _data(picture)) for picture in made]) for heading, made in sections],
-        style=Markup(_asset("pictures.css")),
-        scripts=[Markup(_asset(name)) for name in _SCRIPTS],
+        style=Markup(asset("pictures.css")),
+        scripts=[Markup(asset(name)) for name in _SCRIPTS],
     )
     try:
         path.write_text(text, encoding="utf-8")

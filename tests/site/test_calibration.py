@@ -55,9 +55,9 @@ def test_tables_are_by_topic_in_the_order_of_the_tracks(ruler):
 def test_a_row_has_answer_state_deviation_and_tolerance_in_words(ruler):
     rows = _rows(calibration.page(ruler))
     # 1e-13 x 2 + 1e-14 in float64; 2^29 times that in float32, whose epsilon is that much larger.
-    assert rows["a &lt;b&gt;constant&lt;/b&gt;"] == ["2", "ok", "0", "2×10 −13", "0", "1×10 −4"]
-    assert rows["one"] == ["0.333333", "out NumPy float32: 1.0", "0", "4×10 −14", "0.7 out", "2×10 −5"]
-    assert rows["zero"][2:] == ["no value out", "4×10 −14", "no value out", "2×10 −5"]
+    assert rows["a &lt;b&gt;constant&lt;/b&gt;"] == ["2", "ok", "0", "0", "2×10⁻¹³, 1×10⁻⁴"]
+    assert rows["one"] == ["0.333333", "out NumPy float32: 1.0", "0", "0.7 out", "4×10⁻¹⁴, 2×10⁻⁵"]
+    assert rows["zero"][2:] == ["no value out", "no value out", "4×10⁻¹⁴, 2×10⁻⁵"]
     assert rows["zero"][1].startswith("out NumPy float64: ZeroDivisionError: ")
 
 

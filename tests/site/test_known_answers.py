@@ -76,7 +76,7 @@ def test_the_page_shows_what_must_be_beside_what_is():
     folder = ROOT / "leaderboard" / "entries"
     entries = [read_entry(folder / name) for name in ("constant", "leak-kernel", "rbf", "knn")]
     page = leaderboard.pages(make_board(entries), Gallery())["tasks/digits-accuracy.md"]
-    table = page.partition('id="known-answers"')[2].partition("</table>")[0]
+    table = page.partition('id="answers-here"')[2].partition("</table>")[0]
     rows = [row for row in table.split("<tr>") if "<code>accuracy</code>" in row]
     assert ["about 0.1" in row for row in rows] == [True, True, False]
     assert "constant 0.1" in rows[0]
