@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lebench import board, registry
 from lebench.errors import LebenchWarning
-from lebench.models.objects import names_of
+from lebench.models.objects import names_of, with_checkpoints
 from lebench.records import Record
 from lebench.runner import merging
 from lebench.runner.current import current
@@ -31,7 +31,7 @@ register_backend = registry.backends.register
 
 
 def run(
-    models: object,
+    models: object = (),
     tasks: str | Iterable[str] = (),
     seeds: int | str | Sequence[int] = 3,
     *,
@@ -47,6 +47,8 @@ def run(
     check_determinism: bool = False,
     keep_fits: bool = False,
     cluster: str | Path | None = None,
+    checkpoint: str | Path | Iterable[str | Path] = (),
+    builder: str | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> pd.DataFrame:
     """Score models on tasks and return the values; what the folder has already is not computed again.
@@ -65,6 +67,11 @@ def run(
         Registered names of the datasets that the questions are asked of.
     results : path
         Folder of the records.
+    checkpoint : path or iterable of path
+        Weights that were trained elsewhere: files, or folders with those of several moments of a training; see
+        :func:`lebench.score`. Records say so, and take no rank.
+    builder : str, optional
+        ``"net.py:make"``: the function that returns the module of the checkpoints.
     backend, plugins
         See :func:`lebench.runner.plan.make_plan`.
     shard : str, optional
@@ -89,7 +96,7 @@ def run(
     """
     plan = make_plan(
         names_of("tasks", tasks, "a task"),
-        models,
+        with_checkpoints(models, checkpoint, builder),
         parse_seeds(seeds),
         backend,
         plugins,

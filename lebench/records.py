@@ -18,6 +18,9 @@ SCHEMA = 2
 #: Begin of the names of artifacts from which the score can be computed again; all others are what pictures show.
 RECORDED = "recorded_"
 
+#: Parameter of a model whose weights were not trained by lebench: the sha256 of their file. It takes no rank.
+OUTSIDE = "weights_sha256"
+
 Status = Literal["ok", "failed", "timeout", "out_of_memory", "skipped"]
 Scalar = str | int | float | bool | None
 
@@ -207,6 +210,11 @@ class Record(Document):
     checksum: str = ""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @property
+    def outside(self) -> str:
+        """Sha256 of the weights that were trained elsewhere; empty if lebench trained them."""
+        return str(self.cell.params.get(OUTSIDE, ""))
 
     @property
     def pictured(self) -> dict[str, Artifact]:

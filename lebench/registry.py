@@ -78,7 +78,8 @@ class Item:
     history : tuple of Change
         What raised the version, once the object is loaded.
     digest : str
-        Of the plug-in, where its code is not imported in this process and stands only for what a sandbox runs.
+        Of what is not lebench's own, where that is not code which is imported here: that of a plug-in in a sandbox, or
+        of files of weights.
     aliases : tuple of str
         Earlier names, which stand for it for ever.
     """

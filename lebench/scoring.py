@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from lebench.arrays import FloatArray, IntArray
 from lebench.backends.base import Loss
 from lebench.backends.wrapping import as_array, wrap
 from lebench.capabilities import CAPABILITIES, offers
-from lebench.data.base import Dataset, Split, Variant
+from lebench.data.base import Dataset, Split
 from lebench.errors import DataError, LebenchError, LebenchWarning, ParameterError
+from lebench.models.checkpoint import loaded_weights
 from lebench.models.estimator import is_estimator
 from lebench.models.trained import FeatureArrays, fitted_estimator, is_fitted_estimator
 from lebench.runner.results import checked_values
@@ -23,8 +25,9 @@ from lebench.seeds import seeded
 from lebench.tasks.base import Fit, Scored, Task
 from lebench.tasks.questions import Data, Question
 
-#: What is asked if nothing else is said.
+#: What is asked if nothing else is said, and in addition of several moments of a training.
 QUESTIONS = ("accuracy", "elasticity", "collapse")
+OVER_TRAINING = ("trajectory", "over-training", "alignment")
 
 
 def score(
@@ -34,7 +37,8 @@ def score(
     x_test: Any = None,
     y_test: Any = None,
     *,
-    questions: str | Iterable[str] = QUESTIONS,
+    builder: str | Callable[..., Any] | None = None,
+    questions: str | Iterable[str] | None = None,
     seed: int = 0,
     loss: Loss = "cross_entropy",
     channels_last: bool | None = None,
@@ -47,7 +51,9 @@ def score(
         A ``torch.nn.Module``; JAX functions with their weights, ``(apply, weights)`` or ``(features, head, weights)``
         (see :func:`lebench.wrap`); a fitted classifier of scikit-learn's kind; anything with capabilities
         (:mod:`lebench.capabilities`), as :func:`lebench.wrap` and ``model.fit(split, seed)`` return it; or ``None``, in
-        which case the inputs are features themselves.
+        which case the inputs are features themselves. With `builder` the path of a file of weights. Several modules in
+        a list or ``{epoch: module}``, several files or a folder of them are one training: NC1 to NC4, elasticity and
+        alignment of the kernel are measured over it.
     x : array of shape (n, ...), str, Dataset or Split
         Training inputs, as the model takes them; or data with all that follows: the name of a registered dataset, one
         of your own, or a split.
@@ -55,8 +61,12 @@ def score(
         Training labels. Integers 0 to C-1 are taken as they are; others, strings too, are encoded in their order.
     x_test, y_test : array, optional
         Test points; by default the training points stand for them.
-    questions : str or iterable of str
-        Registered questions about one fitted model, which train none of their own.
+    builder : str or callable, optional
+        What makes the module of weights in files: a function, or ``"net.py:make"``. It is called without arguments or
+        with ``(input_shape, outputs)``.
+    questions : str or iterable of str, optional
+        Registered questions about one fitted model, which train none of their own; by default :data:`QUESTIONS`, and
+        :data:`OVER_TRAINING` for several moments of a training.
     seed : int
         Draws the split of a dataset and the points that are probed.
     loss : {"cross_entropy", "mse"}
@@ -85,17 +95,21 @@ def score(
     >>> round(float(frame.set_index("metric").value["accuracy"]), 2)
     0.96
     """
-    asked = [questions] if isinstance(questions, str) else list(questions)
     known_data = isinstance(x, str | Dataset | Split)
     split = _known_split(x, seed) if known_data else _split_of(model, x, y, x_test, y_test)
-    tasks = {name: _task(name, split) for name in asked}
-    fitted = _fitted(model, split, loss, known_data if channels_last is None else channels_last)
+    if isinstance(questions, str):
+        questions = [questions]
+    tasks = {name: _task(name, split) for name in questions or ()}
+    fitted = _fitted(model, builder, split, loss, known_data if channels_last is None else channels_last)
     _check_outputs(fitted, split)
     capabilities = frozenset(name for name in CAPABILITIES if offers(fitted, name))
+    if questions is None:
+        names = (*QUESTIONS, *(OVER_TRAINING if "checkpoints" in capabilities else ()))
+        tasks = {name: _task(name, split) for name in names}
     rows: list[dict[str, Any]] = []
     for name, task in tasks.items():
         about = {"question": name, "track": task.track}
-        unmet = task.unmet(capabilities)
+        unmet = task.unmet(capabilities, getattr(fitted, "unavailable", {}))
         if unmet is not None:
             rows.append({**about, "metric": task.primary, "value": np.nan, "reason": unmet})
             continue
@@ -117,8 +131,8 @@ def _task(question: str, split: Split) -> Task:
     trained, tested = (int(np.bincount(y, minlength=split.classes).min()) for y in (split.y_train, split.y_test))
     asked: Question = registry.questions.get(question)
     task = asked.task(Data("this data", split.classes, len(split.y_train), trained, tested))
-    if task.variants != (Variant(),) or task.references:
-        raise ParameterError(f"questions: {question!r} trains models of its own; ask it by lebench.run")
+    if task.trains:
+        raise ParameterError(f"questions: {question!r} {task.trains}; ask it by lebench.run")
     return task
 
 
@@ -181,7 +195,22 @@ def _encoded(
     return (codes[0], codes[1]), tuple(map(str, found.tolist()))
 
 
-def _fitted(model: Any, split: Split, loss: Loss, channels_last: bool) -> Any:
+def _fitted(model: Any, builder: Any, split: Split, loss: Loss, channels_last: bool) -> Any:
+    if isinstance(model, str | Path) or (
+        isinstance(model, list) and model and all(isinstance(m, str | Path) for m in model)
+    ):
+        if builder is None:
+            raise ParameterError(f"builder is missing: what makes the module of the weights {model!r:.60}?")
+        try:
+            return loaded_weights(
+                model, builder, split.x_train[:2], split.classes, loss=loss, channels_last=channels_last
+            )
+        except LebenchError as error:
+            raise ParameterError(f"model: {error}") from error
+    if isinstance(model, list | Mapping) and not model:
+        raise ParameterError("model holds no moment of training")
+    if builder is not None:
+        raise ParameterError(f"builder is for weights in files; model is {type(model).__name__}")
     if model is None:
         return FeatureArrays()
     if is_fitted_estimator(model):

@@ -102,7 +102,9 @@ def test_bad_input_names_the_argument(digits):
         ((net, x, np.array([0, 1, 2, 0])), "the model has 2 scores, the labels go up to 2"),
         ((nn.Linear(3, 2), x, y), r"model: the module does not take inputs of shape \(4,\)"),
         ((LogisticRegression(), x, y), "LogisticRegression is not fitted yet"),
-        (("weights", x, y), "model: cannot wrap str"),
+        (("weights", x, y), "builder is missing: what makes the module of the weights 'weights'"),
+        (([], x, y), "model holds no moment of training"),
+        ((7, x, y), "model: cannot wrap int"),
         ((net, "nosuch"), "unknown dataset"),
     ]
     for arguments, message in cases:

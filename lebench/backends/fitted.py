@@ -13,7 +13,7 @@ import numpy as np
 from lebench.arrays import FloatArray, IntArray
 from lebench.backends.base import Loss
 from lebench.capabilities import Checkpoint, LayerWeights, SimilarityKind, Trajectory
-from lebench.errors import DataError, LebenchError
+from lebench.errors import DataError
 
 #: Gradients that are held at once, in numbers, where a backend has no products of its own.
 _HELD = 2**25
@@ -113,9 +113,11 @@ class FittedNetwork:
     course : Trajectory, optional
         What was recorded during training.
     moments : sequence of callable
-        For every time of the course, a callable that returns the function of that moment.
+        For every time, a callable that returns the function of that moment.
     unavailable : mapping of str to str
         Why it has no ``features`` or ``weights``.
+    times : sequence of float
+        Of the moments; by default those of the course.
     """
 
     def __init__(
@@ -126,13 +128,12 @@ class FittedNetwork:
         course: Trajectory | None = None,
         moments: Sequence[Callable[[], Differentiable]] = (),
         unavailable: Mapping[str, str] | None = None,
+        times: Sequence[float] | None = None,
     ) -> None:
         self.function = function
         self.loss: Loss = loss
         self.classes = classes
         self.unavailable: dict[str, str] = dict(unavailable or {})
-        self._course = course
-        self._moments = moments
         self._last_moved: tuple[tuple[object, ...], _Moved] | None = None
         # As attributes, so that a network offers what its function has.
         if isinstance(function, EndsInLinear) and "features" not in self.unavailable:
@@ -141,6 +142,14 @@ class FittedNetwork:
             self.weights = function.layers
         if loss == "cross_entropy":
             self.predict_proba = self._probabilities
+        if course is not None:
+            self.trajectory = lambda: course
+            times = course.times.tolist() if times is None else times
+        if times:
+            kept = tuple(
+                Checkpoint(float(time), partial(self._at, moment)) for time, moment in zip(times, moments, strict=True)
+            )
+            self.checkpoints = lambda: kept
 
     def predict(self, x: FloatArray) -> FloatArray:
         """Return scores (n, C): logits for cross-entropy."""
@@ -186,20 +195,6 @@ class FittedNetwork:
         if isinstance(self.function, HasTangents):
             return self.function.gram(x1, second)
         return _gram(self.function, self.classes, x1, x1 if second is None else second)
-
-    def trajectory(self) -> Trajectory:
-        """Return loss, error and scores of probe points over the epochs."""
-        if self._course is None:
-            raise LebenchError("the network of a checkpoint has no trajectory; ask the trained network for it")
-        return self._course
-
-    def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """Return the network at the moments of its trajectory, weights in the precision of training."""
-        times = () if self._course is None else self._course.times
-        return tuple(
-            Checkpoint(float(time), partial(self._at, moment))
-            for time, moment in zip(times, self._moments, strict=True)
-        )
 
     def _at(self, moment: Callable[[], Differentiable]) -> FittedNetwork:
         return FittedNetwork(moment(), self.loss, self.classes, unavailable=self.unavailable)

@@ -42,8 +42,15 @@ def load_module(builder: Callable[..., Any], weights: Path, input_shape: tuple[i
     module = builder(input_shape, outputs) if len(required) >= 2 else builder()
     if not isinstance(module, nn.Module):
         raise LebenchError(f"the builder must return a torch.nn.Module, it returned {type(module).__name__}")
-    state = read_weights(weights)
-    _check_fit(module.state_dict(), state, weights)
+    expected, state = module.state_dict(), read_weights(weights)
+    # As DataParallel, torch.compile or Lightning's modules prefix the names of what they hold.
+    first = next(iter(expected), "")
+    prefixes = {name.removesuffix(first) for name in state if name.endswith(f".{first}")} if first not in state else ()
+    for prefix in prefixes:
+        if all(f"{prefix}{name}" in state for name in expected):
+            state = {name: state[f"{prefix}{name}"] for name in expected}
+            break
+    _check_fit(expected, state, weights)
     module.load_state_dict(state)
     return module
 

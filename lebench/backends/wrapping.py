@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,12 @@ def wrap(model: Any, example: Any, *, loss: Loss = "cross_entropy", channels_las
 
     Parameters
     ----------
-    model : torch.nn.Module, or tuple
+    model : torch.nn.Module, tuple, list of these, or mapping of float to these
         A module that maps inputs (n, ...) to scores (n, C), or to an object with them as ``.logits``; or JAX functions
         with their weights, any pytree: ``(apply, weights)`` with ``apply(weights, x)`` the scores, or
         ``(features, head, weights)`` with ``features(weights, x)`` the features (n, p) and ``head(weights)`` the
-        matrix (C, p) and the bias (C,) of the last layer.
+        matrix (C, p) and the bias (C,) of the last layer. Several are one model at moments of its training, in order;
+        a mapping names their times, as epochs. What is returned is the last one with ``checkpoints``.
     example : array of shape (n, ...)
         An input or more, as the model takes them.
     loss : {"cross_entropy", "mse"}
@@ -56,8 +58,58 @@ def wrap(model: Any, example: Any, *, loss: Loss = "cross_entropy", channels_las
     """
     if loss not in ("cross_entropy", "mse"):
         raise LebenchError(f"the loss must be 'cross_entropy' or 'mse', got {loss!r}")
+    several = model if isinstance(model, Mapping) else dict(enumerate(model)) if isinstance(model, list) else None
+    if several is None:
+        return wrap_course({0.0: lambda: model}, example, loss=loss, channels_last=channels_last)
+    return wrap_course(
+        {time: partial(_same, each) for time, each in several.items()},
+        example,
+        loss=loss,
+        channels_last=channels_last,
+    )
+
+
+def wrap_course(
+    models: Mapping[float, Callable[[], Any]],
+    example: Any,
+    *,
+    loss: Loss = "cross_entropy",
+    channels_last: bool = False,
+) -> FittedNetwork:
+    """Return the fitted network of the last of some moments, with the others as checkpoints if there are any.
+
+    Parameters
+    ----------
+    models : mapping of float to callable
+        By increasing time, what makes the model of that moment: one is in memory at a time. See :func:`wrap`.
+    example, loss, channels_last
+        See :func:`wrap`.
+
+    Raises
+    ------
+    LebenchError
+        As :func:`wrap`, for each moment when it is asked for; or if the times do not increase.
+    """
+    times, makers = list(models), list(models.values())
+    if not times or sorted(set(times)) != times:
+        raise LebenchError(f"the moments of training must be in order, got the times {times}")
     points = as_array(example)
-    torch = sys.modules.get("torch")
+    function = _function(makers[-1], points, channels_last)
+    classes = function.scores(points).shape[1]
+    if len(times) == 1:
+        missing = function.unavailable | {"checkpoints": "it is one moment of training: give several, in order"}
+        return FittedNetwork(function, loss, classes, unavailable=missing)
+    moments = [partial(_function, maker, points, channels_last) for maker in makers]
+    return FittedNetwork(function, loss, classes, None, moments, function.unavailable, times)
+
+
+def _same(model: Any) -> Any:
+    return model
+
+
+def _function(make: Callable[[], Any], points: FloatArray, channels_last: bool) -> Any:
+    """Return a model as a differentiable function that returns scores (n, C) of points."""
+    model, torch = make(), sys.modules.get("torch")
     function: Any
     if torch is not None and isinstance(model, torch.nn.Module):
         function = importlib.import_module("lebench.backends.torch_function").wrapped(model, points, channels_last)
@@ -79,7 +131,7 @@ def wrap(model: Any, example: Any, *, loss: Loss = "cross_entropy", channels_las
         raise LebenchError(f"the model must return scores of shape (n, C), got {scores.shape} for {len(points)} inputs")
     jaxed = importlib.import_module("lebench.backends.jax_operators") if isinstance(model, tuple) else None
     check_rows(function.scores, points, jaxed.coarsest(model[0], model[-1], points) if jaxed else 0.0)
-    return FittedNetwork(function, loss, scores.shape[1], unavailable=function.unavailable)
+    return function
 
 
 def check_rows(scores: Callable[[FloatArray], FloatArray], points: FloatArray, epsilon: float = 0.0) -> None:

@@ -126,7 +126,11 @@ def info(name: str, versions: bool, as_json: bool) -> None:
 @app.command()
 @_model_option()
 @click.option(
-    "--checkpoint", "checkpoints", multiple=True, type=_FOLDER, help="Weights trained elsewhere: w.pt (repeatable)."
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    type=_FOLDER,
+    help="Weights trained elsewhere: w.pt, or a folder of them over a training (repeatable).",
 )
 @click.option("--builder", help="What makes the module of a checkpoint: net.py:make.")
 @_common("task", "results", "jobs", "entries", "plugin")

@@ -122,6 +122,7 @@ def report(labels: Sequence[str], records: Sequence[Record], entries: Path | Non
     of_entries = [current(r for r in entry.records if r.cell.task in tasks) for entry in found]
     field = board.frame(record for each in of_entries for record in each.records)
     field = field[~field["model"].map(board.is_control).astype(bool)]
+    outside = {record.label: record.outside for record in records if record.outside}
     rows = []
     for label in labels:
         own = board.frame(record for record in records if record.label == label)
@@ -138,14 +139,22 @@ def report(labels: Sequence[str], records: Sequence[Record], entries: Path | Non
             best, value = _best(rivals, place.task, place.metric)
             other = f"{best} {number(value)}" if best else ""
             cells = (number(place.estimate.mean), _interval(place.estimate))
-            rank = (_rank(place), other) if beside else ()
+            rank = ("not ranked" if model in outside else _rank(place), other) if beside else ()
             add_row(shown, place.task, titled(place.metric), model, *cells, *rank)
         console.print(shown)
     seeds = len({record.cell.seed for record in records})
     over = f"Intervals are Student's t over {seeds} seeds (split, initialization, batches)."
     if seeds == 1:
         over = "One seed has no interval."
-    console.print(f"{over}{_RANKS if len(field) else ''}", style="dim", highlight=False, markup=False)
+    console.print(
+        f"{over}{_RANKS if len(field) and outside.keys() < set(labels) else ''}",
+        style="dim",
+        highlight=False,
+        markup=False,
+    )
+    for label, sha256 in outside.items():
+        text = f"{label} has weights that were trained elsewhere (sha256 {sha256}): it takes no rank."
+        console.print(text, style="dim", highlight=False, markup=False)
     left = Counter[str]()
     for each in of_entries:
         left.update(each.outdated)

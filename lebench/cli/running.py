@@ -11,7 +11,7 @@ from lebench import registry
 from lebench.cli import placing, planning, reading
 from lebench.cli.progress import cells, display
 from lebench.errors import LebenchError, ParameterError
-from lebench.models.checkpoint import trained_elsewhere
+from lebench.models.objects import with_checkpoints
 from lebench.runner.current import current
 from lebench.runner.execution import Summary, execute
 from lebench.runner.plan import Plan, make_plan
@@ -87,17 +87,12 @@ def run(
     return conclude(summary, results, console)
 
 
-def _models(models: Sequence[str], checkpoints: Sequence[Path], builder: str | None) -> dict[str, object]:
-    if checkpoints and builder is None:
-        raise ParameterError("--checkpoint needs --builder FILE:FUNCTION, a function that returns the module")
+def _models(models: Sequence[str], checkpoints: Sequence[Path], builder: str | None) -> object:
     if not (models or checkpoints):
         raise ParameterError(
             "give a --model, or a --checkpoint of your own with its --builder; see 'lebench run --help'"
         )
-    chosen: dict[str, object] = {name: name for name in models}
-    for path in checkpoints:
-        chosen |= trained_elsewhere(path, str(builder))
-    return chosen
+    return with_checkpoints(models, checkpoints, builder)
 
 
 def _explain_skipped(plan: Plan, console: Console) -> None:

@@ -137,6 +137,11 @@ def _records(
             f"{label} was defined in a script or notebook, so that nobody else could run it: put it into a file, run "
             "that with --plugin, and submit those records"
         )
+    if any(record.outside for record in kept):
+        raise LebenchError(
+            f"{label} has weights that were trained elsewhere, so that nobody could train it again: its records take "
+            "no rank; a model that lebench trains (lebench.Network of your module) can be submitted"
+        )
     if not kept:
         raise LebenchError(f"{label} has no records of tasks of lebench; 'lebench list tasks' names them")
     return kept

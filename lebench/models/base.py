@@ -11,7 +11,8 @@ class Model(Protocol):
     """Anything that can be fitted to a split: a frozen dataclass whose fields are its parameters.
 
     ``repr(model)`` identifies the configuration: two models with the same repr are the same model.
-    A network has in addition a field ``backend``, which the runner sets.
+    A network has in addition a field ``backend``, which the runner sets. A model with a method
+    ``check_dataset(dataset)`` is asked before a run whether it can take the data, and raises a ``LebenchError`` if not.
     """
 
     #: Capabilities that what :meth:`fit` returns will offer; known before fitting, so that a task whose needs

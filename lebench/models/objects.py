@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from lebench import registry
 from lebench.errors import LebenchError, ParameterError
+from lebench.models.checkpoint import TrainedElsewhere, trained_elsewhere
 from lebench.models.estimator import is_estimator, make_estimator, name_of
 from lebench.registry import Item, first_line
 
@@ -43,6 +45,25 @@ def named(models: object) -> list[str]:
     return names
 
 
+def with_checkpoints(models: object, checkpoint: str | Path | Iterable[str | Path], builder: str | None) -> object:
+    """Return the models that a run is asked for, files or folders of weights among them.
+
+    Raises
+    ------
+    ParameterError
+        If there are weights without a builder, or a file does not exist.
+    """
+    paths = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint)
+    if not paths:
+        return models
+    if builder is None:
+        raise ParameterError("a checkpoint needs a builder, FILE:FUNCTION: the function that returns the module")
+    chosen: dict[str, object] = {name: name for name in named(models)}
+    for path in paths:
+        chosen |= trained_elsewhere(path, builder)
+    return chosen
+
+
 def _registered(where: str, model: Any, name: str = "") -> str:
     if isinstance(model, str):
         return model
@@ -69,7 +90,8 @@ def _registered(where: str, model: Any, name: str = "") -> str:
     if "[" in text or "]" in text:
         raise ParameterError(f"{where}: the name {text!r} must be without brackets, which hold parameters")
     summary = first_line(inspect.getdoc(model)) if kind.__module__ == "__main__" else ""
-    item = Item(text, summary or f"A {kind.__name__} of this session", (), "__main__", "this session")
+    digest = made.digest if isinstance(made, TrainedElsewhere) else ""
+    item = Item(text, summary or f"A {kind.__name__} of this session", (), "__main__", "this session", digest=digest)
     registry.models.adopt(item, lambda: made)
     return text
 

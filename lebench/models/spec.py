@@ -183,7 +183,7 @@ def build_model(spec: str, backend: str | None = None) -> Configured:
     return Configured(
         name,
         f"{name}[{','.join(changed)}]" if changed else name,
-        {key: _scalar(value) for key, value in resolved.items()},
+        {key: _scalar(value) for key, value in resolved.items()} | dict(getattr(model, "declared", {})),
         chosen,
         str(getattr(model, "precision", "float64")),
         model,

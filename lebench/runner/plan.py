@@ -180,6 +180,7 @@ def make_plan(
     chosen_tasks = [task for task in chosen_tasks if task.dataset not in reasons]
     if not chosen_tasks:
         raise UnavailableDataError(f"nothing is left to run: {unavailable[0][1]}")
+    misfits = _misfits(configured.values(), [datasets[name] for name in dict.fromkeys(t.dataset for t in chosen_tasks)])
     cells = {
         (t.name, label): make_cell(t, model, seeds[0]) for label, model in configured.items() for t in chosen_tasks
     }
@@ -205,6 +206,8 @@ def make_plan(
                     task.track,
                     task.variants,
                     task.unmet(model.model.capabilities)
+                    or _training_problem(model.model, task)
+                    or misfits.get((label, task.dataset))
                     or _input_problem(model.model, datasets[task.dataset])
                     or _target_problem(model.model, datasets[task.dataset])
                     or _recipe_problem(model.model, task, datasets[task.dataset])
@@ -227,6 +230,26 @@ def _unavailable(datasets: Iterable[Dataset]) -> dict[str, str]:
         except UnavailableDataError as error:
             reasons[dataset.name] = str(error)
     return reasons
+
+
+def _training_problem(model: object, task: Task) -> str | None:
+    return task.trains if getattr(model, "is_trained", False) else None
+
+
+def _misfits(models: Iterable[Configured], datasets: Sequence[Dataset]) -> dict[tuple[str, str], str]:
+    """Return why models that check data before a run refuse some; what they refuse all of is raised."""
+    found = {}
+    for configured in models:
+        errors: dict[str, LebenchError] = {}
+        for dataset in datasets if hasattr(configured.model, "check_dataset") else ():
+            try:
+                configured.model.check_dataset(dataset)
+            except LebenchError as error:
+                errors[dataset.name] = error
+        if errors and len(errors) == len(datasets):
+            raise next(iter(errors.values()))
+        found |= {(configured.label, name): str(error) for name, error in errors.items()}
+    return found
 
 
 def _input_problem(model: object, dataset: Dataset) -> str | None:

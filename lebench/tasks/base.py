@@ -154,13 +154,21 @@ class Task:
                 rule = f"Share(test, ({name!r},)) says of which points it is a share, Derived what it follows from"
                 raise LebenchError(f"task {self.name!r} does not declare its value {name!r} under facts: {rule}")
 
-    def unmet(self, capabilities: frozenset[str]) -> str | None:
-        """Return why a model with these capabilities cannot do this task, or None if it can."""
+    @property
+    def trains(self) -> str | None:
+        """Why it is no question about a model that is trained already, or None if it is one."""
+        return "trains models of its own" if self.references or self.variants != (Variant(),) else None
+
+    def unmet(self, capabilities: frozenset[str], lacks: Mapping[str, str] | None = None) -> str | None:
+        """Return why a model with these capabilities cannot do this task, or None; `lacks` says why it lacks others."""
         if self.refusal:
             return self.refusal
         for need in self.needs:
             options = (need,) if isinstance(need, str) else need
             if not capabilities.intersection(options):
+                for option in options:
+                    if lacks and option in lacks:
+                        return lacks[option]
                 return f"needs the capability {' or '.join(options)}, which the model does not offer"
         return None
 

@@ -162,6 +162,8 @@ def _of_record(record: Record) -> Iterator[tuple[str, str]]:
     yield from _of_times(record)
     if not 1 <= record.environment.threads <= _MOST_THREADS:
         yield "environment.threads", f"are {record.environment.threads}; they must be 1 to {_MOST_THREADS:,}"
+    if record.outside:
+        yield "params", "are of weights that were trained elsewhere, which nobody could train again"
     if cell.seed > _LARGEST_SEED:
         yield "seed", f"is larger than {_LARGEST_SEED:,}"
         return

@@ -57,10 +57,10 @@ def three() -> dict[str, FittedNetwork]:
 
 
 def test_capabilities_follow_from_the_function(three):
-    always = {"predict", "predict_proba", "similarity", "gram", "trajectory", "checkpoints"}
+    always = {"predict", "predict_proba", "similarity", "gram"}
     assert offered(three["protocol"]) == offered(three["jax"]) == always
     assert offered(three["torch"]) == always | {"features", "weights"}
-    assert set(three["jax"].unavailable) == {"features", "weights"}
+    assert set(three["jax"].unavailable) == {"features", "weights", "checkpoints"}
     assert not offers(FittedNetwork(three["protocol"].function, "mse", 3), "predict_proba")
 
 
