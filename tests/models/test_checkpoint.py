@@ -256,7 +256,7 @@ def test_a_folder_of_checkpoints_is_a_trajectory(course, tmp_path):
     assert same["nc1_pinv_over_C@end-train"] == found["trajectory", "nc1_pinv_over_C@end-train"]
 
     (path / "course" / "best.pt").unlink()
-    tasks = ["collapse/trajectory", "elasticity/over-training", "kernel/alignment"]
+    tasks = ["digits/trajectory", "digits/over-training", "digits/alignment"]
     builder = f"{path / 'net.py'}:wide"
     run = lebench.run(tasks=tasks, seeds=1, results=tmp_path / "r", jobs=1, checkpoint=path / "course", builder=builder)
     assert set(run["status"]) == {"ok"}
