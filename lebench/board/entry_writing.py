@@ -98,7 +98,7 @@ def write_entry(
     target = folder / name
     try:
         target.mkdir(parents=True, exist_ok=True)
-        _write(target / "entry.toml", _to_toml(meta.model_dump(mode="json", by_alias=True)))
+        write_description(target, meta)
         _write(target / "environments.json", json.dumps(shared, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
         _write(target / "records.jsonl", "\n".join(lines) + "\n")
         entry = Entry(meta, ordered, target)
@@ -106,6 +106,11 @@ def write_entry(
     except OSError as error:
         raise EntryError(f"cannot write the entry to {target}: {error.strerror}") from error
     return entry
+
+
+def write_description(folder: Path, info: EntryInfo) -> None:
+    """Write ``entry.toml`` into the folder of an entry."""
+    _write(folder / "entry.toml", _to_toml(info.model_dump(mode="json", by_alias=True)))
 
 
 def _write_artifacts(entry: Entry, arrays: Mapping[str, bytes], recordings: Mapping[str, bytes]) -> None:

@@ -320,6 +320,49 @@ def verify(context: click.Context, /, **options: Any) -> None:
 
 
 @app.group()
+def entry() -> None:
+    """What happens to entries of the board apart from their records (maintainers); kept in the history of the board."""
+
+
+def _noting(kind: str, summary: str) -> None:
+    """Add a command that puts on record what happened to an entry."""
+
+    @entry.command(kind, help=summary)
+    @click.argument("name")
+    @click.option("--reason", required=True, help="Why, in one line that the board shows.")
+    @click.option("--link", default="", help="Address where more is said.")
+    @_common("entries")
+    def command(name: str, reason: str, link: str, entries: Path | None) -> None:
+        from lebench.cli import entry as commands
+
+        commands.note(name, _KINDS[kind], reason, link, entries)
+
+
+_KINDS: dict[str, Any] = {
+    "withdraw": "withdrawn",
+    "correct": "corrected",
+    "challenge": "challenged",
+    "settle": "settled",
+}
+_noting("withdraw", "Remove the entry NAME; its page says that it was withdrawn, when and why.")
+_noting("correct", "Say what was wrong with the entry NAME and is right now.")
+_noting("challenge", "Say why the entry NAME is doubted; its page shows it until that is settled.")
+_noting("settle", "Say how the challenges of the entry NAME were settled.")
+
+
+@entry.command("rename")
+@click.argument("old")
+@click.argument("new")
+@click.option("--reason", required=True, help="Why, in one line that the board shows.")
+@_common("entries")
+def entry_rename(old: str, new: str, reason: str, entries: Path | None) -> None:
+    """Give the entry OLD the name NEW; records and checks stay, and the page of OLD leads to NEW."""
+    from lebench.cli import entry as commands
+
+    commands.rename(old, new, reason, entries)
+
+
+@app.group()
 def data() -> None:
     """Image sets that are files of their own: where they are, and whether they are as published."""
 

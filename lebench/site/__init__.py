@@ -16,6 +16,7 @@ from lebench.board import (
     write_tables,
 )
 from lebench.board.entry_plugin import PACKED, PLUGIN, PLUGIN_LIMIT
+from lebench.board.notes import read_notes
 
 __all__ = ["build"]
 
@@ -57,7 +58,8 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
     arrays = gallery(entries)
     history = read_history(entries_root, entries)
     tables = {path.name, "board.csv", "board.parquet"}
-    pages = leaderboard.pages(board, arrays, history, points, _code(entries_root, entries))
+    notes = read_notes(entries_root)
+    pages = leaderboard.pages(board, arrays, history, points, _code(entries_root, entries), notes)
     judged = papers.judge(board, arrays)
     view = leaderboard.View(board)
     pages |= {"index.md": overview.page(view), "matrix.md": matrix.page(view), "ladder.md": ladder.page(view)}

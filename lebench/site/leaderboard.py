@@ -13,6 +13,7 @@ from statistics import quantiles
 from lebench import board as board_package
 from lebench import registry
 from lebench.board.board import Board, BoardEntry, BoardMetric, BoardTask
+from lebench.board.notes import Note
 from lebench.board.point_store import TaskPoints
 from lebench.board.ranking import Rank
 from lebench.board.scores import Score
@@ -262,6 +263,7 @@ def pages(
     history: History | None = None,
     points: Mapping[str, TaskPoints] | None = None,
     code: Mapping[str, str] | None = None,
+    notes: Sequence[Note] = (),
 ) -> dict[str, str]:
     """Return the text of every page, and of every picture's specification, by its path.
 
@@ -277,6 +279,8 @@ def pages(
         Values at test points by task; without them only seeds are resampled where models are compared.
     code : mapping of str to str, optional
         By entry: the model's own code, which is shown and never run.
+    notes : sequence of Note, optional
+        What happened to entries; those that are gone have a page that says so.
     """
     view = View(board)
     shown: list[Figure] = []
@@ -349,14 +353,19 @@ def pages(
             unscored=unscored,
             skipped={task.name for tasks in unscored.values() for task in tasks},
             code=(code or {}).get(name),
+            notes=[note for note in notes if name in (note.entry, note.to)],
             ranked=view.ranked_tracks,
             span=ranks,
             root="../../",
         )
+    for note in notes:
+        if note.gone and note.entry not in view.entries:
+            of_entry = [each for each in notes if each.entry == note.entry]
+            texts[f"entries/{note.entry}.md"] = render("gone.md", view=view, notes=of_entry, root="../../")
     texts |= comparison.pages(view, points or {})
     if history is not None:
         texts["feed.xml"] = feed(board, history)
-        texts["changes.md"] = render("changes.md", view=view, history=history, words=WORDS, root="../")
+        texts["changes.md"] = render("changes.md", view=view, history=history, notes=notes, words=WORDS, root="../")
     costs = {track: _cost_figure(view, track) for track in view.tracks}
     shown += [figure for figure in costs.values() if figure]
     bargains = {track: [b for task in view.tasks(track) if (b := cost.bargain(view, task))] for track in view.tracks}

@@ -25,6 +25,8 @@ from typing import Any
 from lebench import registry
 from lebench.board.documents import parse_toml, printable
 from lebench.board.entries import Entry, EntryError, design, read_entry
+from lebench.board.notes import NAME as NOTES
+from lebench.board.notes import read_notes
 from lebench.board.verification import NAME as VERIFICATION
 from lebench.errors import LebenchError
 from lebench.records import Cell, Record
@@ -137,7 +139,11 @@ def base(reference: str, folder: Path) -> Iterator[Base]:
     fresh = _git(top, "ls-files", "--others", "--exclude-standard", "-z", "--", place)
     paths = tuple(os.fsdecode(path) for path in sorted({*changed.split(b"\0"), *fresh.split(b"\0")} - {b""}))
     with tempfile.TemporaryDirectory(prefix="lebench-base-") as temporary:
-        entries = Path(temporary)
+        entries = Path(temporary) / "entries"
+        entries.mkdir()
+        notes = os.path.join(os.path.dirname(place), NOTES)
+        if _git(top, "ls-tree", "-z", revision, "--", notes):
+            (entries.parent / NOTES).write_bytes(_git(top, "cat-file", "blob", f"{revision}:{notes}"))
         if _git(top, "ls-tree", "-z", revision, "--", place):
             _extract(_git(top, "archive", "--format=tar", f"{revision}:{place}"), entries)
         yield Base(reference, entries, paths, place)
@@ -189,6 +195,11 @@ def check_submission(folder: Path, entry: Entry | None, main: Base, own: Iterabl
     for name in main.names():
         if name != folder.name and skeleton(name) == skeleton(folder.name):
             yield Violation(folder.name, "name", f"looks like that of the entry {name}; choose another")
+    for note in read_notes(main.entries):
+        if note.gone and note.entry == folder.name and note.entry not in main.names():
+            yield Violation(
+                folder.name, "name", f"is that of an entry that was {note.kind} on {note.date}; choose another"
+            )
     if entry is None:
         return
     yield from _look_alikes(entry, main)

@@ -75,6 +75,16 @@ def label_rule(label: str) -> str | None:
     return _plain(label, "model") or _label(label)
 
 
+def sentence_rule(text: str) -> str | None:
+    """Return why a text is not one that pages may show, None if it is."""
+    return _plain(text, "summary") or _inactive(text)
+
+
+def address_rule(text: str) -> str | None:
+    """Return why a text is no address that pages may link to, None if it is."""
+    return _plain(text, "link") or _address(text)
+
+
 def check_texts(record: Record) -> Iterator[tuple[str, str]]:
     """Yield field and rule of the texts of a record that are not what they should be."""
     cell = record.cell
