@@ -1,7 +1,8 @@
 """What happened to entries apart from their records: ``leaderboard/notes.jsonl``, a line each, never removed.
 
 An entry is renamed or withdrawn, its authors say what they have corrected, somebody challenges it, and a maintainer
-says how that was settled. The name of an entry that is gone is not given to another one; its page says what became of it.
+says how that was settled. The name of an entry that is gone is not given to another one; its page says what became of
+it.
 """
 
 from __future__ import annotations

@@ -1,16 +1,13 @@
 """What a person should look at before an entry is believed: each flag says its evidence, and decides nothing.
 
-Answers are compared with those of all other entries. *Copies*: of the numbers that two recordings have in common, the
-share that agree within 1%, up to a factor and a shift for each answer; honest models of one architecture with other
-seeds stay below a half. *Errors in common*: points that either of two entries gets wrong, and how many of them both
-give the same wrong class; hard points are hard for all, so the largest share among the other entries stands beside it.
-Models that are the same function by their mathematics agree as copies do, and the flag says so.
+*Copies*: of the numbers that two recordings have in common, the share that agree within 1%, up to a factor and a shift
+for each answer. *Errors in common*: points that either of two entries gets wrong, and how many of them both give the
+same wrong class; hard points are hard for all, so the largest share among other entries stands beside it. Models that
+are the same function by their mathematics agree as copies do, and the flag says so.
 
-Records that were run again are compared in pairs: of test points that only one of both gets right, honest ones are as
-often on either side (McNemar 1947, exact and one-sided), and the deviations of claimed values from those made again
-have mean zero (Student's t with a floor under the deviation), even if each of them is within its tolerance.
-
-Texts that look like another's, and costs that cannot be, are found from the records alone.
+Of records that were run again, test points that only one of both gets right are as often on either side (McNemar 1947,
+exact and one-sided), and deviations from what was claimed have mean zero (Student's t, with a floor under the
+deviation), even if each of them is within its tolerance.
 """
 
 from __future__ import annotations
@@ -43,7 +40,8 @@ from lebench.verify.rerun import Rerun
 from lebench.verify.texts import skeleton
 
 Kind = Literal["copy", "errors", "paired", "deviation", "text", "cost"]
-_Numbers = dict[tuple[bytes, int, tuple[int, ...]], NDArray[np.float64]]
+_Row = NDArray[Any]
+_Numbers = dict[tuple[bytes, int, tuple[int, ...]], _Row]
 _Cell = tuple[str, int]
 _Pair = tuple[NDArray[np.int64], NDArray[np.int64]]
 #: By seed and variant: predicted and true classes of test points.
@@ -51,7 +49,9 @@ _Classes = dict[tuple[int, str], _Pair]
 
 #: Numbers of an answer from which it is compared, of all answers in common, and of one entry that are looked at: honest
 #: ones of 3 MB have a tenth of that.
-_SHORT, _FEW, _MOST = 20, 200, 20_000_000
+_SHORT, _FEW, _MOST = 20, 100, 20_000_000
+#: Share of an answer's numbers that may be the same within 1%, so that they tell who made it.
+_OFTEN = 0.05
 #: Relative difference within which two numbers are the same, and the share of those that makes a copy.
 _NEAR, _COPIED = 1e-2, 0.95
 #: Points that one of two entries gets wrong from which errors are compared, and the share in common.
@@ -64,15 +64,9 @@ _CHEAPER, _FASTER = 20.0, 30.0
 _CLOCK_S = 1.0
 #: Models of lebench that are the same function, at least on some tasks, and why.
 _EXPECTED = (
-    (
-        {"linear", "logistic-regression", "linear-kernel", "deep-linear"},
-        "all are linear in the inputs",
-    ),
+    ({"linear", "logistic-regression", "linear-kernel", "deep-linear"}, "all are linear in the inputs"),
     ({"lin-mlp", "entk-mlp"}, "the one is the linearization of the other's network, with the same weights"),
-    (
-        {"ntk-mlp", "lantk-hr-mlp", "lantk-nth-mlp"},
-        "a label-aware kernel is the NTK where its weight is zero",
-    ),
+    ({"ntk-mlp", "lantk-hr-mlp", "lantk-nth-mlp"}, "a label-aware kernel is the NTK where its weight is zero"),
     ({"ntk-cnn", "lantk-hr-cnn"}, "a label-aware kernel is the NTK where its weight is zero"),
 )
 
@@ -126,7 +120,7 @@ def _answers(entry: Entry, others: Sequence[Entry]) -> Iterator[Flag]:
     if sum(array.size for each in own.values() for array in each["recorded_answers"][:1]) > _MOST:
         yield Flag("copy", f"has more than {_MOST:,} recorded numbers, ten times what honest entries have")
         return
-    numbers = {cell: parts(arrays) for cell, arrays in own.items()}
+    numbers = {cell: _telling(parts(arrays)) for cell, arrays in own.items()}
     classes = {entry.name: _by_task(own)}
     for other in others:
         theirs = {cell: arrays for cell, arrays in _recordings(other).items() if cell in own}
@@ -143,16 +137,26 @@ def _recordings(entry: Entry) -> dict[_Cell, dict[str, NDArray[Any]]]:
     return {cell: arrays for cell, arrays in found.items() if arrays}
 
 
-def _near(ours: _Numbers, theirs: _Numbers) -> tuple[int, int]:
+def _telling(numbers: _Numbers) -> dict[tuple[bytes, int, tuple[int, ...]], tuple[_Row, _Row]]:
+    """Return the numbers of each answer and which of them say something of who made them.
+
+    Zeros, and the values of labels, to which models come close that know them, are those of many points.
+    """
+    found = {}
+    for question, x in numbers.items():
+        size = np.maximum(np.abs(x), np.finfo(np.float32).tiny)
+        bins = np.sign(x) * (1e5 + np.round(np.log(size) / (2 * _NEAR)))
+        _, where, counts = np.unique(bins, return_inverse=True, return_counts=True)
+        found[question] = x, counts[where] <= _OFTEN * x.size
+    return found
+
+
+def _near(ours: Mapping[Any, tuple[_Row, _Row]], theirs: _Numbers) -> tuple[int, int]:
     """Return how many of the numbers in common agree, up to a factor and a shift for each answer, of how many."""
     near = total = 0
     for question in ours.keys() & theirs.keys():
-        x, y = ours[question], theirs[question]
-        if x.size < _SHORT:
-            continue
-        # What is zero for both, such as a label's other classes, says nothing of who made it.
-        there = (x != 0) | (y != 0)
-        x, y = x[there], y[there]
+        x, there = ours[question]
+        x, y = x[there], theirs[question][there]
         if x.size < _SHORT or not (spread := y.std()) or not x.std():
             continue
         factor = float(((x - x.mean()) * (y - y.mean())).mean() / spread**2)
@@ -255,9 +259,9 @@ def _paired(entry: Entry, reruns: Sequence[Rerun]) -> Iterator[Flag]:
             (a, y), (b, _) = claimed[variant], again[variant]
             claimed_only += int(((a == y) & (b != y)).sum())
             again_only += int(((a != y) & (b == y)).sum())
-    if (both := claimed_only + again_only) and (
-        p := float(binomtest(claimed_only, both, alternative="greater").pvalue)
-    ) < _LEVEL:
+    both = claimed_only + again_only
+    p = float(binomtest(claimed_only, both, alternative="greater").pvalue) if both else 1.0
+    if p < _LEVEL:
         said = f"{claimed_only} test points are right only as claimed, {again_only} only when run again"
         yield Flag("paired", f"{said}; chance makes that with probability {p:.2g}")
 

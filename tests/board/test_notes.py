@@ -48,9 +48,10 @@ def pages(folder):
 
 def test_an_entry_that_is_renamed_keeps_records_and_checks(entries, run):
     before = read_entry(entries / "mlp")
+    checked = verified(before)
     assert run("rename", "mlp", "mlp-relu", "--reason", "There are two now.").startswith("mlp is mlp-relu now")
     after = read_entry(entries / "mlp-relu")
-    assert (after.records, verified(after)) == (before.records, verified(before))
+    assert (after.records, verified(after)) == (before.records, checked)
     assert after.info.command == "lebench run --plugin leaderboard/entries/mlp-relu/plugin.py --model mlp"
     points = entries.parent / "points" / "entries"
     assert sorted(path.name for path in points.iterdir()) == ["cnn.npz", "mlp-relu.npz"]
