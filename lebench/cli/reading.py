@@ -315,9 +315,11 @@ def _every_metric(table: pd.DataFrame, task: str) -> Table:
 
 def _legend(table: pd.DataFrame) -> str:
     seeds = sorted(set(table.groupby("model")["seed"].nunique()))
-    counts = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    counts = (
+        f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else "one seed" if seeds == [1] else f"{seeds[0]} seeds"
+    )
     return (
-        f"Mean ± half-width of the 95% t-interval over {counts} seeds. ↑ higher is better, ↓ lower is better. "
+        f"Mean ± half-width of the 95% t-interval over {counts}. ↑ higher is better, ↓ lower is better. "
         "Bold: from the results folder; others: from the leaderboard."
     )
 
