@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from lebench.runner.migrations import earlier_names
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -42,9 +44,10 @@ def recorded_costs(entries: Path) -> Costs:
                 record = json.loads(line)
                 if record["cost"] is None:
                     continue
+                task = earlier_names().get(record["cell"]["task"], record["cell"]["task"])
                 seconds = float(record["cost"]["fit_s"]) + float(record["cost"]["score_s"])
-                by_label.setdefault((record["label"], record["cell"]["task"]), []).append(seconds)
-                by_model.setdefault((record["cell"]["model"], record["cell"]["task"]), []).append(seconds)
+                by_label.setdefault((record["label"], task), []).append(seconds)
+                by_model.setdefault((record["cell"]["model"], task), []).append(seconds)
         except (OSError, ValueError, KeyError, TypeError):
             continue
     medians = ({key: median(values) for key, values in found.items()} for found in (by_label, by_model))

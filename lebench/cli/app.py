@@ -245,6 +245,8 @@ def agree(context: click.Context, names: tuple[str, ...], as_json: bool) -> None
 @app.command()
 @_common("jobs", "results", "entries")
 @click.option("--seeds", default=5, show_default=True, help="Seeds to run; what is there of more is kept.")
+@click.option("--plan", is_flag=True, help="Only print what there is to do, what costs most first.")
+@click.option("--shard", help="Run a share of the jobs only, 2/8, and write no entries.")
 @click.pass_context
 def baselines(context: click.Context, /, **options: Any) -> None:
     """Run what has changed of the leaderboard's baselines and write their entries (maintainers)."""

@@ -1,101 +1,77 @@
-"""``lebench baselines``: the models that lebench itself puts on the leaderboard, on which tasks, and their entries."""
+"""``lebench baselines``: the models that lebench itself puts on the leaderboard, on which tasks, and their entries.
+
+Which models stand on a task is declared by the task, see :mod:`lebench.tasks.baselines`.
+"""
 
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from collections import defaultdict
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lebench import board, registry
+from lebench.board.costs import recorded_costs
 from lebench.cli import reading
+from lebench.cli.planning import duration
 from lebench.cli.progress import display
 from lebench.cli.running import conclude
 from lebench.errors import LebenchError
+from lebench.models.spec import expand
 from lebench.runner.execution import execute
-from lebench.runner.plan import Plan, make_plan
+from lebench.runner.plan import Job, Plan, make_plan
+from lebench.runner.shares import Shard
 from lebench.runner.store import Store
-from lebench.tasks.questions import DEFAULT
 from lebench.verify import FEWEST_SEEDS
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 #: Seeds that every baseline should have.
 SEEDS = 5
 
 
-@dataclass(frozen=True)
-class Suite:
-    """Every one of some models on every one of some tasks that it has the capabilities for.
+@cache
+def stand() -> dict[str, tuple[str, ...]]:
+    """Return the names of the tasks on which each model stands, by its specification."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for item in registry.tasks.items():
+        # What was asked of further data in this process is not lebench's own.
+        if item.target.startswith("lebench.tasks."):
+            for label in dict.fromkeys(x for each in registry.tasks.get(item.name).baselines for x in expand(each)):
+                found[label].append(item.name)
+    return {label: tuple(names) for label, names in found.items()}
 
-    Attributes
-    ----------
-    models, tasks : tuple of str
-        Specifications of models; names or globs of tasks.
+
+def whole_plan(seeds: int, folder: Path) -> Plan:
+    """Return the plan of all baselines, the jobs that cost most first, as entries in a folder say.
+
+    Raises
+    ------
+    LebenchError
+        If the data of a task are not there.
     """
+    costs = recorded_costs(folder)
+    plans = [make_plan(tasks, [label], range(seeds)) for label, tasks in stand().items()]
+    for plan in plans:
+        if plan.unavailable:
+            raise LebenchError(f"the baselines need every task: {plan.unavailable[0][1]}")
 
-    models: tuple[str, ...]
-    tasks: tuple[str, ...]
+    def expected(job: Job) -> float:
+        return sum(costs.expected(job.label, cell.cell.task)[0] or 0.0 for cell in job.cells)
 
-
-_NETWORKS = ("linear", "deep-linear", "mlp", "lenet", "cnn", "resnet", "resnet-nf", "vgg")
-_KERNELS = ("rbf", "laplace", "linear-kernel", "ntk-mlp", "nngp-mlp", "ntk-cnn", "entk-mlp")
-_CLASSICAL = ("knn", "logistic-regression")
-_DENSE_LABEL_AWARE = ("lantk-hr-mlp", "lantk-hr-mlp[permuted=true]")
-_CLASSES_AND_LABELLINGS = ("lantk/cifar-multiclass", "kernel/label-systems")
-_ADAM = "mlp[lr=0.0003,optimizer=adam]"
-_MEASURES = tuple(name for name in registry.models.names() if name.startswith("measure-"))
-_FEW = tuple(f"digits/{word}" for word in (*DEFAULT, "alignment", "gap"))
-_CONTROLS = ("constant", "random-features", "permuted-labels", "leak-kernel")
-
-SUITES = (
-    Suite(
-        (*_NETWORKS, *_CLASSICAL, *_KERNELS, *_CONTROLS),
-        (
-            "digits/[!lmw]*",
-            "digits/label-noise",
-            "digits/learning-rate",
-            "manifold/*",
-            "elasticity/label-systems",
-            "mnist/*",
-        ),
-    ),
-    # What these cost beyond the models above says most where kernels and networks are compared.
-    Suite(("nngp-cnn", "entk-mlp-trained", "lin-mlp"), _FEW),
-    Suite(("mlp",), ("digits/laziness", "digits/linearization")),
-    # On photographs the networks diverge by their published rates, so they are trained by the optimizer of the paper.
-    Suite(("mlp", "permuted-labels"), ("lantk/digits-*", "kernel/label-systems")),
-    Suite(("ntk-mlp", "rbf", *_DENSE_LABEL_AWARE), ("lantk/*-pairs", "lantk/*-curve", *_CLASSES_AND_LABELLINGS)),
-    Suite(("lantk-nth-mlp",), ("lantk/digits-*", "lantk/mnist-pairs", "kernel/label-systems")),
-    Suite(
-        ("ntk-cnn", "lantk-hr-cnn"),
-        ("lantk/digits-*", "lantk/mnist-pairs", "lantk/cifar-pairs", "lantk/cifar-multiclass"),
-    ),
-    Suite(("lantk-hr-cnn[permuted=true]",), ("lantk/cifar-pairs",)),
-    Suite((_ADAM,), ("lantk/mnist-pairs", "lantk/cifar-pairs", "lantk/cifar-multiclass", "lantk/cifar-curve")),
-    Suite(("neurashed", "mlp", "linear", "deep-linear", "permuted-labels"), ("neurashed/*",)),
-    Suite(("mlp", "linear", "deep-linear", "lenet"), ("geomnist/*",)),
-    Suite(("linear",), ("cifar-10/*",)),
-    Suite(("mlp[depth=1]", "ntk-mlp", "rbf"), ("overparam/teacher-*", "overparam/concept-*")),
-    # In 16 dimensions the six kernels that each is compared with cost ten times as much.
-    Suite(
-        ("mlp", "linear", "deep-linear", "nngp-mlp", "laplace", "linear-kernel"),
-        ("overparam/teacher-8", "overparam/concept-*"),
-    ),
-    Suite(("mlp[depth=1]",), ("overparam/width",)),
-    Suite(("second-order-mlp",), ("overparam/concept-*",)),
-    Suite(_MEASURES, ("overparam/measures",)),
-)
+    return Plan(
+        tuple(sorted((job for plan in plans for job in plan.jobs), key=expected, reverse=True)),
+        tuple(cell for plan in plans for cell in plan.skipped),
+        tuple(dict.fromkeys(plugin for plan in plans for plugin in plan.plugins)),
+        tuple(sorted({module for plan in plans for module in plan.modules})),
+    )
 
 
-def models() -> tuple[str, ...]:
-    """Return the models of all suites, each once."""
-    return tuple(dict.fromkeys(model for suite in SUITES for model in suite.models))
-
-
-def tasks(model: str) -> tuple[str, ...]:
-    """Return the names and globs of the tasks on which a model stands."""
-    return tuple(dict.fromkeys(task for suite in SUITES if model in suite.models for task in suite.tasks))
-
-
-def baselines(*, jobs: int | None, results: Path, entries: Path | None, seeds: int = SEEDS) -> int:
+def baselines(
+    *, jobs: int | None, results: Path, entries: Path | None, seeds: int = SEEDS, shard: str | None, plan: bool
+) -> int:
     """Bring the baselines up to date and write their entries; return the exit code.
 
     Parameters
@@ -106,6 +82,10 @@ def baselines(*, jobs: int | None, results: Path, entries: Path | None, seeds: i
         Store of the runs, and folder of the entries.
     seeds : int
         Seeds that are run where they are not there yet; records of further seeds up to :data:`SEEDS` are kept.
+    shard : str, optional
+        ``"2/8"``: run this share of the jobs only, and write no entries.
+    plan : bool
+        Only print what there is to do.
 
     Raises
     ------
@@ -115,26 +95,73 @@ def baselines(*, jobs: int | None, results: Path, entries: Path | None, seeds: i
     if not FEWEST_SEEDS <= seeds <= SEEDS:
         raise LebenchError(f"--seeds of baselines lies between {FEWEST_SEEDS} and {SEEDS}, not {seeds}")
     folder = reading.folder_of_clone(entries)
+    share = None if shard is None else Shard.parse(shard)
     console = reading.make_console()
     store = Store(results)
+    whole = whole_plan(SEEDS, folder)
+    asked = _part(whole, seeds, share)
+    if plan:
+        _show(asked, store, folder, console)
+        return 0
     store.prepare()
-    plans = [make_plan(suite.tasks, suite.models, range(SEEDS)) for suite in SUITES]
-    for plan in plans:
-        if plan.unavailable:
-            raise LebenchError(f"the baselines need every task: {plan.unavailable[0][1]}")
-        _take_from_entries(plan, folder, store)
-    for suite in SUITES:
-        plan = make_plan(suite.tasks, suite.models, range(seeds))
-        with display(console) as on_event:
-            summary = execute(plan, store, jobs, on_event=on_event, command="lebench baselines")
-        if summary.interrupted or summary.failures:
-            return conclude(summary, results, console)
+    _take_from_entries(whole, folder, store)
+    with display(console) as on_event:
+        summary = execute(asked, store, jobs, on_event=on_event, command="lebench baselines")
+    if summary.interrupted or summary.failures or share is not None:
+        return conclude(summary, results, console)
+    _write(whole, store, folder, console)
+    return 0
+
+
+def _part(plan: Plan, seeds: int, shard: Shard | None) -> Plan:
+    """Return the first seeds of a plan, or a share of them."""
+    found = {(job.label, job.backend, job.dataset, job.seed): job for job in plan.jobs if job.seed < seeds}
+    skipped = tuple(cell for cell in plan.skipped if cell.cell.seed < seeds)
+    if shard is not None:
+        mine = shard.of(found)
+        found = {group: job for group, job in found.items() if group in mine}
+        # These cost nothing.
+        skipped = skipped if shard.number == 1 else ()
+    return Plan(tuple(found.values()), skipped, plan.plugins, plan.modules)
+
+
+def _show(plan: Plan, store: Store, folder: Path, console: Console) -> None:
+    """Print what each model costs on each dataset, the dearest first, and how much of it is there."""
+    there = {record.cell.key for entry in board.read_entries(folder) for record in entry.records}
+    there |= store.known(cell.cell.key for cell in plan.cells)
+    costs = recorded_costs(folder)
+    groups: dict[tuple[str, str], list[Job]] = defaultdict(list)
+    for job in plan.jobs:
+        groups[job.label, job.dataset].append(job)
+    shown = reading.make_table(
+        "Plan of the baselines", ("model", "data", "tasks", "seeds", "current", "a seed", "left")
+    )
+    rows, unknown = [], 0
+    for (label, dataset), jobs in groups.items():
+        cells = [cell.cell for job in jobs for cell in job.cells]
+        times = {cell.task: costs.expected(label, cell.task)[0] for cell in cells}
+        missing = [cell for cell in cells if cell.key not in there]
+        left = sum(times[cell.task] or 0.0 for cell in missing)
+        unknown += sum(times[cell.task] is None for cell in missing)
+        of_seed = sum(seconds or 0.0 for seconds in times.values())
+        current = f"{len(cells) - len(missing)} of {len(cells)}"
+        rows.append((left, of_seed, (label, dataset, str(len(times)), str(len(jobs)), current)))
+    for left, of_seed, texts in sorted(rows, reverse=True):
+        reading.add_row(shown, *texts, duration(of_seed), duration(left) if left else "–")
+    console.print(shown)
+    total = f"about {duration(sum(left for left, _, _ in rows))} left as if each cell were computed alone"
+    total += f"; of {unknown} cells the time is not known" if unknown else ""
+    console.print(total, highlight=False, markup=False, soft_wrap=True)
+
+
+def _write(plan: Plan, store: Store, folder: Path, console: Console) -> None:
+    """Write the entries of all models."""
     by_key = {record.cell.key: record for record in store.load()}
     written = 0
-    for label in models():
-        keys = dict.fromkeys(cell.cell.key for plan in plans for cell in plan.cells if cell.label == label)
+    for label, tasks in stand().items():
+        keys = dict.fromkeys(cell.cell.key for cell in plan.cells if cell.label == label)
         records = [by_key[key] for key in keys if key in by_key]
-        asked = " ".join(f"--task {shlex.quote(task)}" for task in tasks(label))
+        asked = " ".join(f"--task {task}" for task in tasks)
         meta = board.EntryInfo(
             schema=1,
             name=board.entry_name(label),
@@ -148,8 +175,7 @@ def baselines(*, jobs: int | None, results: Path, entries: Path | None, seeds: i
         recordings = {record.cell.key: store.recording(record) for record in records}
         board.write_entry(folder, meta.name, records, meta, arrays, recordings)
         written += len(records)
-    console.print(f"{written} records of {len(models())} entries stand in {folder}")
-    return 0
+    console.print(f"{written} records of {len(stand())} entries stand in {folder}")
 
 
 def _take_from_entries(plan: Plan, folder: Path, store: Store) -> None:

@@ -112,6 +112,8 @@ class Task:
         What each value is a share of or follows from, and what holds between them; see :mod:`lebench.tasks.facts`.
     known : tuple of KnownAnswer
         What controls and models whose score is known must score.
+    baselines : tuple of str
+        Models that lebench puts on the board on it: specifications or tags.
     refusal : str
         Why no model can do it, if the data cannot answer the question; see :mod:`lebench.tasks.questions`.
 
@@ -137,6 +139,7 @@ class Task:
     history: tuple[Change, ...] = ()
     facts: tuple[Fact, ...] = ()
     known: tuple[KnownAnswer, ...] = ()
+    baselines: tuple[str, ...] = ()
     refusal: str = ""
 
     def __post_init__(self) -> None:

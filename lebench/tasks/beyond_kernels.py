@@ -29,6 +29,9 @@ _KERNELS: dict[str, tuple[str, dict[str, float]]] = {
     "gaussian": ("rbf", {"scale": 0.5}),
     "gaussian-wide": ("rbf", {"scale": 1.5}),
 }
+#: What the board has in any dimension, and where the kernels that each is compared with cost a tenth.
+_FEW_MODELS = ("mlp[depth=1]", "ntk-mlp", "rbf")
+_MODELS = (*_FEW_MODELS, "mlp", "linear", "deep-linear", "nngp-mlp", "laplace", "linear-kernel")
 _REFERENCES = tuple(sorted({model for model, _ in _KERNELS.values()}))
 
 
@@ -153,6 +156,7 @@ for _d in DIMENSIONS:
                 ),
                 KnownAnswer("loss_ratio", 1.0, "the best of six kernels on the same points", "by definition"),
             ),
+            baselines=_MODELS if _d == 8 else _FEW_MODELS,
             variants=(Variant("trained", recipe=_TEACHER_RECIPE),),
             references=_REFERENCES,
         ),
@@ -231,6 +235,7 @@ for _name, _formula in (
                     0.02,
                 ),
             ),
+            baselines=(*_MODELS, "second-order-mlp"),
             variants=(Variant("trained", recipe=_CONCEPT_RECIPE),),
             references=_REFERENCES,
         ),

@@ -17,6 +17,7 @@ from lebench.errors import DataError
 from lebench.metrics.base import Missing
 from lebench.seeds import generator, stream
 from lebench.tasks.base import Fit, NotFitted, Scored, Scores, Task
+from lebench.tasks.baselines import LADDER, STANDARD
 from lebench.tasks.facts import Derived, KnownAnswer, Share, mean_of, test
 from lebench.tasks.questions import DIGITS, Data, Question, ask
 
@@ -136,6 +137,7 @@ ask(
     Question(
         "clustering",
         _ask_clustering,
+        baselines=LADDER,
         classes=4,
         per_class=_CLUSTER_POINTS,
     ),
@@ -383,6 +385,7 @@ registry.tasks.register(
         score=score_mnist,
         facts=(Share(test, ("accuracy",)),),
         known=_no_clusters("adjusted_rand_index@5v8"),
+        baselines=STANDARD,
         variants=(Variant("5v8", n_train=_MNIST_IMAGES, groups=_PAIRS["5v8"], may_fail=True),),
     ),
     tags=("elasticity",),

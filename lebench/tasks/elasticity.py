@@ -11,6 +11,7 @@ from lebench.arrays import FloatArray, IntArray
 from lebench.data.base import Variant, balanced_subset
 from lebench.seeds import generator
 from lebench.tasks.base import Fit, Scored, Task
+from lebench.tasks.baselines import STANDARD
 from lebench.tasks.facts import KERNELS, LABEL_BLIND, Derived, KnownAnswer, Share, labellings, test
 from lebench.tasks.questions import DIGITS, Data, Question, ask
 
@@ -169,6 +170,7 @@ registry.tasks.register(
         score=score_label_systems,
         facts=(Share(test, ("accuracy@{variant}",)), *(labellings(kind) for kind in ("", "-relative"))),
         known=LABEL_BLIND,
+        baselines=STANDARD,
         variants=tuple(Variant(name, groups=groups) for name, groups in _SYSTEMS.items()),
     ),
     tags=("elasticity",),

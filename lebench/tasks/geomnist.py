@@ -42,11 +42,14 @@ class Problem:
         Learning rate.
     groups : tuple of tuple of int, optional
         The classes; by default all.
+    baselines : tuple of str
+        See :class:`~lebench.tasks.base.Task`.
     """
 
     dataset: str
     lr: float
     groups: tuple[tuple[int, ...], ...] | None = None
+    baselines: tuple[str, ...] = ()
 
     def steps(self, epochs: int, record_steps: int = 0) -> tuple[tuple[str, str | int | float], ...]:
         """Return the changes of a recipe that make it one of single-sample steps."""
@@ -73,7 +76,10 @@ class Problem:
 
 
 #: The squares of standardized pixels sum to 1,024 and 3,072, those of the paper's pictures to about 200.
-PROBLEMS = (Problem("geomnist", 0.001), Problem("cifar-10", 0.0003, ((0,), (1,), (2,))))
+PROBLEMS = (
+    Problem("geomnist", 0.001, baselines=("mlp", "linear", "deep-linear", "lenet")),
+    Problem("cifar-10", 0.0003, ((0,), (1,), (2,)), ("linear",)),
+)
 #: An imitation begins when the class means have left where they happened to be at initialization, in epochs.
 _BEGIN = 1.0
 
@@ -178,6 +184,7 @@ for _problem in PROBLEMS:
                 )
                 for model in _MODELS
             ),
+            baselines=_problem.baselines,
             variants=_problem.runs(3),
         ),
         tags=(_problem.dataset, "dynamics"),
@@ -221,6 +228,7 @@ for _problem in PROBLEMS:
             primary="imitation_error@L",
             metrics=("imitation_error@L", "imitation_error@I", "imitation_error@copied"),
             score=score_imitation,
+            baselines=_problem.baselines,
             variants=_problem.runs(3),
         ),
         tags=(_problem.dataset, "dynamics"),
@@ -283,6 +291,7 @@ for _problem in PROBLEMS:
                     "its class means end in a simplex (Zhang, Wang & Su 2021)",
                 ),
             ),
+            baselines=_problem.baselines,
             variants=_problem.runs(1),
         ),
         tags=(_problem.dataset, "dynamics"),

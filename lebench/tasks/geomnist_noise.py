@@ -104,6 +104,7 @@ for _problem in PROBLEMS:
                     "it gives the right class the probability 1 − p: −ln(1 − p)",
                 ),
             ),
+            baselines=_problem.baselines,
             # 400 points of each class, so that 9,600 steps see each eight times and do not yet memorize it.
             variants=tuple(
                 Variant(

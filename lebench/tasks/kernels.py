@@ -13,6 +13,7 @@ from lebench.data.base import Variant, balanced_subset
 from lebench.metrics.base import Missing
 from lebench.seeds import generator
 from lebench.tasks.base import Fit, NotFitted, Scored, Scores, Task
+from lebench.tasks.baselines import LADDER
 from lebench.tasks.facts import Derived, KnownAnswer, Relation, Share, at_least, test
 from lebench.tasks.questions import DIGITS, Data, Question, ask
 
@@ -82,6 +83,7 @@ ask(
     Question(
         "alignment",
         _ask_alignment,
+        baselines=LADDER,
         core=("digits",),
         tested_per_class=_POINTS_PER_CLASS,
         formerly={"digits": "kernel/alignment"},
@@ -140,6 +142,7 @@ ask(
     Question(
         "laziness",
         _ask_laziness,
+        baselines=("mlp",),
         tested_per_class=_POINTS_PER_CLASS,
         balanced=200,
         formerly={"digits": "kernel/laziness"},
@@ -211,6 +214,7 @@ ask(
     Question(
         "linearization",
         _ask_linearization,
+        baselines=("mlp",),
         tested_per_class=_POINTS_PER_CLASS,
         balanced=500,
         formerly={"digits": "kernel/linearization"},
@@ -335,6 +339,7 @@ ask(
     Question(
         "gap",
         _ask_gap,
+        baselines=LADDER,
         core=("digits",),
         tested_per_class=_POINTS_PER_CLASS,
         balanced=200,

@@ -30,6 +30,7 @@ from lebench.data.base import Dataset, Split, Variant
 from lebench.errors import DataError
 from lebench.metrics.base import Missing
 from lebench.tasks.base import Fit, NotFitted, Scores, Task
+from lebench.tasks.baselines import ADAM, CONVOLUTIONAL, HIERARCHY, LABEL_AWARE, TRAINED
 from lebench.tasks.facts import KERNELS, LABEL_BLIND, KnownAnswer, Share, chance, labellings, mean_of, test
 
 #: Points at most whose predictions are scored, and points between which the kernel is looked at.
@@ -110,7 +111,13 @@ def score(fits: Mapping[str, Fit]) -> Scores:
 
 
 def label_aware_task(
-    name: str, summary: str, dataset: str, variants: Iterable[Variant], *, tags: tuple[str, ...] = ("lantk",)
+    name: str,
+    summary: str,
+    dataset: str,
+    variants: Iterable[Variant],
+    *,
+    tags: tuple[str, ...] = ("lantk",),
+    baselines: tuple[str, ...] = (),
 ) -> Task:
     """Register a task with this protocol and return it; for another size or other pairs than those registered here.
 
@@ -127,6 +134,8 @@ def label_aware_task(
         accuracy over them.
     tags : tuple of str
         To select it by.
+    baselines : tuple of str
+        See :class:`~lebench.tasks.base.Task`.
 
     Examples
     --------
@@ -167,6 +176,7 @@ def label_aware_task(
             ),
         ),
         known=chance("accuracy@mean", classes, 0.1 if classes == 2 else 0.05),
+        baselines=baselines,
         variants=chosen,
     )
     registry.tasks.register(name, task, tags=tags)
@@ -195,6 +205,7 @@ label_aware_task(
     "Is a label-aware kernel between its kernel and its network on two pairs of photographs, 200 for training?",
     "cifar-10",
     pairs({name: PAPER_PAIRS[name] for name in ("deer-dog", "cat-frog")}, 200),
+    baselines=(*LABEL_AWARE, *CONVOLUTIONAL, "lantk-hr-cnn[permuted=true]", ADAM),
 )
 label_aware_task(
     "lantk/cifar-pairs-large",
@@ -208,6 +219,7 @@ label_aware_task(
     "The same on all ten classes of photographs, 500 for training",
     "cifar-10",
     sizes([500]),
+    baselines=(*LABEL_AWARE, *CONVOLUTIONAL, ADAM),
 )
 label_aware_task(
     "lantk/cifar-multiclass-large",
@@ -221,24 +233,28 @@ label_aware_task(
     "How do kernel, label-aware kernel and network grow with the number of photographs of deer and dogs?",
     "cifar-10",
     sizes([100, 200, 400, 800], PAPER_PAIRS["deer-dog"]),
+    baselines=(*LABEL_AWARE, ADAM),
 )
 label_aware_task(
     "lantk/mnist-pairs",
     "Is a label-aware kernel between its kernel and its network on two pairs of handwritten digits, 100 for training?",
     "mnist",
     pairs({"4-9": (4, 9), "3-8": (3, 8)}, 100),
+    baselines=(*LABEL_AWARE, HIERARCHY, *CONVOLUTIONAL, ADAM),
 )
 label_aware_task(
     "lantk/digits-pairs",
     "The same on four pairs of small digits, 20 for training",
     "digits",
     pairs({"3-8": (3, 8), "4-9": (4, 9), "1-8": (1, 8), "5-9": (5, 9)}, 20),
+    baselines=(*TRAINED, *LABEL_AWARE, HIERARCHY, *CONVOLUTIONAL),
 )
 label_aware_task(
     "lantk/digits-curve",
     "How do kernel, label-aware kernel and network grow with the number of small digits of ten classes?",
     "digits",
     sizes([50, 100, 200, 400]),
+    baselines=(*TRAINED, *LABEL_AWARE, HIERARCHY, *CONVOLUTIONAL),
 )
 
 #: The cells of each factor, low and high, in the numbering of ``two-factor``.
@@ -305,6 +321,7 @@ registry.tasks.register(
                 0.0,
             ),
         ),
+        baselines=(*TRAINED, *LABEL_AWARE, HIERARCHY),
         variants=tuple(Variant(name, groups=groups) for name, groups in _SYSTEMS.items()),
     ),
     tags=("kernel", "lantk"),

@@ -9,6 +9,7 @@ import numpy as np
 from lebench import metrics, registry
 from lebench.data.manifolds import MANIFOLDS, Manifold
 from lebench.tasks.base import Fit, Scored, Task
+from lebench.tasks.baselines import STANDARD
 from lebench.tasks.facts import KnownAnswer, Share, test
 
 _METRICS = (
@@ -57,6 +58,7 @@ for _manifold in MANIFOLDS.values():
             primary="distance_pearson",
             metrics=_METRICS,
             score=scorer(_manifold),
+            baselines=STANDARD,
             facts=(Share(test, ("accuracy",)),),
             known=(
                 KnownAnswer(

@@ -75,6 +75,7 @@ registry.tasks.register(
             "sign_error_worst",
         ),
         score=score_measures,
+        baselines=("measure",),
         variants=_VARIANTS,
     ),
     tags=("overparam",),

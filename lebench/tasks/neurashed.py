@@ -28,6 +28,7 @@ _PAPER = "Su 2021, Neurashed"
 _POINTS = 400
 #: Inputs in a batch; the last is all of them.
 _BATCHES = (1, 8, 32, _POINTS)
+_MODELS = ("neurashed", "mlp", "linear", "deep-linear", "permuted-labels")
 
 
 def _variant(batch: int) -> Variant:
@@ -155,6 +156,7 @@ registry.tasks.register(
                 "the gain of single inputs over all at once",
             ),
         ),
+        baselines=_MODELS,
         variants=tuple(map(_variant, _BATCHES)),
     ),
     tags=("neurashed", "dynamics"),
@@ -236,6 +238,7 @@ registry.tasks.register(
                 ("neurashed",),
             ),
         ),
+        baselines=_MODELS,
         variants=(_variant(1),),
     ),
     tags=("neurashed", "dynamics"),
@@ -301,6 +304,7 @@ registry.tasks.register(
                 for moment in ("start", "end")
             ),
         ),
+        baselines=_MODELS,
         variants=(_variant(32),),
     ),
     tags=("neurashed", "dynamics"),

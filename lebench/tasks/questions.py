@@ -17,6 +17,7 @@ from lebench import registry
 from lebench.data.base import Dataset
 from lebench.errors import UnavailableDataError
 from lebench.tasks.base import Task
+from lebench.tasks.baselines import STANDARD
 
 #: For :mod:`lebench.registry`: who asks a question registers it.
 _REGISTERS_FOR_CALLER = True
@@ -91,6 +92,8 @@ class Question:
         Earlier names of tasks that ask it, by their dataset.
     tags : tuple of str
         Words to select its tasks by; by default their track.
+    baselines : tuple of str
+        Models that lebench puts on the board on the tasks it registers.
     core : tuple of str
         Datasets of which it is in the core suite.
     """
@@ -103,6 +106,7 @@ class Question:
     balanced: int = 0
     formerly: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = STANDARD
     core: tuple[str, ...] = ()
 
     def unmet(self, data: Data) -> str | None:
@@ -123,7 +127,7 @@ class Question:
         """Return the task that asks a dataset; one that refuses every model if the dataset cannot answer."""
         name = f"{data.name}/{self.name}"
         if (reason := self.unmet(data)) is None:
-            task = replace(self.ask(data), name=name)
+            task = replace(self.ask(data), name=name, baselines=self.baselines)
             return replace(task, suite="core") if data.name in self.core else task
         refused = self.ask(DIGITS)
         return replace(refused, name=name, dataset=data.name, refusal=reason)

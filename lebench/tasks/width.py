@@ -201,6 +201,7 @@ registry.tasks.register(
                 for part in _PARTS
             ),
         ),
+        baselines=("mlp[depth=1]",),
         variants=tuple(
             Variant(f"{part}-h={width}", n_train=500, label_noise=noise, recipe=_RECIPE, width=width, may_fail=True)
             for part, noise in _PARTS.items()

@@ -7,7 +7,7 @@ import pytest
 
 from lebench import board, registry
 from lebench.board.frame import by_seed
-from lebench.cli.baselines import SEEDS, models, tasks
+from lebench.cli.baselines import SEEDS, stand
 from lebench.tasks.facts import broken
 from lebench.verify import FEWEST_SEEDS
 
@@ -32,19 +32,19 @@ def mean(frame, task, metric, model):
 
 
 def test_every_baseline_has_the_tasks_of_its_suites_with_the_same_seeds_for_each(entries):
-    for label in models():
+    for label, tasks in stand().items():
         entry = entries[board.entry_name(label)]
         seeds = {}
         for record in entry.records:
             seeds.setdefault(record.cell.task, set()).add(record.cell.seed)
-        assert set(seeds) >= set(registry.tasks.select(tasks(label)))
+        assert set(seeds) >= set(tasks)
         assert all(found == set(range(len(found))) and FEWEST_SEEDS <= len(found) <= SEEDS for found in seeds.values())
         assert {r.status for r in entry.records} <= {"ok", "skipped"}
 
 
 def test_every_task_has_a_baseline_but_the_large_ones_on_photographs():
     """And those of teachers and concepts more kernels than one, so that the best of six is more than a name."""
-    on = {task: {model for model in models() if task in registry.tasks.select(tasks(model))} for task in TASKS}
+    on = {task: {model for model, tasks in stand().items() if task in tasks} for task in TASKS}
     assert {task for task, found in on.items() if not found} == {
         "lantk/cifar-multiclass-large",
         "lantk/cifar-pairs-large",
