@@ -7,7 +7,6 @@ one, through tables of position pairs, or the inner product of explicit gradient
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lebench.arrays import reserve
 from lebench.errors import LebenchError
 
 #: Rows from which a symmetric product is worth cutting into blocks.
@@ -80,8 +80,7 @@ class Store:
             return like.new_empty(tuple(shape))
         with tempfile.NamedTemporaryFile(prefix="lebench-") as file:
             try:
-                # Without it a full disk would kill the process when a page is written.
-                os.posix_fallocate(file.fileno(), 0, size)
+                reserve(file, size)
             except OSError as error:
                 raise LebenchError(
                     f"{tempfile.gettempdir()} has no {size / 1e9:.3g} GB left for factors of gradients ({error}); "

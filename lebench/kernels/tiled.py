@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import blas, lapack
 
 from lebench import progress
-from lebench.arrays import FloatArray, IntArray
+from lebench.arrays import FloatArray, IntArray, reserve
 from lebench.errors import DataError, ParameterError
 from lebench.kernels.checks import read_targets
 from lebench.kernels.operators import KernelOperator
@@ -96,10 +96,18 @@ class Tiles:
         length = int(self._offsets[-1])
         if known and (not path.is_file() or path.stat().st_size != 4 * length):
             raise DataError(f"{path} is missing or of another size than the journal beside it says: remove {folder}")
-        try:
-            self._numbers = np.memmap(path, np.float32, "r+" if known else "w+", shape=(length,))
-        except OSError as error:
-            raise DataError(f"{path} cannot be made of {4 * length} bytes: {error.strerror or error}") from error
+        if not known:
+            try:
+                with path.open("wb") as file:
+                    reserve(file, 4 * length)
+            except OSError as error:
+                # A second try begins anew.
+                for made in (path, self._journal):
+                    made.unlink(missing_ok=True)
+                raise DataError(
+                    f"{path} cannot be made of {4 * length:,} bytes: {error.strerror or error}; use another folder"
+                ) from error
+        self._numbers = np.memmap(path, np.float32, "r+", shape=(length,))
 
     def _read(self, identity: str) -> bool:
         assert self._journal is not None

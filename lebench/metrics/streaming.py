@@ -25,7 +25,8 @@ _SECOND_PASS = "needs the class means beforehand: pass means=first.class_means t
 
 #: Rows of a block whose (p, p) scatter is added, which is slow for fewer, and numbers in it: 64 MB in float64.
 _ROWS, _NUMBERS = 4096, 1 << 23
-#: Rows of a block that is multiplied with class means only, so that it stays in the cache.
+#: Rows of a block that is multiplied with class means only, so that it stays in the cache; as many as classes where
+#: they are more, or else a product takes longer to read the means than to multiply.
 _FEW_ROWS = 256
 #: Two passes over the same points differ by rounding, those over points drawn anew by a share of their spread.
 _OTHER_POINTS = 0.05
@@ -320,7 +321,7 @@ def _blocks_of(
     for features, labels in batches() if callable(batches) else batches:
         values, y = _read_batch(features, labels, classes, blocks, finite=False)
         if blocks is None:
-            blocks = _Blocks(values, _FEW_ROWS)
+            blocks = _Blocks(values, max(_FEW_ROWS, classes))
             blocks.factor = blocks.factor if factor is None else factor
             if head is not None:
                 formula.read_weights(head[0], classes, values.shape[1])

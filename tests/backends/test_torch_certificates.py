@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import resource
 import warnings
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lebench.backends import torch_certificates
+from lebench.backends import torch_certificates, torch_factors
 from lebench.backends.torch_chains import relu_chain
 from lebench.backends.torch_tangents import empirical_ntk, tangent_products
 from lebench.errors import LebenchError, LebenchWarning
@@ -236,6 +237,25 @@ def test_a_budget_that_holds_no_pair_is_refused(monkeypatch: pytest.MonkeyPatch)
     module = nn.Sequential(nn.Linear(2, 3), nn.Tanh()).eval()
     with pytest.raises(LebenchError, match=r"take .* more than the .* pass more memory="):
         empirical_ntk(module, torch.randn(4, 2), memory=10)
+
+
+@pytest.mark.parametrize("contraction", ["trace", "full"])
+def test_factors_on_disk_and_a_disk_that_is_full(contraction: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(64, 3)).double().eval()
+    x, made = torch.randn(20, 2, 6, 6, dtype=torch.float64), []
+    original = torch_factors.reserve
+    monkeypatch.setattr(torch_factors, "reserve", lambda file, size: made.append(size) or original(file, size))
+    inside = empirical_ntk(module, x, contraction=contraction)
+    assert made == []
+    torch.testing.assert_close(empirical_ntk(module, x, contraction=contraction, memory=1000), inside)
+    assert sum(made) > 20 * 8 * 64
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(LebenchError, match=r"has no .* GB left for factors of gradients .* pass memory="):
+            empirical_ntk(module, x, contraction=contraction, memory=1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_form_that_disagrees_is_left_and_said_so_once() -> None:

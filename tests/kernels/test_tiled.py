@@ -1,6 +1,8 @@
 """Regression by tiles and by Nyström's approximation against one eigendecomposition of the whole kernel."""
 
 import json
+import os
+import resource
 
 import numpy as np
 import pytest
@@ -194,3 +196,22 @@ def test_duplicates_end_the_approximation_at_the_rank_of_the_kernel(data):
     fitted = nystrom_regression(infinite_width_operator(mlp(), twice), targets[:60], 60, 1e-3)
     assert len(fitted.centres) == 30
     assert fitted.left_over == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("reserves", [True, False])
+def test_a_full_disk_is_named_and_a_second_try_begins_anew(data, tmp_path, monkeypatch, reserves):
+    x, targets, _ = data
+    if not reserves:
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(DataError, match=r"tiles.float32 cannot be made of 211,600 bytes: .*; use another folder"):
+            tiled_regression(infinite_width_operator(mlp(), x), targets, relative_ridge=1e-2, folder=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+    fitted = tiled_regression(infinite_width_operator(mlp(), x), targets, relative_ridge=1e-2, folder=tmp_path)
+    inside = tiled_regression(infinite_width_operator(mlp(), x), targets, relative_ridge=1e-2)
+    np.testing.assert_array_equal(fitted.coefficients, inside.coefficients)
+    assert (tmp_path / "tiles.float32").stat().st_blocks * 512 >= 100_000
