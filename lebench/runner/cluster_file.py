@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lebench.errors import LebenchError, MissingDependencyError, ParameterError
+from lebench.runner.environment import cores
 
 #: Module and class of each kind.
 KINDS = {
@@ -37,7 +38,8 @@ class ClusterFile(BaseModel):
     kind : str
         One of :data:`KINDS`.
     minimum, maximum : int
-        How many workers there are, as there is work; SSH has one for each host that is named.
+        How many workers there are, as there is work. One machine has as many as processors by default, and SSH one for
+        each host that is named.
     options : dict of str to object
         Arguments of the class in Dask.
     """
@@ -46,7 +48,7 @@ class ClusterFile(BaseModel):
 
     kind: Literal["local", "ssh", "slurm", "pbs", "lsf", "sge", "kubernetes"]
     minimum: int = Field(0, ge=0)
-    maximum: int = Field(1, ge=1)
+    maximum: int | None = Field(None, ge=1)
     options: dict[str, Any] = {}
 
 
@@ -75,6 +77,8 @@ def start(path: Path) -> Any:
         If the file cannot be read, has a key that means nothing, or Dask cannot start what it says.
     """
     file = read(path)
+    if file.maximum is None and file.kind not in ("local", "ssh"):
+        raise ParameterError(f"{path}: say how many workers there may be at a time: maximum: 8")
     module, name = KINDS[file.kind].split(":")
     make = getattr(dask(module), name)
     known = _parameters(make)
@@ -85,7 +89,9 @@ def start(path: Path) -> Any:
     try:
         cluster = make(**{**_DEFAULTS.get(file.kind, {}), **file.options})
         if file.kind != "ssh":
-            cluster.adapt(minimum=file.minimum, maximum=file.maximum)
+            # As many as there are jobs: Dask believes that what it does not know takes half a second, and asks for as
+            # many as get it done in this time.
+            cluster.adapt(minimum=file.minimum, maximum=file.maximum or cores(), target_duration="1ms")
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise LebenchError(f"{path}: Dask cannot start a cluster of kind {file.kind}: {reason}") from error

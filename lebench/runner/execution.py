@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import shlex
 import signal
 import sys
@@ -189,9 +188,9 @@ def execute(
         interruption = stack.enter_context(_Interruption())
         division = stack.enter_context(Division(store, todo, force))
         # What is kept of one fit would stand in for the other.
-        unkept = copy.copy(executor)
-        unkept.keeping = None
-        equal |= check(unkept, plan, twice, interruption.happened, on_event)
+        executor.keeping = None
+        equal |= check(executor, plan, twice, interruption.happened, on_event)
+        executor.keeping = keeping
         while todo:
             with closing(executor.run(plan, todo, interruption.happened, division.claim)) as events:
                 for event in events:

@@ -226,7 +226,7 @@ class _Task:
 
     def _see_to_data(self) -> None:
         """See to it that the files of the dataset are here: on a path that all share, or fetched once a node."""
-        if self._run.data and files.VARIABLE not in os.environ and Path(self._run.data).is_dir():
+        if self._run.data and Path(self._run.data).is_dir():
             os.environ[files.VARIABLE] = self._run.data
         wanted = SOURCES.get(self._job.dataset)
         if wanted is not None and any(state.problem for state in wanted.states()):

@@ -83,6 +83,8 @@ class Supervised:
             )
             try:
                 self._process.start()
+            except EOFError as error:
+                raise OSError("what starts processes was ended") from error
             finally:
                 theirs.close()
         self._connection = ours

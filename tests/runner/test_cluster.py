@@ -249,13 +249,20 @@ def test_no_scheduler(workshop, where, monkeypatch):
             "kind: slurm\nqueu: long",
             "queu: Extra inputs are not permitted; its keys are kind, minimum, maximum, options",
         ),
+        ("kind: slurm", "say how many workers there may be at a time: maximum: 8"),
         ("kind: condor", "kind: Input should be 'local', 'ssh'"),
-        ("kind: slurm\noptions: {queu: long}", "options: SLURMCluster of Dask has no 'queu'; it has account, "),
+        (
+            "kind: slurm\nmaximum: 8\noptions: {queu: long}",
+            "options: SLURMCluster of Dask has no 'queu'; it has account, ",
+        ),
         (
             "kind: local\noptions: {memory_limi: 1GB}",
             "LocalCluster of Dask has no 'memory_limi'; it has .*memory_limit",
         ),
-        ("kind: slurm\noptions: {queue: long}", "cannot start a cluster of kind slurm: You must specify how much"),
+        (
+            "kind: slurm\nmaximum: 8\noptions: {queue: long}",
+            "cannot start a cluster of kind slurm: You must specify how much",
+        ),
         ("kind: [", "neither the address of a scheduler .* nor a file of one: while parsing"),
         ("- kind", "the file: Input should be a valid dictionary"),
     ],
