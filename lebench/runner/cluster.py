@@ -256,7 +256,7 @@ class DaskExecutor:
         """
         for address, answer in self._client.run(run.problem, on_error="return").items():
             if isinstance(answer, BaseException) and not isinstance(answer, OSError):
-                answer = f"cannot run lebench ({type(answer).__name__}: {one_line(str(answer))})"
+                answer = f"cannot run lebench, install it there as here: {one_line(str(answer))}"
             # One that does not answer is gone.
             if answer and isinstance(answer, str):
                 raise LebenchError(f"worker {address} {answer}")
