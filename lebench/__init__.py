@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lebench.errors import LebenchError as LebenchError
     from lebench.metrics.base import metric as metric
     from lebench.models.network import Network as Network
+    from lebench.reading.comparing import compare as compare
     from lebench.scoring import score as score
     from lebench.tasks.base import Task as Task
 
@@ -37,6 +38,7 @@ _ORIGIN = {
     "Split": "lebench.data.base",
     "Task": "lebench.tasks.base",
     "Variant": "lebench.data.base",
+    "compare": "lebench.reading.comparing",
     "dataset": "lebench.data.own",
     "load": "lebench.api",
     "merge": "lebench.api",
@@ -47,9 +49,11 @@ _ORIGIN = {
     "register_task": "lebench.api",
     "run": "lebench.api",
     "score": "lebench.scoring",
+    "submit": "lebench.cli.submitting",
     "wrap": "lebench.backends.wrapping",
 }
-_MODULES = ("architectures", "metrics")
+#: The last four are functions as well, see :mod:`lebench.callables`.
+_MODULES = ("architectures", "metrics", "agree", "board", "calibrate", "verify")
 
 __all__ = [*_ORIGIN, *_MODULES]
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lebench import board, registry
-from lebench.errors import LebenchWarning
-from lebench.models.objects import names_of, with_checkpoints
-from lebench.records import Record
+from lebench.errors import LebenchWarning, ParameterError
+from lebench.models.objects import folder_of, names_of, with_checkpoints
+from lebench.reading.frames import Results, of_records
+from lebench.reading.sources import noted
 from lebench.runner import merging
 from lebench.runner.current import current
 from lebench.runner.execution import TIME_LIMIT, execute
@@ -38,7 +39,7 @@ def run(
     dataset: str | Iterable[str] = (),
     results: str | Path = "results",
     backend: str | None = None,
-    plugins: Iterable[str | Path] = (),
+    plugins: str | Path | Iterable[str | Path] = (),
     shard: str | None = None,
     jobs: int | None = None,
     force: bool = False,
@@ -50,7 +51,7 @@ def run(
     checkpoint: str | Path | Iterable[str | Path] = (),
     builder: str | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
-) -> pd.DataFrame:
+) -> Results:
     """Score models on tasks and return the values; what the folder has already is not computed again.
 
     Parameters
@@ -94,12 +95,15 @@ def run(
     KeyboardInterrupt
         If the run was interrupted; the records of finished cells are kept.
     """
+    if backend is not None and not isinstance(backend, str):
+        raise ParameterError(f"backend must be a name, not {type(backend).__name__} {backend!r:.60}")
+    results = folder_of("results", results)
     plan = make_plan(
         names_of("tasks", tasks, "a task"),
         with_checkpoints(models, checkpoint, builder),
         parse_seeds(seeds),
         backend,
-        plugins,
+        [plugins] if isinstance(plugins, str | Path) else plugins,
         None if shard is None else Shard.parse(shard),
         names_of("dataset", dataset, "a dataset"),
     )
@@ -120,7 +124,7 @@ def run(
     )
     if summary.interrupted:
         raise KeyboardInterrupt
-    return board.frame(_noted(store.load(keys=(cell.cell.key for cell in plan.cells))))
+    return of_records(board.frame(noted(current(store.load(keys=(cell.cell.key for cell in plan.cells))))), results)
 
 
 def merge(folders: Iterable[str | Path], into: str | Path) -> Merged:
@@ -128,15 +132,7 @@ def merge(folders: Iterable[str | Path], into: str | Path) -> Merged:
     return merging.merge(list(folders), into)
 
 
-def _noted(records: Iterable[Record]) -> tuple[Record, ...]:
-    """Return the current ones of some records, with a warning for what is left out."""
-    found = current(records)
-    for note in found.notes:
-        warnings.warn(note, LebenchWarning, stacklevel=3)
-    return found.records
-
-
-def load(results: str | Path = "results") -> pd.DataFrame:
+def load(results: str | Path = "results") -> Results:
     """Return the values in a folder of records: a row for each metric of each current cell; others give a warning.
 
     Parameters
@@ -154,4 +150,23 @@ def load(results: str | Path = "results") -> pd.DataFrame:
     LebenchError
         If there is no such folder.
     """
-    return board.frame(_noted(Store(results).load()))
+    results = folder_of("results", results)
+    return of_records(board.frame(noted(current(Store(results).load()))), results)
+
+
+def calibrated(metrics: str | Iterable[str] = (), backends: Iterable[str] | None = None) -> pd.DataFrame:
+    """Return every known answer of metrics on every installed array library; see :mod:`lebench.calibrate`."""
+    import pandas as pd
+
+    from lebench.calibrate import calibrate
+
+    return pd.DataFrame(calibrate(names_of("metrics", metrics, "a metric") or None, backends))
+
+
+def agreed(names: str | Iterable[str] = ()) -> pd.DataFrame:
+    """Return how far implementations of kernels and networks agree; see :func:`lebench.agree.agree`."""
+    import pandas as pd
+
+    from lebench.agree import agree
+
+    return pd.DataFrame(agree(names_of("names", names, "a quantity, network or implementation") or None))

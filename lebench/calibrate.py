@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lebench import registry
+from lebench import callables, registry
 from lebench.errors import ParameterError
 from lebench.metrics.base import KnownAnswer, Metric
 
@@ -142,3 +142,7 @@ def _converter(library: str, dtype: str) -> tuple[Callable[[Any], Any], Abstract
         return make(np.ascontiguousarray(array))
 
     return convert, context
+
+
+# ``lebench.calibrate(...)`` is a function, too.
+callables.call(__name__, "lebench.api:calibrated")

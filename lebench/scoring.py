@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from lebench import registry
 from lebench.arrays import FloatArray, IntArray
@@ -20,6 +19,8 @@ from lebench.errors import DataError, LebenchError, LebenchWarning, ParameterErr
 from lebench.models.checkpoint import loaded_weights
 from lebench.models.estimator import is_estimator
 from lebench.models.trained import FeatureArrays, fitted_estimator, is_fitted_estimator
+from lebench.pictures import Arrays
+from lebench.reading.frames import Scores, of_scores
 from lebench.runner.results import checked_values
 from lebench.seeds import seeded
 from lebench.tasks.base import Fit, Scored, Task
@@ -42,7 +43,7 @@ def score(
     seed: int = 0,
     loss: Loss = "cross_entropy",
     channels_last: bool | None = None,
-) -> pd.DataFrame:
+) -> Scores:
     """Score a trained model in this process; values are those that a run of the same fitted model records.
 
     Parameters
@@ -76,9 +77,10 @@ def score(
 
     Returns
     -------
-    pandas.DataFrame
+    DataFrame
         A row for each value: ``question``, ``track``, ``metric``, ``value``, ``reason``. Where a value is missing it is
-        NaN and the reason says why; a question that the model cannot be asked is one row with the reason.
+        NaN and the reason says why; a question that the model cannot be asked is one row with the reason. A notebook
+        shows it as a table; ``.plot()`` draws what stands behind the values, with Altair.
 
     Raises
     ------
@@ -107,6 +109,7 @@ def score(
         names = (*QUESTIONS, *(OVER_TRAINING if "checkpoints" in capabilities else ()))
         tasks = {name: _task(name, split) for name in names}
     rows: list[dict[str, Any]] = []
+    arrays: dict[str, Arrays] = {}
     for name, task in tasks.items():
         about = {"question": name, "track": task.track}
         unmet = task.unmet(capabilities, getattr(fitted, "unavailable", {}))
@@ -119,11 +122,13 @@ def score(
             except LebenchError as error:
                 rows.append({**about, "metric": task.primary, "value": np.nan, "reason": str(error)})
                 continue
-        values, missing = checked_values(task, scored.values if isinstance(scored, Scored) else scored)
+        if isinstance(scored, Scored):
+            arrays[name], scored = scored.artifacts, scored.values
+        values, missing = checked_values(task, scored)
         for metric in task.metrics:
             value = values.get(metric, np.nan)
             rows.append({**about, "metric": metric, "value": value, "reason": missing.get(metric, "")})
-    return pd.DataFrame(rows, columns=["question", "track", "metric", "value", "reason"])
+    return of_scores(rows, arrays)
 
 
 def _task(question: str, split: Split) -> Task:

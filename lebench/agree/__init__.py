@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from lebench import callables
 from lebench.agree.checks import Check
 from lebench.errors import UnknownNameError
 
@@ -114,3 +115,7 @@ def measured() -> dict[str, Any]:
     text = Path(__file__).with_name("measured.json").read_text(encoding="utf-8")
     result: dict[str, Any] = json.loads(text)
     return result
+
+
+# ``lebench.agree(...)`` is a function, too.
+callables.call(__name__, "lebench.api:agreed")

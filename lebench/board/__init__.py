@@ -1,5 +1,6 @@
 """Reading results and the leaderboard: tables of records, intervals over seeds, ranks, entries and the board."""
 
+from lebench import callables
 from lebench.board.between import Position, Triple, place, triples_among
 from lebench.board.board import Board, make_board, write_board
 from lebench.board.controls import ControlError, check_controls
@@ -79,3 +80,6 @@ __all__ = [
     "write_tables",
     "write_verification",
 ]
+
+# ``lebench.board(...)`` is a function, too.
+callables.call(__name__, "lebench.reading.standing:make_standing")

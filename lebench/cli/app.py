@@ -303,7 +303,6 @@ def validate(context: click.Context, paths: tuple[Path, ...], base: str | None) 
 @click.option("--base", metavar="REF", help="Main branch to compare with, as for 'validate'; shows look-alikes.")
 @click.option(
     "--plugin",
-    "submitted",
     multiple=True,
     type=_FOLDER,
     help="The entry's own code; it runs in a sandbox and answers over a pipe (needs bubblewrap).",
@@ -438,7 +437,7 @@ def site() -> None:
 )
 def site_build(entries: Path | None, out: Path) -> None:
     """Write the generated pages of the site from the entries."""
-    from lebench.cli.reading import folder_of_clone
+    from lebench.reading.sources import folder_of_clone
     from lebench.site import build
 
     pages = build(folder_of_clone(entries), out)

@@ -19,6 +19,7 @@ from lebench.cli.progress import display
 from lebench.cli.running import conclude
 from lebench.errors import LebenchError
 from lebench.models.spec import expand
+from lebench.reading import sources
 from lebench.runner.execution import execute
 from lebench.runner.plan import Job, Plan, make_plan
 from lebench.runner.shares import Shard
@@ -94,7 +95,7 @@ def baselines(
     """
     if not FEWEST_SEEDS <= seeds <= SEEDS:
         raise LebenchError(f"--seeds of baselines lies between {FEWEST_SEEDS} and {SEEDS}, not {seeds}")
-    folder = reading.folder_of_clone(entries)
+    folder = sources.folder_of_clone(entries)
     share = None if shard is None else Shard.parse(shard)
     console = reading.make_console()
     store = Store(results)

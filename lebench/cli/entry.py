@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from lebench.board import notes
-from lebench.cli import reading
 from lebench.errors import LebenchError
+from lebench.reading import sources
 from lebench.verify.texts import address_rule, sentence_rule
 
 
 def rename(old: str, new: str, reason: str, entries: Path | None) -> None:
     """Rename an entry and print what is to be committed."""
-    root = reading.folder_of_clone(entries)
+    root = sources.folder_of_clone(entries)
     _check(reason)
     notes.rename(root, old, new, reason)
     _say(f"{old} is {new} now", root)
@@ -22,7 +22,7 @@ def rename(old: str, new: str, reason: str, entries: Path | None) -> None:
 
 def note(name: str, kind: notes.NoteKind, reason: str, link: str, entries: Path | None) -> None:
     """Put on record what happened to an entry and print what is to be committed."""
-    root = reading.folder_of_clone(entries)
+    root = sources.folder_of_clone(entries)
     _check(reason, link)
     notes.add_note(root, name, kind, reason, link)
     _say(f"{name} is {kind}", root)

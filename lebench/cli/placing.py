@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from lebench import board
 from lebench.board import Position, Triple
 from lebench.cli import reading
-from lebench.cli.values import metrics_of
 from lebench.errors import LebenchError
+from lebench.reading import sources
+from lebench.reading.sources import metrics_of
 from lebench.runner.current import current
 from lebench.runner.store import Store
 
@@ -42,11 +43,11 @@ def between(
     import pandas as pd
 
     _, table = reading.collect(results, entries, baselines)
-    labels = [reading.known_label(label, table["model"]) for label in (model, kernel, network)]
+    labels = [sources.known_label(label, table["model"]) for label in (model, kernel, network)]
     if len(set(labels)) < 3:
         raise LebenchError(f"three different models are needed, not {', '.join(labels)}")
     triple = Triple(*labels)
-    chosen = reading.tasks_among(tasks, table["task"]) if tasks else sorted(set(table["task"]))
+    chosen = sources.tasks_among(tasks, table["task"]) if tasks else sorted(set(table["task"]))
     found = list(_positions(table, chosen, triple, every_value=bool(tasks)))
     if not found:
         raise LebenchError(f"{', '.join(labels)} have no task and seed in common; run all three with the same seeds")
@@ -62,7 +63,7 @@ def report(labels: Iterable[str], store: Store, console: Console) -> None:
     if not triples:
         return
     names = {name for triple in triples for name in (triple.model, triple.kernel, triple.network)}
-    _, table = reading.together(current(store.load(labels=names)).records, [])
+    _, table = sources.together(current(store.load(labels=names)).records, [])
     tasks = sorted(set(table["task"]))
     for triple in triples:
         found = list(_positions(table, tasks, triple, every_value=False))
@@ -104,7 +105,7 @@ def _print(triple: Triple, found: Sequence[tuple[str, str, Position]], console: 
         reading.add_row(
             shown,
             f"{task}\n  {value}",
-            *(reading.number(mean) for mean in (at.kernel, at.model, at.network)),
+            *(sources.number(mean) for mean in (at.kernel, at.model, at.network)),
             *(_difference(estimate) for estimate in (at.gain, at.rest)),
             "–" if share is None else f"{share.value:.2f} [{share.lower:.2f}, {share.upper:.2f}]",
             at.verdict,
@@ -115,5 +116,5 @@ def _print(triple: Triple, found: Sequence[tuple[str, str, Position]], console: 
 
 def _difference(estimate: board.Estimate) -> str:
     if estimate.upper is None:
-        return reading.number(estimate.mean, True)
-    return f"{reading.number(estimate.mean, True)} ±{reading.number(estimate.upper - estimate.mean)}"
+        return sources.number(estimate.mean, True)
+    return f"{sources.number(estimate.mean, True)} ±{sources.number(estimate.upper - estimate.mean)}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lebench.board.costs import recorded_costs
 from lebench.cli import reading
 from lebench.cli.progress import cells
+from lebench.reading import sources
 from lebench.runner.environment import cores
 from lebench.runner.execution import pending
 from lebench.runner.plan import Plan, PlannedCell
@@ -25,7 +26,7 @@ def show(plan: Plan, store: Store, force: bool, jobs: int | None, entries: Path 
     """Print the plan."""
     todo, _ = pending(plan, store, force)
     missing = {cell.cell.key for job in todo for cell in job.cells}
-    costs = recorded_costs(reading.entries_folder(entries))
+    costs = recorded_costs(sources.entries_folder(entries))
     grid: dict[tuple[str, str], list[PlannedCell]] = defaultdict(list)
     for cell in plan.cells:
         grid[cell.cell.task, cell.label].append(cell)

@@ -11,6 +11,7 @@ import click
 from lebench import board
 from lebench.cli import reading
 from lebench.errors import LebenchError
+from lebench.reading import sources
 
 if TYPE_CHECKING:
     from lebench.board import Entry, Preview
@@ -73,9 +74,9 @@ def show(
         reading.add_row(
             shown,
             beside.task.name,
-            reading.titled(beside.task.primary),
-            reading.number(own.mean),
-            "one seed" if own.lower is None else f"[{reading.number(own.lower)}, {reading.number(own.upper or 0)}]",
+            sources.titled(beside.task.primary),
+            sources.number(own.mean),
+            "one seed" if own.lower is None else f"[{sources.number(own.lower)}, {sources.number(own.upper or 0)}]",
             *(_neighbour(score) for score in (beside.better, beside.worse)),
         )
     console.print(shown)
@@ -101,7 +102,7 @@ def _span(lower: int, upper: int) -> str:
 
 
 def _neighbour(score: Score | None) -> str:
-    return "–" if score is None else f"{score.entry} {reading.number(score.mean)}"
+    return "–" if score is None else f"{score.entry} {sources.number(score.mean)}"
 
 
 def _refused(lacking: Collection[str], able: Collection[str] | None) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import re
 import sys
@@ -13,12 +12,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lebench import board, registry
+from lebench import board
 from lebench.board.frame import by_seed
 from lebench.cli.reasons import without_score, without_value
-from lebench.cli.values import direction_of, metrics_of, primary_of
-from lebench.errors import LebenchError, ParameterError, UnknownNameError
-from lebench.models.spec import parse_spec
+from lebench.reading.sources import (
+    direction_of,
+    entries_folder,
+    interval,
+    known_label,
+    metrics_of,
+    noted,
+    number,
+    primary_of,
+    same_model,
+    sources,
+    tasks_among,
+    titled,
+    together,
+)
 from lebench.records import Record
 from lebench.runner.current import Current, current
 from lebench.runner.store import Store
@@ -39,32 +50,6 @@ _RANKS = (
     ' A rank is a 95% range among the entries of the leaderboard, corrected for the number of comparisons: "of" counts '
     "those with a score on the task, and the model itself. Controls do not count."
 )
-_ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
-
-
-def entries_folder(chosen: Path | None) -> Path:
-    """Return the folder of entries: the one asked for, the one here, or the one of lebench's checkout."""
-    if chosen is not None:
-        return chosen
-    here = Path("leaderboard/entries")
-    return here if here.is_dir() else Path(__file__).parents[2] / here
-
-
-def folder_of_clone(chosen: Path | None) -> Path:
-    """Return the folder of entries to write to or to build from: the one asked for, or that of a clone.
-
-    Raises
-    ------
-    LebenchError
-        If none was asked for, and this is no clone of lebench's repository.
-    """
-    folder = entries_folder(chosen)
-    if chosen is None and not folder.is_dir():
-        raise LebenchError(
-            "there is no folder leaderboard/entries here: run it in a clone of lebench's repository, "
-            "or name a folder of entries with --entries"
-        )
-    return folder
 
 
 def show(
@@ -138,7 +123,7 @@ def report(labels: Sequence[str], records: Sequence[Record], entries: Path | Non
         for model, place, rivals in sorted(of_track, key=lambda row: (row[1].task, row[0])):
             best, value = _best(rivals, place.task, place.metric)
             other = f"{best} {number(value)}" if best else ""
-            cells = (number(place.estimate.mean), _interval(place.estimate))
+            cells = (number(place.estimate.mean), interval(place.estimate.lower, place.estimate.upper))
             rank = ("not ranked" if model in outside else _rank(place), other) if beside else ()
             add_row(shown, place.task, titled(place.metric), model, *cells, *rank)
         console.print(shown)
@@ -182,94 +167,31 @@ def make_console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=None if stream.isatty() else _PLAIN_WIDTH)
 
 
-def sources(results: Path, entries: Path | None, baselines: bool) -> tuple[Sequence[Record], list[board.Entry]]:
-    """Return the current records of the results folder, and the entries of the leaderboard if they are asked for."""
-    records = say(current(Store(results).load())) if results.exists() or not baselines else ()
-    folder = entries_folder(entries)
-    found = board.read_entries(folder) if baselines and (entries is not None or folder.is_dir()) else []
-    if not records and not found:
-        raise LebenchError(f"there are no results in {str(results)!r}; 'lebench run --model resnet' makes some")
-    return records, found
-
-
 def _of_models(models: Sequence[str], results: Path) -> tuple[set[str], pd.DataFrame] | None:
     """Return what :func:`collect` does, of some models only if the folder has records of them all: it may be large."""
     if not models or not results.exists():
         return None
     store = Store(results)
     present = store.labels()
-    labels = [_same_model(model, present) for model in models]
+    labels = [same_model(model, present) for model in models]
     if None in labels:
         return None
     return together(say(current(store.load(labels=[label for label in labels if label]))), [])
 
 
+def tell(note: str) -> None:
+    """Say on stderr what is left out."""
+    click.echo(note, err=True)
+
+
 def say(found: Current) -> tuple[Record, ...]:
     """Return the current records, and say which are left out and why."""
-    for note in found.notes:
-        click.echo(note, err=True)
-    return found.records
+    return noted(found, tell)
 
 
 def collect(results: Path, entries: Path | None, baselines: bool) -> tuple[set[str], pd.DataFrame]:
     """Return the labels of the results folder, and all values: its own, then those of the entries it lacks."""
-    records, found = sources(results, entries, baselines)
-    return together(records, found)
-
-
-def together(records: Sequence[Record], entries: Iterable[board.Entry]) -> tuple[set[str], pd.DataFrame]:
-    """Return the labels of some records, and all values: theirs, then those of the entries that they lack."""
-    own = {record.label for record in records}
-    others = [record for entry in entries for record in entry.current.records if record.label not in own]
-    return own, board.frame([*records, *others])
-
-
-def known_label(model: str, labels: Iterable[str]) -> str:
-    """Return a model's label if there are results of it.
-
-    Raises
-    ------
-    UnknownNameError
-        If there are none; the message names similar labels.
-    """
-    labels = sorted(set(labels))
-    if same := _same_model(model, labels):
-        return same
-    hint = registry.did_you_mean(model, labels) or f"there are {', '.join(labels)}"
-    raise UnknownNameError(f"there are no results of model {model!r}; {hint}")
-
-
-def _same_model(model: str, labels: Sequence[str]) -> str | None:
-    if model in labels:
-        return model
-    # Parameters may be named in any order, as in a run.
-    parsed = _parsed(model)
-    return next((label for label in labels if parsed is not None and _parsed(label) == parsed), None)
-
-
-def _parsed(label: str) -> tuple[str, dict[str, str]] | None:
-    try:
-        return parse_spec(label)
-    except ParameterError:
-        return None
-
-
-def tasks_among(patterns: Iterable[str], present: Iterable[str]) -> list[str]:
-    """Return the tasks that patterns select among those of which there are results.
-
-    Raises
-    ------
-    LebenchError
-        If there are no results of any.
-    """
-    present, patterns = set(present), list(patterns)
-    # Also those of a plug-in that is not loaded.
-    chosen = {task for task in present if any(fnmatch.fnmatchcase(task, pattern) for pattern in patterns)}
-    others = [pattern for pattern in patterns if not any(fnmatch.fnmatchcase(task, pattern) for task in chosen)]
-    chosen |= present.intersection(registry.tasks.select(others))
-    if not chosen:
-        raise LebenchError(f"there are no results of the tasks {', '.join(patterns)}")
-    return sorted(chosen)
+    return together(*sources(results, entries, baselines, tell))
 
 
 def _track(table: pd.DataFrame, title: str, own: set[str]) -> Table:
@@ -372,29 +294,10 @@ def add_row(table: Table, *cells: str, style: str = "") -> None:
     table.add_row(*map(Text, cells), style=style)
 
 
-def titled(metric: str) -> str:
-    """Return a value's name with an arrow that says what is better."""
-    return f"{metric} {_ARROWS[direction_of(metric)]}".strip()
-
-
-def number(value: float, signed: bool = False) -> str:
-    """Return a number as it stands in a table."""
-    if value == 0:
-        return "0"
-    digits = f"{value:.4f}" if 1e-3 <= abs(value) < 100 else f"{value:.3g}"
-    return f"+{digits}" if signed and value > 0 else digits
-
-
 def _mean(estimate: board.Estimate) -> str:
     if estimate.upper is None:
         return number(estimate.mean)
     return f"{number(estimate.mean)} ±{number(estimate.upper - estimate.mean)}"
-
-
-def _interval(estimate: board.Estimate) -> str:
-    if estimate.lower is None or estimate.upper is None:
-        return "one seed"
-    return f"[{number(estimate.lower)}, {number(estimate.upper)}]"
 
 
 def _rank(place: board.TaskRank) -> str:

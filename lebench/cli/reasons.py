@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lebench.board.frame import by_seed
-from lebench.cli.values import primary_of
+from lebench.reading.sources import primary_of
 
 if TYPE_CHECKING:
     import pandas as pd

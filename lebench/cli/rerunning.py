@@ -33,27 +33,32 @@ _SEED_LENGTH = 200
 
 
 def verify(
+    paths: str | Path | Sequence[str | Path],
     *,
-    paths: Sequence[Path],
-    rerun: str | None,
-    seed: str | None,
-    write: bool,
-    jobs: int | None,
-    time_limit: float,
-    submitted: Sequence[Path] = (),
+    rerun: str | int | None = None,
+    seed: str | None = None,
+    write: bool = False,
+    jobs: int | None = None,
+    time_limit: float = 1800.0,
+    plugin: Sequence[str | Path] = (),
     base: str | None = None,
 ) -> int:
-    """Check entries one after another and print what was found; return the exit code."""
+    """Check entries one after another and print what was found; return the exit code, 0 if all hold what they claim.
+
+    Arguments are the options of ``lebench verify``.
+    """
+    folders = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    rerun = None if rerun is None else str(rerun)
     count = _count(rerun)
     if rerun is None and seed is not None:
         raise LebenchError("--seed says which records are run again: add --rerun N or --rerun all")
     if seed is not None and not (0 < len(seed) <= _SEED_LENGTH and seed.isprintable()):
         raise LebenchError(f"--seed must be a line of 1 to {_SEED_LENGTH} characters")
-    stand_ins = [StandIns(find(plugin)) for plugin in submitted] if rerun is not None else []
+    stand_ins = [StandIns(find(each)) for each in plugin] if rerun is not None else []
     for each in stand_ins:
         each.register()
     worst = 0
-    for place, path in enumerate(paths):
+    for place, path in enumerate(folders):
         if place:
             click.echo()
         try:

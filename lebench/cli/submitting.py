@@ -16,12 +16,14 @@ from lebench import board, registry
 from lebench.board.documents import printable
 from lebench.board.entry_plugin import PACKED, packed
 from lebench.board.verification import NAME as VERIFICATION
-from lebench.cli import previewing, reading
+from lebench.cli import previewing
 from lebench.cli.pull_request import propose, refuse_other_changes
 from lebench.cli.verifying import verify
 from lebench.errors import LebenchError
+from lebench.models.objects import names_of
 from lebench.models.spec import build_model
 from lebench.plugins import find
+from lebench.reading import sources
 from lebench.records import Record
 from lebench.registry import load_plugin
 from lebench.runner.current import current
@@ -38,20 +40,22 @@ _OWN_BACKENDS = ("numpy", "torch")
 
 
 def submit(
+    results: str | Path = "results",
     *,
-    results: Path,
-    model: str | None,
-    name: str | None,
-    authors: Sequence[str],
-    links: Sequence[str],
-    summary: str | None,
-    licence: str,
-    backend: str | None,
-    plugin: Path | None,
-    entries: Path | None,
-    yes: bool,
+    model: str | None = None,
+    name: str | None = None,
+    authors: Sequence[str] = (),
+    links: Sequence[str] = (),
+    summary: str | None = None,
+    licence: str = "CC-BY-4.0",
+    backend: str | None = None,
+    plugin: str | Path | None = None,
+    entries: str | Path | None = None,
+    yes: bool = False,
 ) -> int:
     """Write the records of a model as an entry, show what it will be on the board, open a pull request with it.
+
+    Arguments are the options of ``lebench submit``; what it prints is printed.
 
     Returns
     -------
@@ -63,7 +67,9 @@ def submit(
     LebenchError
         If something that is asked for is not there, or a command of git or gh fails.
     """
-    root = reading.folder_of_clone(entries)
+    results, plugin = Path(results), None if plugin is None else Path(plugin)
+    authors = names_of("authors", authors, "an author")
+    root = sources.folder_of_clone(entries)
     store = Store(results)
     records = _records(store, results, model, backend, authors)
     label = records[0].label
@@ -120,7 +126,7 @@ def _records(
         # Both at once: whoever leaves out the one has often left out the other.
         also = "" if _named(authors) else f"; and {_AUTHORS}"
         raise LebenchError(f"{results} has records of {', '.join(labels)}: name one with --model{also}")
-    label = labels[0] if model is None else reading.known_label(model, labels)
+    label = labels[0] if model is None else sources.known_label(model, labels)
     own = [record for record in present if record.label == label]
     backends = sorted({record.cell.backend for record in own})
     if backend is None and len(backends) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,16 @@ def names_of(argument: str, names: object, what: str) -> list[str]:
             where = argument if not isinstance(names, Iterable) else f"{argument}[{place}]"
             raise LebenchError(f"{where} must be the name of {what}, not {type(name).__name__} {name!r:.60}")
     return listed
+
+
+def folder_of(argument: str, path: object) -> Path:
+    """Return an argument that is a path.
+
+    Raises
+    ------
+    ParameterError
+        If it is none; the message names the argument.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ParameterError(f"{argument} must be a path, not {type(path).__name__} {path!r:.60}")
+    return Path(path)

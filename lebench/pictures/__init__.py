@@ -19,8 +19,9 @@ from collections.abc import Mapping
 
 from lebench.pictures import cells, class_means, courses, distance, heat, sensitivity
 from lebench.pictures.base import COLOURS, Arrays, Picture
+from lebench.pictures.ranked import ranked
 
-__all__ = ["COLOURS", "Arrays", "Picture", "comparisons", "of_model"]
+__all__ = ["COLOURS", "Arrays", "Picture", "comparisons", "of_model", "ranked"]
 
 _KINDS = (distance, heat, class_means, courses, cells, sensitivity)
 

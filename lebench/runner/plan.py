@@ -238,7 +238,7 @@ def _training_problem(model: object, task: Task) -> str | None:
 
 def _misfits(models: Iterable[Configured], datasets: Sequence[Dataset]) -> dict[tuple[str, str], str]:
     """Return why models that check data before a run refuse some; what they refuse all of is raised."""
-    found = {}
+    found: dict[tuple[str, str], str] = {}
     for configured in models:
         errors: dict[str, LebenchError] = {}
         for dataset in datasets if hasattr(configured.model, "check_dataset") else ():

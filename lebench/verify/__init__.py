@@ -5,6 +5,7 @@ is computed is computed by the code of the installed lebench: scores from record
 from scratch only by models that are lebench's own or that whoever checks has given as a plug-in.
 """
 
+from lebench import callables
 from lebench.verify.recomputation import Recomputed, recompute
 from lebench.verify.rerun import Rerun, available, draw, make_verification, not_of_lebench, run_again, skips
 from lebench.verify.submission import Base, base
@@ -27,3 +28,6 @@ __all__ = [
     "skips",
     "validate",
 ]
+
+# ``lebench.verify(...)`` is a function, too.
+callables.call(__name__, "lebench.cli.rerunning:verify")

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from lebench.board import paired_difference
-from lebench.cli import reading
 from lebench.errors import UnknownNameError
+from lebench.reading import sources
 from lebench.runner.store import Store
 
 
@@ -290,9 +290,9 @@ def test_compare_breaks_names_between_their_parts(finished, lebench, monkeypatch
 @pytest.mark.parametrize("asked", ["mlp[width=8,depth=1]", " mlp[ depth=1, width=8 ]", "mlp[depth=1,width=8]"])
 def test_a_model_is_known_by_its_parameters_in_any_order(asked):
     labels = ["mlp", "mlp[depth=1,width=16]", "mlp[depth=1,width=8]", "mlp (jax)", "knn"]
-    assert reading.known_label(asked, labels) == "mlp[depth=1,width=8]"
+    assert sources.known_label(asked, labels) == "mlp[depth=1,width=8]"
     with pytest.raises(UnknownNameError, match="there are no results of model"):
-        reading.known_label("mlp[", labels)
+        sources.known_label("mlp[", labels)
 
 
 def test_compare_names_a_model_without_results(finished, lebench):

@@ -10,8 +10,8 @@ import pytest
 
 from lebench import registry
 from lebench.board.costs import recorded_costs
-from lebench.cli import reading
 from lebench.cli.planning import duration
+from lebench.reading import sources
 
 EXAMPLES = Path(__file__).parents[2] / "docs/assets/examples"
 
@@ -79,7 +79,7 @@ def test_a_dry_run_is_a_grid_with_the_times_of_the_leaderboard(lebench, tmp_path
 
 
 def test_costs_are_those_of_the_leaderboard():
-    costs = recorded_costs(reading.entries_folder(None))
+    costs = recorded_costs(sources.entries_folder(None))
     seconds, own = costs.expected("resnet", "digits/accuracy")
     assert own
     assert seconds > costs.expected("knn", "digits/accuracy")[0] > 0
@@ -133,7 +133,7 @@ def test_parameters_are_shown_without_the_framework(lebench, monkeypatch):
 @pytest.mark.parametrize("command", [("submit",), ("site", "build"), ("baselines",)])
 def test_what_needs_a_clone_says_so(lebench, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(reading, "__file__", str(tmp_path / "a/b/c"))
+    monkeypatch.setattr(sources, "__file__", str(tmp_path / "a/b/c"))
     code, _, err = lebench(*command)
     assert code == 2
     assert "run it in a clone of lebench's repository" in err
