@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
+PIP := $(BIN)/pip install -qq --disable-pip-version-check
 
 # One thread per process: two single-threaded workers beat one process with two threads.
 export OMP_NUM_THREADS ?= 1
@@ -9,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export NO_MKDOCS_2_WARNING := 1
 export DISABLE_MKDOCS_2_WARNING := true
 
-.PHONY: setup run test test-all lint bench bench-compare bench-history site site-zensical serve baselines index golden mutations agreement rehearse-submission fuzz clean
+.PHONY: setup run test test-all lint bench bench-compare bench-history site site-zensical serve baselines index golden mutations agreement rehearse-submission fuzz lock dist clean
 .DEFAULT_GOAL := run
 
 setup: $(READY)  ## the pinned environment, under .venv
@@ -76,16 +77,29 @@ fuzz: $(READY)  ## coverage-guided fuzzing of what reads a submission (Linux)
 	@mkdir -p .fuzz/corpus
 	$(BIN)/python tests/fuzz/fuzz_entry.py -max_total_time=600 -artifact_prefix=.fuzz/ .fuzz/corpus
 
+lock: $(READY)  ## write .ci/requirements.txt anew: what the workflows install, by checksum (Linux, Python 3.11)
+	$(BIN)/python .ci/lock
+
+dist: $(READY)  ## the wheel and the source distribution, under dist/
+	@$(PIP) -c constraints.txt build hatchling
+	$(BIN)/python -m build --no-isolation --outdir dist
+
 clean:  ## remove what was generated, but not the results
 	rm -rf .venv site docs/gallery docs/leaderboard docs/reference .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks .fuzz
 
 # torch is pinned in the command that installs whatever needs it: an open range would bring the CUDA build along.
 # neural-tangents declares TensorFlow, which only its experimental part needs: hence without its dependencies.
+# LOCKED=1 takes the files that .ci/requirements.txt names by checksum and no others (Linux, Python 3.11).
 # -qq leaves out pip's warnings about search locations; errors are still shown.
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "lebench needs Python 3.11 or newer on the PATH (or: make PYTHON=/path/to/python)"; exit 1; }
 	@echo "Installing the pinned environment into .venv (about two minutes, once)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt torch==2.13.0 -e '.[dev]'
-	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps neural-tangents==0.6.5
+ifdef LOCKED
+	@$(PIP) --require-hashes --no-deps -r .ci/requirements.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+else
+	@$(PIP) -c constraints.txt torch==2.13.0 -e '.[dev]'
+	@$(PIP) --no-deps neural-tangents==0.6.5
+endif
 	@touch $@

@@ -20,6 +20,7 @@ import numpy as np
 
 from lebench.artifacts import pack, unpack
 from lebench.board import Entry, read_entry, write_entry, write_verification
+from lebench.board.entry_writing import write_description
 from lebench.records import Record
 from lebench.verify import make_verification, recompute
 
@@ -51,7 +52,7 @@ class Case:
     own : bool
         Whether the entry is of a model of its own, which brings its code.
     late : bool
-        Whether it was pushed after a maintainer had approved what was there before.
+        Whether it was pushed after the check was asked for, or a maintainer had approved what was there before.
     branch : str
         Where it is to be merged.
     """
@@ -199,6 +200,109 @@ def rename(name: str) -> Change:
     return change
 
 
+def describe(**info: Any) -> Change:
+    """Return a change of the entry's description, written as lebench writes it."""
+
+    def change(clone: Path) -> None:
+        entry = read_entry(mine(clone))
+        write_description(entry.folder, entry.info.model_copy(update=info))
+
+    return change
+
+
+def called(name: str, change: Forgery = lambda record: {}) -> Change:
+    """Return a change of the model's name, and of each record."""
+
+    def forgery(record: Record) -> Mapping[str, Any]:
+        return {"label": name, "cell": record.cell.model_copy(update={"model": name}), **change(record)}
+
+    return lambda clone: (describe(model=name, command=f"lebench run --model {name}")(clone), forge(forgery)(clone))[1]
+
+
+def twice(**changes: Any) -> Change:
+    """Return a change that brings every seed twice, the second time with another cell."""
+
+    def change(clone: Path) -> None:
+        entry = read_entry(mine(clone))
+        more = [r.model_copy(update={"cell": r.cell.model_copy(update=changes)}).sealed() for r in entry.records]
+        recordings = files_of(entry, entry.recording_path)
+        write_entry(clone / ENTRIES, "mine", [*entry.records, *more], entry.info, {}, recordings)
+
+    return change
+
+
+def keep(chosen: Callable[[Record], bool], *, of: str = "mine", recordings: bool = True) -> Change:
+    """Return a change that keeps some records of an entry, with or without their recordings."""
+
+    def change(clone: Path) -> None:
+        entry = read_entry(clone / ENTRIES / of)
+        pictures, recorded = (files_of(entry, path) for path in (entry.artifacts_path, entry.recording_path))
+        if of != "mine":
+            shutil.rmtree(mine(clone))
+        records = [record for record in entry.records if chosen(record)]
+        write_entry(clone / ENTRIES, of, records, entry.info, pictures, recorded if recordings else {})
+
+    return change
+
+
+def without_scores(task: str, seeds: tuple[int, ...], status: str) -> Change:
+    """Return a change that says of some seeds that they gave no scores."""
+    lost: dict[str, Any] = {
+        "status": status,
+        "reason": "it was too slow",
+        "metrics": {},
+        "artifacts": {},
+        "missing": {},
+    }
+    return forge(lambda r: lost if r.cell.task == task and r.cell.seed in seeds else {})
+
+
+def flipped_copy(clone: Path) -> None:
+    """Submit what another's model answered, with a third of the lowest bits flipped, as that of one's own."""
+    theirs, own = (read_entry(clone / ENTRIES / name) for name in ("theirs", "mine"))
+    records, recordings = [], {}
+    for record, place in zip(theirs.records, own.records, strict=True):
+        arrays = dict(theirs.recording(record))
+        answers = arrays["recorded_answers"].copy()
+        answers[2, np.random.default_rng(0).random(answers.shape[1]) < 1 / 3] ^= 1
+        content, described = pack(arrays | {"recorded_answers": answers})
+        changes = {"metrics": record.metrics, "missing": record.missing, "artifacts": described}
+        records.append(place.model_copy(update=changes).sealed())
+        recordings[place.cell.key] = content
+    write_entry(clone / ENTRIES, "mine", records, own.info, {}, recordings)
+
+
+def commented(clone: Path) -> None:
+    """Hide text in the comment of an archive."""
+    with zipfile.ZipFile(next((mine(clone) / "artifacts").glob("*.npz")), "a") as archive:
+        archive.comment = b"x" * 20_000
+
+
+def package(clone: Path) -> None:
+    """Bring the code as a package."""
+    folder = mine(clone) / "plugin" / "near"
+    folder.mkdir(parents=True)
+    (mine(clone) / "plugin.py").rename(folder / "__init__.py")
+    describe(plugin="near")(clone)
+
+
+def renewed(clone: Path) -> None:
+    """Renew an entry that stands on the board, with another summary, and submit nothing else."""
+    shutil.rmtree(mine(clone))
+    entry = read_entry(clone / ENTRIES / "theirs")
+    write_description(entry.folder, entry.info.model_copy(update={"summary": "Said better."}))
+
+
+def run_of(**changes: Any) -> Forgery:
+    """Return a forgery of when a record was made."""
+    return lambda r: {"run": r.run.model_copy(update=changes)}
+
+
+def cost_of(**changes: Any) -> Forgery:
+    """Return a forgery of what a record cost."""
+    return lambda r: {"cost": r.cost and r.cost.model_copy(update=changes)}
+
+
 def same_cells(clone: Path) -> None:
     """Submit the records of another entry under a name of one's own."""
     theirs = read_entry(clone / ENTRIES / "theirs")
@@ -246,48 +350,3 @@ def escape(clone: Path) -> str:
     entries = tree(clone, [("40000", "mine", bad), ("40000", "theirs", named(f"HEAD:{ENTRIES}/theirs"))])
     board = tree(clone, [("40000", "entries", entries)])
     return tree(clone, [("100644", "README.md", blob), ("40000", "leaderboard", board)])
-
-
-ACCEPTED, REFUSED, FAILED = "accepted", "refused", "failed"
-#: A path that would be a command to GitHub, were it printed as it is.
-COMMAND = "x\n::error title=lebench::all is well"
-CASES = (
-    Case("good entry", ACCEPTED, "records with a recording agree"),
-    Case("good entry, cells run again", ACCEPTED, "that were run again agree", rerun="all"),
-    Case("own model", ACCEPTED, "records with a recording agree", own=True),
-    Case("own model, run again by its plug-in", ACCEPTED, "that were run again agree", rerun="1", own=True),
-    Case("tampered metric", REFUSED, "accuracy is claimed as", forge(one_more_hit(0))),
-    Case("edited metric", REFUSED, "edited", replace("records.jsonl", '"accuracy":0.9', '"accuracy":0.8')),
-    Case("tampered metric without recording", ACCEPTED, "1 has none", unrecorded_hit),
-    Case("tampered metric without recording, run again", REFUSED, "seed 1: ", unrecorded_hit, rerun="all"),
-    Case("tampered prediction", REFUSED, "is not the one whose checksum the record has", answers(sealed=False)),
-    Case("tampered prediction, record sealed", REFUSED, "is claimed as", answers(sealed=True)),
-    Case("absurd number", REFUSED, "bounds", forge(lambda r: {"metrics": dict.fromkeys(r.metrics, 1e+300)})),
-    Case("not a number", REFUSED, "line", replace("records.jsonl", '"error":0.', '"error":NaN,"x":0.')),
-    Case("oversize file", REFUSED, "bytes", write(f"{ENTRIES}/mine/plugin.py", "#" * 100_001)),
-    Case("far oversize file", REFUSED, "too much", write(f"{ENTRIES}/mine/plugin.py", "#" * 20_000_001)),
-    Case("path escape in a tree", REFUSED, "the path leads out of the entry"),
-    Case("path escape in a name", REFUSED, "name", replace("entry.toml", 'name = "mine"', 'name = "../mine"')),
-    Case("path escape by a link", REFUSED, "is not a regular file", link),
-    Case("pickle inside an npz", REFUSED, "array", arrays_of(pickled)),
-    Case("zip bomb inside an npz", REFUSED, "artifacts/", arrays_of(lambda name: bytes(50_000_000))),
-    Case("script in a name", REFUSED, "authors", replace("entry.toml", "The rehearsal", "<script>alert(1)</script>")),
-    Case("script in a folder's name", REFUSED, "a name has at most", rename("<script>")),
-    Case("look-alike name", REFUSED, "theirs", rename("the1rs")),
-    Case("unknown task", REFUSED, "there is no such task", forge(of_cell(task="digits/accuracies"))),
-    Case("another version of a task", REFUSED, "", forge(of_cell(task_version=9))),
-    Case("code that hides behind an encoding", REFUSED, "names an encoding", code("# coding: utf-7\nx = 1\n")),
-    Case("code beyond the margin", REFUSED, "at most 120", code("x = 1" + " " * 3000 + "; y = 2\n")),
-    Case("names in letters that look like others", REFUSED, "ASCII letters", code("\u0445 = 1\n")),
-    Case("a name that file systems have taken", REFUSED, "name", rename("nul.mlp")),
-    Case("duplicate", REFUSED, "theirs", same_cells),
-    Case("changed foreign entry", REFUSED, "one entry", write(f"{ENTRIES}/theirs/entry.toml", "mine now")),
-    Case("removed foreign entry", REFUSED, "does not remove", remove_theirs),
-    Case("changed code", REFUSED, "nothing else", write("lebench/verify/__init__.py", "")),
-    Case("changed workflow, forged result", REFUSED, "nothing else", write(WORKFLOW, ""), forged=True),
-    Case("verification.json brought along", REFUSED, "is written by maintainers", bring_verification),
-    Case("other file", REFUSED, "run.sh", write(f"{ENTRIES}/mine/run.sh", "true")),
-    Case("command to GitHub in a path", REFUSED, "nothing else", write(COMMAND, "")),
-    Case("pushed after the approval", FAILED, "has changed since it was approved", rerun="1", late=True),
-    Case("sent to another branch", REFUSED, "nothing else", write("lebench/x.py", ""), branch="old"),
-)  # fmt: skip

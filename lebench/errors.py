@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 
 class LebenchError(Exception):
     """An error whose message alone tells a user what is wrong and what to do.
@@ -45,3 +48,23 @@ class NotOfferedError(LebenchError):
 
 class TrainingError(LebenchError):
     """Training broke down, by divergence for example."""
+
+
+def install_hint(extra: str) -> str:
+    """Return the command that adds an extra to lebench as it is installed, whether or not it is on an index.
+
+    Examples
+    --------
+    >>> install_hint("jax").startswith("pip install ")
+    True
+    """
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    checkout = Path(__file__).parents[1]
+    if (checkout / "pyproject.toml").is_file():
+        return f"pip install -e '{checkout}[{extra}]'"
+    try:
+        url = json.loads(distribution("lebench").read_text("direct_url.json") or "{}").get("url")
+    except (PackageNotFoundError, ValueError):
+        url = None
+    return f"pip install 'lebench[{extra}]{f' @ {url}' if url else ''}'"

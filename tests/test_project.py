@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from lebench import registry
+from lebench.errors import install_hint
 from lebench.registry import load_plugin
 from lebench.tasks.base import Fit
 
@@ -152,6 +153,45 @@ def test_vendored_files_are_the_listed_ones():
     assert present == set(listed)
     for name, digest in listed.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
+
+
+def test_vendored_files_bring_their_licences():
+    folder = ROOT / "docs/assets"
+    for name, holder in (
+        ("katex/LICENSE", "Khan Academy"),
+        ("vega/LICENSE-vega", "University of Washington"),
+        ("vega/LICENSE-vega-lite", "University of Washington"),
+        ("vega/LICENSE-vega-embed", "University of Washington"),
+    ):
+        text = (folder / name).read_text()
+        assert holder in text
+        assert "Permission is hereby granted" in text or "Redistribution and use in source and binary forms" in text
+    tops = {path.name.split(".")[0] for path in (folder / "vega").glob("*.js")}
+    assert {f"LICENSE-{top}" for top in tops} == {path.name for path in (folder / "vega").glob("LICENSE*")}
+
+
+def test_the_source_distribution_leaves_out_the_records_of_the_leaderboard():
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
+    assert all(path.startswith("/") for path in build["sdist"]["include"])
+    assert "/leaderboard" not in build["sdist"]["include"]
+    assert build["wheel"]["packages"] == ["lebench"]
+
+
+def test_what_the_workflows_install_is_pinned_by_checksum_as_the_constraints_say():
+    lines = (ROOT / ".ci/requirements.txt").read_text().splitlines()[1:]
+    locked = {}
+    for line in lines:
+        name, version, digest = re.fullmatch(r"([a-z0-9-]+)==(\S+) --hash=sha256:([0-9a-f]{64})", line).groups()
+        locked[name] = version
+        assert digest
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    assert len(locked) == len(lines) > 100
+    assert {n: (v, pins[n]) for n, v in locked.items() if n in pins and pins[n] != v} == {}
+    assert {"torch", "jax", "numpy", "neural-tangents", "hatchling", "build", "zizmor"} <= set(locked)
+
+
+def test_hints_name_a_command_that_works_here():
+    assert install_hint("jax") == f"pip install -e '{ROOT}[jax]'"
 
 
 def test_constraints_pin_every_dependency_once_and_exactly():

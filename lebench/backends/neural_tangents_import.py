@@ -27,10 +27,10 @@ from typing import Any
 
 import scipy.linalg
 
-from lebench.errors import MissingDependencyError
+from lebench.errors import MissingDependencyError, install_hint
 
 _INSTALL = (
-    "needs JAX and neural-tangents: pip install 'lebench[jax]', then pip install --no-deps neural-tangents==0.6.5 (its "
+    f"needs JAX and neural-tangents: {install_hint('jax')}, then pip install --no-deps neural-tangents==0.6.5 (its "
     "wheel asks for TensorFlow, which is not needed)"
 )
 

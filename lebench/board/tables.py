@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lebench.board.board import Board
-from lebench.errors import LebenchError
+from lebench.errors import LebenchError, install_hint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ def write_tables(board: Board, folder: Path) -> list[Path]:
         table.to_csv(csv, index=False, lineterminator="\n")
         table.to_parquet(parquet, index=False, engine="pyarrow", compression="zstd")
     except ImportError as error:
-        raise LebenchError("board.parquet needs pyarrow: pip install 'lebench[site]'") from error
+        raise LebenchError(f"board.parquet needs pyarrow: {install_hint('site')}") from error
     except OSError as error:
         raise LebenchError(f"cannot write tables to {folder}: {error.strerror or error}") from error
     return [csv, parquet]

@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from lebench import registry
-from lebench.errors import UnavailableDataError, UnknownNameError
+from lebench.errors import UnavailableDataError, UnknownNameError, install_hint
 
 _WIDTH = 100
 #: What is listed as if it were a kind: earlier names, beside those of today.
@@ -222,7 +222,7 @@ def _backend(name: str) -> dict[str, Any]:
     if registry.backends.item(name).source != "lebench":
         return {"description": _docstring(registry.backends.get(name))}
     if importlib.util.find_spec(name) is None:
-        return {"installed": f"no; pip install 'lebench[{name}]' installs it"}
+        return {"installed": f"no; {install_hint(name)} installs it"}
     return {"installed": importlib.metadata.version(name)}
 
 

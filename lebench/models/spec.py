@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from lebench import registry
-from lebench.errors import LebenchError, MissingDependencyError, ParameterError
+from lebench.errors import LebenchError, MissingDependencyError, ParameterError, install_hint
 from lebench.records import Scalar
 
 #: Where a model runs that needs no framework.
@@ -271,9 +271,7 @@ def _on_backend(name: str, model: Any, backend: str | None) -> tuple[Any, str]:
     # An extra bears the name of its framework.
     own = chosen in registry.backends and registry.backends.item(chosen).source == "lebench"
     if own and importlib.util.find_spec(chosen) is None:
-        raise MissingDependencyError(
-            f"backend {chosen!r} is not installed; pip install 'lebench[{chosen}]' installs it"
-        )
+        raise MissingDependencyError(f"backend {chosen!r} is not installed; {install_hint(chosen)} installs it")
     return (model if chosen == default else dataclasses.replace(model, backend=chosen)), chosen
 
 

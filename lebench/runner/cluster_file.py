@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lebench.errors import LebenchError, MissingDependencyError, ParameterError
+from lebench.errors import LebenchError, MissingDependencyError, ParameterError, install_hint
 from lebench.runner.environment import cores
 
 #: Module and class of each kind.
@@ -64,8 +64,8 @@ def dask(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.split(".")[0].replace("_", "-")
-        wanted = package if package == "dask-kubernetes" else "'lebench[cluster]'"
-        raise MissingDependencyError(f"a cluster needs {package}: pip install {wanted} ({error})") from error
+        how = f"pip install {package}" if package == "dask-kubernetes" else install_hint("cluster")
+        raise MissingDependencyError(f"a cluster needs {package}: {how} ({error})") from error
 
 
 def start(path: Path) -> Any:

@@ -315,14 +315,28 @@ def replay(task: Task, split: Split, seed: int, arrays: Mapping[str, NDArray[Any
     return {variant.name: Fit(variant.apply(split, seed), tape.fitted(variant.name), seed) for variant in task.variants}
 
 
+def asked_of_test_points(task: Task, split: Split, seed: int) -> dict[str, tuple[bytes, NDArray[np.int64]]]:
+    """Return the key of the question for the scores of all test points, and their classes (n,), by variant.
+
+    Parameters
+    ----------
+    task, split, seed
+        See :func:`replay`.
+    """
+    own = {variant.name: variant.apply(split, seed) for variant in task.variants}
+    return {name: (_part(_question(name, "predict", of.x_test), 0), of.y_test) for name, of in own.items()}
+
+
 def predictions(
-    task: Task, split: Split, seed: int, arrays: Mapping[str, NDArray[Any]]
+    questions: Mapping[str, tuple[bytes, NDArray[np.int64]]], arrays: Mapping[str, NDArray[Any]]
 ) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Return the predicted and the true class of each test point (n,) by variant, where a recording has predictions.
 
     Parameters
     ----------
-    task, split, seed, arrays
+    questions : mapping
+        From :func:`asked_of_test_points`.
+    arrays : mapping of str to ndarray
         See :func:`replay`.
 
     Raises
@@ -332,11 +346,10 @@ def predictions(
     """
     written = {key: (kind, lengths, numbers) for (key, kind, lengths), numbers in parts(arrays).items()}
     found = {}
-    for variant in task.variants:
-        own = variant.apply(split, seed)
-        kind, lengths, numbers = written.get(_part(_question(variant.name, "predict", own.x_test), 0), (0, (), None))
-        if kind == 2 and numbers is not None and lengths[0] == len(own.y_test) and lengths[1] > 1:
-            found[variant.name] = numbers.reshape(lengths[:2]).argmax(axis=1), own.y_test
+    for name, (key, labels) in questions.items():
+        kind, lengths, numbers = written.get(key, (0, (), None))
+        if kind == 2 and numbers is not None and lengths[0] == len(labels) and lengths[1] > 1:
+            found[name] = numbers.reshape(lengths[:2]).argmax(axis=1), labels
     return found
 
 

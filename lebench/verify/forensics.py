@@ -28,11 +28,10 @@ from numpy.typing import NDArray
 from lebench import registry
 from lebench.board.entries import Entry, EntryError
 from lebench.board.frame import direction_of
-from lebench.data.base import Split
 from lebench.errors import LebenchError
 from lebench.records import Record
 from lebench.runner.current import outdated
-from lebench.runner.recording import predictions
+from lebench.runner.recording import asked_of_test_points, predictions
 from lebench.runner.recording_format import parts
 from lebench.runner.tolerance import allowed
 from lebench.tasks.base import Task
@@ -183,16 +182,15 @@ def _by_task(recordings: Mapping[_Cell, Mapping[str, NDArray[Any]]]) -> dict[str
 
 def _classes(task: str, seed: int, arrays: Mapping[str, NDArray[Any]]) -> dict[str, _Pair]:
     try:
-        return predictions(registry.tasks.get(task), _split(task, seed), seed, arrays)
+        return predictions(_questions(task, seed), arrays)
     except LebenchError:
         return {}
 
 
-@lru_cache(maxsize=256)
-def _split(task: str, seed: int) -> Split:
+@lru_cache(maxsize=1000)
+def _questions(task: str, seed: int) -> dict[str, tuple[bytes, NDArray[np.int64]]]:
     known: Task = registry.tasks.get(task)
-    split: Split = registry.datasets.get(known.dataset).split(seed)
-    return split
+    return asked_of_test_points(known, registry.datasets.get(known.dataset).split(seed), seed)
 
 
 def _in_common(one: _Classes, other: _Classes) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from annotated_types import Ge, Lt
 from pydantic import Field
 
 from lebench import registry
-from lebench.errors import LebenchError, MissingDependencyError, ParameterError, UnknownNameError
+from lebench.errors import LebenchError, MissingDependencyError, ParameterError, UnknownNameError, install_hint
 from lebench.models import spec as spec_module
 from lebench.models.spec import build_model, expand, parameters, parse_spec
 from lebench.registry import Registry
@@ -179,7 +179,7 @@ def test_backend_that_is_not_installed(monkeypatch):
     monkeypatch.setattr(spec_module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError) as error:
         build_model("net", "jax")
-    assert str(error.value) == "backend 'jax' is not installed; pip install 'lebench[jax]' installs it"
+    assert str(error.value) == f"backend 'jax' is not installed; {install_hint('jax')} installs it"
 
 
 def test_parameters_are_described():

@@ -60,7 +60,7 @@ def test_workflows_are_without_known_weaknesses():
 
 
 def test_who_may_do_what():
-    """Only the comment and the publication may write, and neither installs or runs anything that was submitted."""
+    """Only the comment, publication and releases may write, and none installs or runs what was submitted."""
     yaml = pytest.importorskip("yaml")
     allowed = {}
     for path in (ROOT / ".github/workflows").glob("*.yml"):
@@ -78,6 +78,8 @@ def test_who_may_do_what():
     assert {name: rights for name, rights in allowed.items() if rights} == {
         "comment.comment": {"pull-requests"},
         "publish.publish": {"pages", "id-token"},
+        "release.attest": {"attestations", "id-token"},
+        "release.publish": {"id-token"},
     }
 
 

@@ -12,7 +12,7 @@ from lebench.board import EntryInfo, read_entries, write_entry
 from lebench.errors import UnavailableDataError
 from lebench.runner.execution import execute
 from lebench.runner.plan import make_plan
-from lebench.runner.recording import predictions
+from lebench.runner.recording import asked_of_test_points, predictions
 from lebench.runner.recording_format import parts
 from lebench.runner.store import Store
 from lebench.verify import Rerun
@@ -170,7 +170,8 @@ def test_test_points_that_are_right_only_as_claimed_are_flagged(board, lost, fla
     record = entry.records[0]
     arrays = entry.recording(record)
     split = registry.datasets.get("digits").split(record.cell.seed)
-    found = predictions(registry.tasks.get("digits/accuracy"), split, record.cell.seed, arrays)["default"]
+    questions = asked_of_test_points(registry.tasks.get("digits/accuracy"), split, record.cell.seed)
+    found = predictions(questions, arrays)["default"]
     numbers, at = [], np.flatnonzero(found[0] == found[1])[:lost]
     for (_, kind, shape), answer in parts(arrays).items():
         if kind == 2 and shape[:2] == (len(found[1]), 10):
