@@ -171,10 +171,14 @@ def asked(tasks: Iterable[str], datasets: Iterable[str]) -> list[str]:
     return [f"{registry.datasets.item(dataset).name}/{word}" for dataset in of or [DIGITS.name] for word in words]
 
 
-def task_of(name: str) -> Task | None:
-    """Return the task of the name ``"dataset/question"``, None if there is no such dataset or no such question."""
+def task_of(name: str) -> tuple[registry.Item, Task] | None:
+    """Return the task of the name ``"dataset/question"``, None if there is no such dataset or no such question.
+
+    Its item says that it is of whoever provides the dataset.
+    """
     dataset, _, word = name.rpartition("/")
     if dataset not in registry.datasets or word not in registry.questions:
         return None
     question: Question = registry.questions.get(word)
-    return question.task(describe(dataset))
+    task, of = question.task(describe(dataset)), registry.datasets.item(dataset)
+    return registry.Item(name, task.summary, (task.track,), of.target, of.source, plugin=of.plugin), task
