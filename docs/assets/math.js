@@ -26,7 +26,7 @@
         set(target);
       }
     },
-    { rootMargin: "600px" },
+    { rootMargin: "200px" },
   );
   addEventListener("beforeprint", () => equations.forEach((element) => element.querySelector(".katex") ?? set(element)));
   load("link", { rel: "stylesheet", href: file("katex.min.css") });
