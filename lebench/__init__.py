@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lebench import metrics as metrics
     from lebench.backends.base import Recipe as Recipe
     from lebench.backends.wrapping import wrap as wrap
+    from lebench.callbacks import Follow as Follow
     from lebench.data.base import Dataset as Dataset
     from lebench.data.base import Split as Split
     from lebench.data.base import Variant as Variant
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _ORIGIN = {
     "Dataset": "lebench.data.base",
+    "Follow": "lebench.callbacks",
     "LebenchError": "lebench.errors",
     "Network": "lebench.models.network",
     "Recipe": "lebench.backends.base",
