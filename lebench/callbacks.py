@@ -19,8 +19,8 @@ class Follow:
     """Scores a module while it is trained, by :func:`lebench.score`, and writes the values where they can be watched.
 
     In a loop of your own, call it with the module after an epoch; ``follow.lightning()`` is a callback for Lightning's
-    ``Trainer`` and ``follow.hugging_face()`` one for that of transformers. The module is measured on a copy; its mode and
-    the random numbers of training stay as they are.
+    ``Trainer`` and ``follow.hugging_face()`` one for that of transformers. The module is measured on a copy; its mode
+    and the random numbers of training stay as they are.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Follow:
         self._calls += 1
         if (self._calls - 1) % self._every:
             return
-        found = score(module, *self._data, **self._how).to_dict(orient="records")
+        found: Any = score(module, *self._data, **self._how).to_dict(orient="records")
         self._rows += [{**row, "time": float(time)} for row in found]
         if self._file is not None:
             self._write([[float(time), row["question"], row["metric"], row["value"]] for row in found], "a")
