@@ -9,20 +9,23 @@ process is started, or if it costs too much time or memory.
 
 from __future__ import annotations
 
+import io
 import os
 import random
+import runpy
 import shutil
 import sys
 import sysconfig
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 # What is imported here is not traced: numpy and its like would take minutes.
 import atheris
-import numpy  # noqa: F401
+import numpy
 import pandas  # noqa: F401
 import pydantic
 import scipy.stats  # noqa: F401
@@ -32,17 +35,24 @@ from choices import LOOSE, Choices
 # Tasks, datasets and models are imported when they are used, so they are not traced either.
 with atheris.instrument_imports(include=["lebench"]):
     from lebench import artifacts
-    from lebench.board import documents, entries, verification
+    from lebench.board import documents, entries, notes, verification
     from lebench.errors import LebenchError
     from lebench.records import Artifact
     from lebench.runner import recording_format
-    from lebench.verify import make_verification, submission, validation
+    from lebench.sandbox import wire
+    from lebench.verify import forensics, make_verification, plugin_source, submission, validation
     from lebench.verify.rerun import draw
 
 from hostile import build
 from start import NAME, ROOT, Start, dumped, sealed, written
 from watching import Watch
 
+#: What readers are given to begin with.
+CODE = (ROOT / "docs/assets/examples/nearest_mean.py").read_bytes()
+NOTE = {"date": "2026-12-01", "entry": "mlp", "kind": "renamed", "reason": "why", "to": "net", "link": "https://a.org"}
+MESSAGE = wire.Message("answer", {"a": [1, "b"]}, {"x": numpy.ones((2, 3)), "y": numpy.arange(4)})
+RESULT = {"schema": 1, "entry": "x", "verdict": "accepted", "rerun": "", "lines": ["all is well", "`"]}
+COMMENT = runpy.run_path(str(ROOT / ".ci/comment"), run_name="comment")
 #: Memory of the whole process.
 LARGEST_MB = 2048
 
@@ -56,6 +66,8 @@ class Fuzzer:
         self.start = Start()
         self.start.write(self.main / NAME)
         shutil.copytree(self.main / NAME, self.main / "other")
+        theirs = self.main / "other" / "entry.toml"
+        theirs.write_text(theirs.read_text().replace(f'name = "{NAME}"', 'name = "other"'))
         libraries = {*sysconfig.get_paths().values(), *(path for path in sys.path if "site-packages" in path)}
         allowed = (self.folder, self.main, tempfile.gettempdir(), ROOT / "lebench", *libraries)
         self.watch = Watch(tuple(f"{path}/" for path in allowed))
@@ -67,7 +79,8 @@ class Fuzzer:
     def one_input(self, content: bytes) -> None:
         """Read what an input says, and look at what that did."""
         choices = Choices(content)
-        reader = choices.one_of((self.text, self.record, self.record, self.arrays, self.checks, self.entry, self.entry))
+        once = (self.text, self.arrays, self.checks, self.code, self.notes, self.message, self.result)
+        reader = choices.one_of((*once, self.record, self.record, self.entry, self.entry))
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         read = reader(choices)
@@ -94,7 +107,7 @@ class Fuzzer:
 
         def read() -> Iterator[str]:
             shared = entries._read_shared(self.folder / "environments.json")
-            record = entries._read_record(line, shared, self.folder / "records.jsonl", "line 1")
+            record, _ = entries._read_record(line, shared, self.folder / "records.jsonl", "line 1")
             for field, rule in validation._of_record(record):
                 yield f"{field}: {rule}"
 
@@ -111,7 +124,10 @@ class Fuzzer:
                 found = {name: Artifact.model_validate(each) for name, each in claimed.items()}
             except pydantic.ValidationError:
                 return
-            recording_format.read(artifacts.unpack(packed, found))
+            arrays = artifacts.unpack(packed, found)
+            numbers = recording_format.parts(arrays)
+            forensics._near(forensics._telling(numbers), numbers)
+            recording_format.read(arrays)
 
         return lambda: said(LebenchError, read)
 
@@ -121,6 +137,40 @@ class Fuzzer:
         content = text if choices.below(2) else choices.bytes_(self.start.verification)
         (self.folder / verification.NAME).write_bytes(content)
         return lambda: said(LebenchError, lambda: verification.read_verification(self.folder))
+
+    def code(self, choices: Choices) -> Callable[[], Iterator[str]]:
+        """Read a model's own code as text."""
+        content = choices.bytes_(CODE) if choices.below(2) else choices.text().encode(*LOOSE)
+
+        def read() -> Iterator[str]:
+            found = [str(violation) for violation in plugin_source.check_source("plugin.py", content)]
+            yield from found or plugin_source.listing("plugin.py", content.decode())
+
+        return read
+
+    def notes(self, choices: Choices) -> Callable[[], Iterator[str]]:
+        """Read what happened to entries."""
+        lines = "\n".join(dumped(choices.document(NOTE)) for _ in range(choices.below(4)))
+        (self.folder / notes.NAME).write_bytes(lines.encode(*LOOSE))
+        return lambda: said(LebenchError, lambda: notes.read_notes(self.folder / "entries"))
+
+    def message(self, choices: Choices) -> Callable[[], Iterator[str]]:
+        """Receive what a guest of the sandbox sends."""
+        content = choices.bytes_(b"".join(map(bytes, wire.encode(MESSAGE))))
+        return lambda: said((LebenchError, EOFError), lambda: wire.receive(io.BytesIO(content), 10_000))
+
+    def result(self, choices: Choices) -> Callable[[], Iterator[str]]:
+        """Read the result of a check as the comment does, which anybody may have written."""
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("result.json", dumped(choices.document(RESULT)).encode(*LOOSE))
+        content = choices.bytes_(file.getvalue()) if choices.below(3) else file.getvalue()
+
+        def read() -> None:
+            found = COMMENT["read_result"](content)
+            COMMENT["text"](["leaderboard/entries/x/entry.toml"], found, "0" * 40)
+
+        return lambda: said(ValueError, read)
 
     def entry(self, choices: Choices) -> Callable[[], Iterator[str]]:
         """Read an entry as a whole."""
@@ -142,7 +192,7 @@ class Fuzzer:
             yield documents.printable(str(error))
 
 
-def said(refusal: type[Exception], read: Callable[[], Any]) -> Iterator[str]:
+def said(refusal: type[Exception] | tuple[type[Exception], ...], read: Callable[[], Any]) -> Iterator[str]:
     """Yield what a reader says, line by line if it does; it may refuse in one way."""
     try:
         found = read()

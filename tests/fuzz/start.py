@@ -42,6 +42,8 @@ class Start:
             self.records.append(record.model_dump(mode="json", by_alias=True))
         self.packed = {key: artifacts.pack(arrays)[0] for key, arrays in self.arrays.items()}
         self.records = [sealed(record) for record in self.records]
+        # The design is that of the records which were taken.
+        self.info["seeds"] = {record["cell"]["task"]: 1 for record in self.records}
         self.verification = b""
         self.verified: Any = None
 
@@ -94,10 +96,20 @@ def written(info: Any, records: list[Any]) -> dict[str, bytes]:
                     pass
         lines.append(dumped(record))
     return {
-        "entry.toml": "".join(f"{key} = {dumped(value, None)}\n" for key, value in info.items()).encode(*LOOSE),
+        "entry.toml": described(info).encode(*LOOSE),
         "environments.json": (json.dumps(shared, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode(*LOOSE),
         "records.jsonl": ("\n".join(lines) + "\n").encode(*LOOSE),
     }
+
+
+def described(info: Any) -> str:
+    """Return ``entry.toml``; tables stand last."""
+    tables = {key: value for key, value in info.items() if isinstance(value, dict)}
+    text = "".join(f"{key} = {dumped(value, None)}\n" for key, value in info.items() if key not in tables)
+    for name, table in tables.items():
+        lines = (f"{dumped(key, None)} = {dumped(value, None)}\n" for key, value in table.items())
+        text += f"\n[{name}]\n{''.join(lines)}"
+    return text
 
 
 def dumped(value: Any, separators: tuple[str, str] | None = (",", ":")) -> str:

@@ -24,6 +24,8 @@ def test_tolerances_are_as_they_are_stated():
     assert allowed("log_loss", 0.5, "seeds", [0.80, 0.82, 0.84]) == pytest.approx(0.06)
     assert allowed("log_loss", 0.5, "seeds", [0.8]) == 5e-3
     assert allowed("log_loss", 0.5, "seeds", [0.8, 0.8]) == 5e-3
+    assert allowed("tail_index@inter-L", 1.4, "seeds", [1.4, 1.4]) == pytest.approx(0.14)
+    assert allowed("tail_index@inter-L", 1.4, "closed form") == pytest.approx(1.4e-4)
 
 
 def test_comparisons_name_what_is_beyond_and_what_deviates_most():
@@ -38,6 +40,23 @@ def test_comparisons_name_what_is_beyond_and_what_deviates_most():
         "brier has a value only when run again",
         "log_loss has a value that it has not when run again",
     )
+
+
+@pytest.mark.parametrize(
+    ("cell", "rule"),
+    [
+        ({"backend": "numpy"}, "closed form"),
+        # The empirical kernel of a network that was trained, and a task that trains one to compare with.
+        ({"backend": "torch"}, "seeds"),
+        ({"backend": "numpy", "references": {"mlp": 1, "torch": 1}}, "seeds"),
+        ({"backend": "numpy", "precision": "float32"}, "seeds"),
+    ],
+)
+def test_what_trains_follows_the_rule_of_seeds_in_any_precision(make_record, cell, rule):
+    record = make_record(metrics={"accuracy": 0.9, "norm": 1.0})
+    record = record.model_copy(update={"cell": record.cell.model_copy(update={"precision": "float64"} | cell)})
+    again = record.model_copy(update={"metrics": {"accuracy": 0.9, "norm": 1.00001}})
+    assert compare_rerun(record, again).rule == rule
 
 
 def test_numbers_whose_difference_is_beyond_all_numbers():

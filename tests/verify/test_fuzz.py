@@ -111,7 +111,7 @@ def test_other_values_in_the_description(entry, fields):
     path = entry / "entry.toml"
     said, before = content(entry), path.read_text()
     lines = [line for line in before.splitlines() if line.split(" ")[0] not in fields]
-    lines += [f"{name} = {json.dumps(value)}" for name, value in fields.items()]
+    lines = [f"{name} = {json.dumps(value)}" for name, value in fields.items()] + lines
     try:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="replace")
         check(entry, said)
