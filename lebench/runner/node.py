@@ -162,10 +162,10 @@ class _Task:
     def do(self) -> None:
         self._tell("started")
         origin = Origin.here(self._run.command, self._run.plan.plugins)
-        waiting = spooled(self._folder)
         for cell in self._left:
-            with suppress(KeyError, ValidationError):
-                self._end(cell, Result.model_validate_json(waiting[cell.cell.key]))
+            with suppress(OSError, ValidationError):
+                content = spool_file(self._folder, cell.cell.key).read_bytes()
+                self._end(cell, Result.model_validate_json(content))
         if self._left and self._deaths >= DEATHS:
             reason = f"{DEATHS} workers of the cluster, or their nodes, died while they computed it"
             for cell in self._left:
@@ -197,8 +197,8 @@ class _Task:
         with closing(executor.run(plan, [job], self._stopped)) as events:
             for event in events:
                 if isinstance(event, CellEnded):
+                    self._deaths = 1
                     self._end(event.cell, event.result)
-                    self._note(deaths=1)
                 elif not isinstance(event, JobStarted | JobEnded):
                     if isinstance(event, FitProgress):
                         if time.monotonic() - told < _PROGRESS_S:

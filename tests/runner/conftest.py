@@ -36,3 +36,8 @@ class Workshop:
 @pytest.fixture
 def workshop(tmp_path):
     return Workshop(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _toys_forgotten(plugins_forgotten):
+    """Other tests choose among all that is registered, and know nothing of toys."""
