@@ -3,11 +3,13 @@
 import contextlib
 import gc
 import os
+import platform
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -233,6 +235,27 @@ def test_a_folder_that_a_node_cannot_write_is_named(tmp_path, monkeypatch):
         data="",
     )
     assert run.problem() == f"cannot write to '{tmp_path}/file/results/home/spool': Not a directory"
+
+
+def test_data_come_from_the_path_of_the_client_or_are_fetched_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("LEBENCH_DATA", "/nowhere")
+    fetched = []
+    source = SimpleNamespace(
+        name="mnist",
+        states=lambda: [SimpleNamespace(problem="" if fetched else "it is not here")],
+        fetch=lambda: fetched.append(os.environ["LEBENCH_DATA"]),
+    )
+    monkeypatch.setitem(node.SOURCES, "mnist", source)
+    locks = []
+    lock = SimpleNamespace(Lock=lambda name, client: locks.append(name) or contextlib.nullcontext())
+    monkeypatch.setattr(node, "dask", lambda module: lock)
+    task = object.__new__(node._Task)
+    task._run, task._job = SimpleNamespace(data=str(tmp_path)), SimpleNamespace(dataset="mnist")
+    task._queue = SimpleNamespace(client=None)
+    task._see_to_data()
+    task._see_to_data()
+    assert fetched == [str(tmp_path)]
+    assert locks == [f"lebench {platform.node()} mnist"]
 
 
 @pytest.mark.parametrize("where", ["tcp://127.0.0.1:9", "127.0.0.1:9", "carrier-pigeon://roof:1"])
