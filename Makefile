@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export NO_MKDOCS_2_WARNING := 1
 export DISABLE_MKDOCS_2_WARNING := true
 
-.PHONY: setup run test test-all lint bench bench-compare bench-history site site-zensical serve baselines index golden mutations agreement rehearse-submission fuzz lock dist clean
+.PHONY: setup run test test-all lint bench bench-compare bench-history site site-zensical serve baselines index golden mutations agreement rehearse-submission fuzz worst-case lock dist clean
 .DEFAULT_GOAL := run
 
 setup: $(READY)  ## the pinned environment, under .venv
@@ -76,6 +76,9 @@ fuzz: $(READY)  ## coverage-guided fuzzing of what reads a submission (Linux)
 	  || { echo "atheris cannot be installed: it is built for Linux and few versions of Python; try Python 3.11"; exit 1; }
 	@mkdir -p .fuzz/corpus
 	$(BIN)/python tests/fuzz/fuzz_entry.py -max_total_time=600 -artifact_prefix=.fuzz/ .fuzz/corpus
+
+worst-case: $(READY)  ## what the dearest submissions cost that fit into the size limits (Linux)
+	$(BIN)/python tests/fuzz/worst_case.py
 
 lock: $(READY)  ## write .ci/requirements.txt anew: what the workflows install, by checksum (Linux, Python 3.11)
 	$(BIN)/python .ci/lock

@@ -11,9 +11,8 @@ from typing import Any
 
 import atheris
 import numpy as np
+from loose import LOOSE
 
-#: Texts that are no UTF-8 are written all the same.
-LOOSE = ("utf-8", "surrogatepass")
 #: Values that are at the edge of what some reader can hold.
 EDGES: list[Any] = [
     None, True, False, 0, -1, 1, 2**31, 2**53 - 1, 2**53, -(2**63), 2**64, 10**30, 0.0, -0.0, 0.5, 1e-320, 1e16, 1e307,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import rfc8785
-from choices import LOOSE
+from loose import LOOSE
 
 from lebench import artifacts, registry
 from lebench.board import entries, verification
