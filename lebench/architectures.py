@@ -268,6 +268,34 @@ def resnet_nf(width: Width = 16, blocks: Depth = 1) -> Architecture:
     return _residual_network(width, blocks, _plain_block, (Conv(width),), (Relu,))
 
 
+def resnet18() -> Architecture:
+    """ResNet-18 for images of 32 x 32 (He et al. 2016): a 3x3 stem of 64 channels without pooling, four stages.
+
+    11.2 million weights for 10 classes. By its recipe, that of DeVries & Taylor 2017 (arXiv 1708.04552, without
+    cutout), the mean of five runs on all of CIFAR-10 is an accuracy of 0.9528, on CIFAR-100 of 0.7754.
+    """
+    return _residual_network(64, 2, _normalized_block, (Conv(64), BatchNorm(), Relu), (), stages=4)
+
+
+def wrn_16_4() -> Architecture:
+    """Wide residual network of depth 16 and width 4 (Zagoruyko & Komodakis 2016), without dropout.
+
+    2.7 million weights for 10 classes. By its recipe, that of the paper, the median of five runs on all of CIFAR-10 is
+    an accuracy of 0.9498, on CIFAR-100 of 0.7597 (Table 6).
+    """
+    layers: list[Layer] = [Conv(16)]
+    for stage in range(3):
+        for number in range(2):
+            channels, stride = 64 * 2**stage, 2 if stage > 0 and number == 0 else 1
+            body = (Conv(channels, stride=stride), BatchNorm(), Relu, Conv(channels))
+            if number == 0:
+                # The projection sees the activations.
+                layers += [BatchNorm(), Relu, Residual(body, (Conv(channels, kernel=1, stride=stride),))]
+            else:
+                layers += [Residual((BatchNorm(), Relu, *body))]
+    return Architecture((*layers, BatchNorm(), Relu, GlobalAvgPool(), Dense()))
+
+
 def _normalized_block(channels: int, stride: int, project: bool) -> tuple[Layer, ...]:
     body = (Conv(channels, stride=stride), BatchNorm(), Relu, Conv(channels), BatchNorm())
     shortcut = (Conv(channels, kernel=1, stride=stride), BatchNorm()) if project else ()
@@ -286,9 +314,10 @@ def _residual_network(
     block: Callable[[int, int, bool], tuple[Layer, ...]],
     stem: tuple[Layer, ...],
     end: tuple[Layer, ...],
+    stages: int = 3,
 ) -> Architecture:
     layers = list(stem)
-    for stage in range(3):
+    for stage in range(stages):
         for number in range(blocks):
             first_of_later_stage = stage > 0 and number == 0
             layers += block(width * 2**stage, 2 if first_of_later_stage else 1, first_of_later_stage)

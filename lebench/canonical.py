@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import Field
 from typing import Any
 
 import rfc8785
@@ -58,3 +60,13 @@ def _numbers(value: Any, marked: list[str]) -> Any:
         return value
     marked.append("\0" + rfc8785.dumps(value).decode())
     return marked[-1]
+
+
+#: Metadata of the field of a dataclass that came later than records: where it says nothing, it is no part of what is
+#: declared, so that whatever had no such field keeps its key, its checksum and its text.
+LATER: Mapping[str, Any] = {"later": True}
+
+
+def says_nothing(owner: object, field: Field[Any]) -> bool:
+    """Return whether a field of a dataclass came later and has its default."""
+    return bool(field.metadata.get("later")) and getattr(owner, field.name, field.default) == field.default

@@ -10,9 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-Stream = Literal["data", "init", "batches", "probe", "fit", "score"]
+Stream = Literal["data", "init", "batches", "probe", "fit", "score", "augmentation"]
 #: One independent stream per axis of randomness: changing one leaves the others alone. New ones come last.
-STREAMS: tuple[Stream, ...] = ("data", "init", "batches", "probe", "fit", "score")
+STREAMS: tuple[Stream, ...] = ("data", "init", "batches", "probe", "fit", "score", "augmentation")
 
 
 def stream(seed: int, axis: Stream) -> np.random.SeedSequence:
@@ -22,7 +22,7 @@ def stream(seed: int, axis: Stream) -> np.random.SeedSequence:
     ----------
     seed : int
         The root seed of a cell.
-    axis : {"data", "init", "batches", "probe", "fit", "score"}
+    axis : {"data", "init", "batches", "probe", "fit", "score", "augmentation"}
         What is drawn. ``"fit"`` and ``"score"`` are for what draws from global generators, see :func:`seeded`.
     """
     return np.random.SeedSequence(seed).spawn(len(STREAMS))[STREAMS.index(axis)]

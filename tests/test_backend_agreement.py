@@ -121,6 +121,12 @@ def _fit_both(network, recipe, x, y, **options):
         ("mlp", {"batch_size": 1, "epochs": 2, "lr": 0.005, "record_steps": 30}, {"removed": 7}),
         ("mlp", {"output_scale": 3.0, "momentum": 0.0, "lr": 0.02}, {}),
         ("mlp", {"linearized": True, "output_scale": 2.0, "lr": 0.01}, {}),
+        (
+            "blocks",
+            {"nesterov": True, "warmup": 1, "schedule": "cosine", "augmentation": "flip-crop", "label_smoothing": 0.1},
+            {"removed": 7},
+        ),
+        ("mlp", {"schedule": "one-cycle", "clip_norm": 0.5, "augmentation": "flip"}, {}),
     ],
 )
 def test_training_from_the_same_weights_is_the_same_training(digits, name, changes, options):

@@ -17,6 +17,7 @@ from lebench.architectures import Architecture
 from lebench.arrays import FloatArray, IntArray
 from lebench.backends import neural_tangents
 from lebench.backends.base import Builder, Recipe
+from lebench.backends.batches import Augmented
 from lebench.backends.fitted import TRANSFORMED, FittedNetwork
 from lebench.backends.jax_build import Weights
 from lebench.backends.jax_networks import Function, Network, network_of
@@ -57,7 +58,8 @@ class JaxBackend:
         trained = Trained(network_of(network, x.shape[1:], classes), recipe.output_scale, recipe.linearized)
         initial = trained.network.draw(x.shape[1:], seed)
         probe = np.sort(generator(seed, "probe").permutation(len(y))[:_PROBES])
-        course, states = train(trained, *initial, recipe, x, y, generator(seed, "batches"), removed, probe)
+        augmented = Augmented(recipe.augmentation, x.shape[1:], len(y), removed, seed)
+        course, states = train(trained, *initial, recipe, x, y, generator(seed, "batches"), removed, probe, augmented)
         function = JaxFunction(trained, states[-1], states[0])
         moments = [partial(JaxFunction, trained, state, states[0]) for state in states]
         return FittedNetwork(function, recipe.loss, classes, course, moments, function.unavailable)

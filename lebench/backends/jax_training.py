@@ -20,10 +20,11 @@ from jax import Array
 
 from lebench.arrays import FloatArray, IntArray
 from lebench.backends.base import Loss, Recipe
+from lebench.backends.batches import Augmented, order
 from lebench.backends.jax_build import Weights
 from lebench.backends.jax_networks import Network
 from lebench.capabilities import Trajectory
-from lebench.errors import TrainingError
+from lebench.errors import ParameterError, TrainingError
 from lebench.progress import report
 
 #: Steps that one call of the compiled function makes.
@@ -32,6 +33,8 @@ _GROUP = 16
 BATCH = 1024
 
 _BETA1, _BETA2, _ADAM_EPSILON = 0.9, 0.999, 1e-8
+#: What torch adds to the norm of a gradient that it clips.
+_CLIP_EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
@@ -83,19 +86,12 @@ class Trained:
         return scores if self.scale is None else self.scale * (scores - before)
 
 
-def order(rng: np.random.Generator, points: int, removed: int | None, count: int) -> list[IntArray]:
-    """Return indices of the batches of one epoch, of nearly equal size; the same with or without a point left out."""
-    if removed is None:
-        return list(np.array_split(rng.permutation(points), count))
-    batches = np.array_split(rng.permutation(points + 1), count)
-    present = (batch[batch != removed] for batch in batches)
-    return [batch - (batch > removed) for batch in present if len(batch)]
-
-
-def loss_of(scores: Array, labels: Array, loss: Loss) -> Array:
+def loss_of(scores: Array, labels: Array, loss: Loss, smoothing: float = 0.0) -> Array:
     """Return the loss of each example, (n,), by labels (n,) or real-valued targets (n, C)."""
     if loss == "cross_entropy":
-        return -jnp.take_along_axis(jax.nn.log_softmax(scores), labels[:, None], axis=1)[:, 0]
+        logs = jax.nn.log_softmax(scores)
+        of_labels = -jnp.take_along_axis(logs, labels[:, None], axis=1)[:, 0]
+        return of_labels if not smoothing else (1 - smoothing) * of_labels - smoothing * logs.mean(axis=1)
     classes = scores.shape[1]
     real = labels.ndim == 2
     targets = labels if real else jax.nn.one_hot(labels, classes, dtype=scores.dtype) - 1 / classes
@@ -111,7 +107,7 @@ def _stepper(trained: Trained, recipe: Recipe) -> Callable[..., Any]:
     ) -> tuple[Array, Weights]:
         scores, updated = trained.train(weights, statistics, initial, x, shares)
         # Zero for what does not count, whose scores may be anything.
-        losses = jnp.where(shares > 0, loss_of(scores, y, recipe.loss), 0)
+        losses = jnp.where(shares > 0, loss_of(scores, y, recipe.loss, recipe.label_smoothing), 0)
         return (shares * losses).sum() / (recipe.output_scale or 1.0) ** 2, updated
 
     def update(carry: Any, batch: Any, initial: Weights) -> Any:
@@ -119,11 +115,17 @@ def _stepper(trained: Trained, recipe: Recipe) -> Callable[..., Any]:
         x, y, shares, rate = batch
         gradient, statistics = jax.grad(objective, has_aux=True)(weights, statistics, initial, x, y, shares)
         steps = steps + 1
+        if recipe.clip_norm is not None:
+            norm = jnp.sqrt(sum(jnp.square(g).sum() for g in jax.tree.leaves(gradient)))
+            gradient = jax.tree.map(lambda g: g * jnp.minimum(1.0, recipe.clip_norm / (norm + _CLIP_EPSILON)), gradient)
         if recipe.optimizer == "sgd":
             gradient = jax.tree.map(lambda g, w: g + recipe.weight_decay * w, gradient, weights)
             # The first step of torch's momentum is the gradient itself, which zeros give, too.
             memory = jax.tree.map(lambda m, g: recipe.momentum * m + g, memory, gradient)
-            return jax.tree.map(lambda w, m: w - rate * m, weights, memory), statistics, memory, steps
+            if recipe.nesterov:
+                gradient = jax.tree.map(lambda g, m: g + recipe.momentum * m, gradient, memory)
+            moved_by = gradient if recipe.nesterov else memory
+            return jax.tree.map(lambda w, m: w - rate * m, weights, moved_by), statistics, memory, steps
         first = jax.tree.map(lambda m, g: _BETA1 * m + (1 - _BETA1) * g, memory[0], gradient)
         second = jax.tree.map(lambda v, g: _BETA2 * v + (1 - _BETA2) * g * g, memory[1], gradient)
         bias1, bias2 = 1 - _BETA1**steps, 1 - _BETA2**steps
@@ -171,6 +173,7 @@ def train(
     rng: np.random.Generator,
     removed: int | None,
     probe: IntArray,
+    augmented: Augmented,
 ) -> tuple[Trajectory, list[tuple[Weights, Weights]]]:
     """Train and return the course of training and, for each of its moments, weights and running statistics.
 
@@ -178,7 +181,12 @@ def train(
     ------
     TrainingError
         If the loss becomes infinite or NaN.
+    ParameterError
+        If the recipe asks for what there is not in JAX, or makes no sense for the data.
     """
+    if recipe.precision != "float32":
+        raise ParameterError(f"the jax backend trains in float32 only, not in {recipe.precision}; use --backend torch")
+    recipe.check()
     inputs, labels = x.astype(np.float32), y.astype(np.int32 if y.ndim == 1 else np.float32)
     # With the point that is left out, so that there are as many batches with it as without.
     count = math.ceil((len(y) + (removed is not None)) / recipe.batch_size)
@@ -211,12 +219,12 @@ def train(
     record(0)
     stepper = _stepper(trained, _constant(recipe))
     steps = (
-        (batch, recipe.lr_at((epoch - 1) / epochs))
+        (epoch, batch, recipe.rate((epoch - 1) * count + made, epochs, count))
         for epoch in range(1, epochs + 1)
-        for batch in _filled(order(rng, len(y), removed, count), count)
+        for made, batch in enumerate(_filled(order(rng, len(y), removed, count), count))
     )
     for last, moment in itertools.pairwise(sorted(recipe.recorded_steps(epochs, count))):
-        for group in _groups(itertools.islice(steps, moment - last), inputs, labels, recipe.batch_size):
+        for group in _groups(itertools.islice(steps, moment - last), inputs, labels, recipe.batch_size, augmented):
             carry = stepper(carry, initial, group)
         record(moment)
     times, losses, errors, scores = zip(*recorded, strict=True)
@@ -230,11 +238,17 @@ def _filled(batches: list[IntArray], count: int) -> list[IntArray]:
 
 def _constant(recipe: Recipe) -> Recipe:
     """Return the recipe with everything reset that the compiled steps do not depend on."""
-    return replace(recipe, epochs=1, lr=1.0, schedule="constant", min_steps=0, record_steps=0)
+    return replace(
+        recipe, epochs=1, lr=1.0, schedule="constant", min_steps=0, record_steps=0, warmup=0.0, augmentation="none"
+    )
 
 
 def _groups(
-    steps: Iterator[tuple[IntArray, float]], x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], size: int
+    steps: Iterator[tuple[int, IntArray, float]],
+    x: np.ndarray[Any, Any],
+    y: np.ndarray[Any, Any],
+    size: int,
+    augmented: Augmented,
 ) -> Iterator[Any]:
     """Put batches of indices together into groups of steps of one shape."""
     waiting = list(steps)
@@ -242,11 +256,16 @@ def _groups(
         chosen = np.zeros((_GROUP, size), int)
         shares = np.zeros((_GROUP, size), np.float32)
         rates = np.zeros(_GROUP, np.float32)
-        for row, (batch, rate) in enumerate(waiting[start : start + _GROUP]):
+        group = waiting[start : start + _GROUP]
+        for row, (_, batch, rate) in enumerate(group):
             chosen[row, : len(batch)] = batch
             shares[row, : len(batch)] = 1 / max(1, len(batch))
             rates[row] = rate
-        yield x[chosen], y[chosen], shares, rates
+        inputs = x[chosen]
+        if augmented.kind != "none":
+            for row, (epoch, batch, _) in enumerate(group):
+                inputs[row, : len(batch)] = augmented(x, epoch, batch)
+        yield inputs, y[chosen], shares, rates
 
 
 def _error(scores: FloatArray, y: IntArray | FloatArray) -> float:

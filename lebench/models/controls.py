@@ -135,7 +135,11 @@ class PermutedLabels:
     backend: str = "torch"
 
     backends: ClassVar[tuple[str, ...]] = Network.backends
-    precision: ClassVar[str] = Network.precision
+
+    @property
+    def precision(self) -> str:
+        """That of the network."""
+        return self.mlp.precision
 
     @property
     def capabilities(self) -> frozenset[str]:

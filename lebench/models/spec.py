@@ -57,6 +57,12 @@ class Parameter:
         """Whether a value must be given."""
         return self.default is _REQUIRED
 
+    def says_nothing(self, value: Any) -> bool:
+        """Return whether it came later than records and its value is what they had without it."""
+        # Of such a parameter the annotation has the field that it is.
+        later = (f for f in getattr(self.annotation, "__metadata__", ()) if isinstance(f, dataclasses.Field))
+        return any(value == field.default for field in later)
+
     @property
     def type_name(self) -> str:
         """The type without constraints, as a reader writes it: ``int``."""
@@ -80,7 +86,7 @@ class Configured:
         Name and the parameters that differ from their defaults, sorted: ``"mlp[depth=2,width=4096]"``. It is itself
         a specification of the same model.
     params : dict
-        All parameters with their values, as JSON scalars.
+        All parameters with their values, as JSON scalars; without later ones that say nothing.
     backend, precision : str
         Where it is computed: ``"torch"``, ``"float32"``.
     model : object
@@ -183,7 +189,8 @@ def build_model(spec: str, backend: str | None = None) -> Configured:
     return Configured(
         name,
         f"{name}[{','.join(changed)}]" if changed else name,
-        {key: _scalar(value) for key, value in resolved.items()} | dict(getattr(model, "declared", {})),
+        {key: _scalar(value) for key, value in resolved.items() if not known[key].says_nothing(value)}
+        | dict(getattr(model, "declared", {})),
         chosen,
         str(getattr(model, "precision", "float64")),
         model,

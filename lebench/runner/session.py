@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from lebench import plugins, registry
+from lebench.canonical import says_nothing
 from lebench.data.base import Dataset
 from lebench.errors import LebenchError
 from lebench.registry import Item
@@ -182,7 +183,8 @@ class _Description:
 
     def _instance(self, value: Any) -> Any:
         if is_dataclass(value):
-            return [self.of(type(value)), [self.of(getattr(value, f.name, None)) for f in fields(value)]]
+            told = [f.name for f in fields(value) if not says_nothing(value, f)]
+            return [self.of(type(value)), [self.of(getattr(value, name, None)) for name in told]]
         if _is_here(type(value)):
             return [self.of(type(value)), self.of(getattr(value, "__dict__", None))]
         import cloudpickle

@@ -12,7 +12,8 @@ from torch import nn
 from lebench import architectures as arch
 from lebench import registry
 from lebench.backends.base import Recipe
-from lebench.backends.torch_backend import TorchBackend, _Order
+from lebench.backends.batches import order
+from lebench.backends.torch_backend import TorchBackend
 from lebench.backends.torch_build import Subsample, build
 from lebench.capabilities import CAPABILITIES, offers
 from lebench.errors import DataError, LebenchError, TrainingError
@@ -131,9 +132,9 @@ def test_convolutional_network_can_be_linearized(digits):
 def test_left_out_point_leaves_the_batches_of_the_others_as_they_were(blobs):
     x, y = blobs
     recipe = replace(FAST, epochs=4, batch_size=7, momentum=0.0, weight_decay=0.0)
-    order = _Order(np.random.default_rng(0), 60, None).batches(9)
-    without = _Order(np.random.default_rng(0), 59, 11).batches(9)
-    for batch, rest in zip(order, without, strict=True):
+    batches = order(np.random.default_rng(0), 60, None, 9)
+    without = order(np.random.default_rng(0), 59, 11, 9)
+    for batch, rest in zip(batches, without, strict=True):
         expected = batch[batch != 11]
         np.testing.assert_array_equal(np.delete(np.arange(60), 11)[rest], expected)
     whole = fit(arch.mlp(width=16), x, y, 3, recipe).predict(x)
