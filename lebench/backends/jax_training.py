@@ -117,7 +117,8 @@ def _stepper(trained: Trained, recipe: Recipe) -> Callable[..., Any]:
         steps = steps + 1
         if recipe.clip_norm is not None:
             norm = jnp.sqrt(sum(jnp.square(g).sum() for g in jax.tree.leaves(gradient)))
-            gradient = jax.tree.map(lambda g: g * jnp.minimum(1.0, recipe.clip_norm / (norm + _CLIP_EPSILON)), gradient)
+            scale = jnp.minimum(1.0, recipe.clip_norm / (norm + _CLIP_EPSILON))
+            gradient = jax.tree.map(lambda g: scale * g, gradient)
         if recipe.optimizer == "sgd":
             gradient = jax.tree.map(lambda g, w: g + recipe.weight_decay * w, gradient, weights)
             # The first step of torch's momentum is the gradient itself, which zeros give, too.
