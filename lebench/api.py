@@ -50,6 +50,7 @@ def run(
     cluster: str | Path | None = None,
     checkpoint: str | Path | Iterable[str | Path] = (),
     builder: str | None = None,
+    device: str = "cpu",
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> Results:
     """Score models on tasks and return the values; what the folder has already is not computed again.
@@ -77,7 +78,7 @@ def run(
         See :func:`lebench.runner.plan.make_plan`.
     shard : str, optional
         Run this share only: ``"2/8"`` is the second of eight. The same on every machine, each job in one of them.
-    jobs, force, time_limit, memory_limit, check_determinism, keep_fits, cluster, on_event
+    jobs, force, time_limit, memory_limit, check_determinism, keep_fits, cluster, device, on_event
         See :func:`lebench.runner.execution.execute`.
 
     Returns
@@ -121,6 +122,7 @@ def run(
         check_determinism=check_determinism,
         keep_fits=keep_fits,
         cluster=cluster,
+        device=device,
     )
     if summary.interrupted:
         raise KeyboardInterrupt

@@ -128,7 +128,17 @@ class Artifact(Document):
 
 
 class Environment(Document):
-    """The machine and the software."""
+    """The machine and the software.
+
+    Attributes
+    ----------
+    device : str or None
+        On which networks were computed if not on the processor, as ``"cuda:0 NVIDIA H200"``.
+    driver : str or None
+        Versions of what drives the device.
+    deterministic : bool or None
+        Whether the device was asked for algorithms that have the same result twice.
+    """
 
     lebench: str
     python: str
@@ -137,6 +147,9 @@ class Environment(Document):
     cpu: str
     gpu: str | None
     threads: int
+    device: str | None = Field(default=None, exclude_if=_is_default)
+    driver: str | None = Field(default=None, exclude_if=_is_default)
+    deterministic: bool | None = Field(default=None, exclude_if=_is_default)
 
 
 class Source(Document):

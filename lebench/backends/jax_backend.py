@@ -24,6 +24,7 @@ from lebench.backends.jax_networks import Function, Network, network_of
 from lebench.backends.jax_tangents import Tangents
 from lebench.backends.jax_training import Trained, evaluate, train
 from lebench.capabilities import LayerWeights
+from lebench.devices import Device
 from lebench.errors import LebenchError
 from lebench.seeds import generator
 
@@ -38,6 +39,19 @@ class JaxBackend:
     """Networks in JAX: trained in float32, measured in float64."""
 
     name = "jax"
+
+    @staticmethod
+    def devices() -> list[Device]:
+        """Return the devices that JAX has beside the processor."""
+        found = [device for device in jax.devices() if device.platform != "cpu"]
+        version = jax.lib.__version__
+        return [Device(f"cuda:{d.id}" if d.platform == "gpu" else d.platform, d.device_kind, version) for d in found]
+
+    @staticmethod
+    def use(name: str) -> None:
+        """Compute on a device from now on."""
+        kind, _, number = name.partition(":")
+        jax.config.update("jax_default_device", jax.devices(kind)[int(number or 0)])
 
     def fit(
         self,

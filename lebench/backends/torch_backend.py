@@ -15,6 +15,7 @@ from lebench.backends.base import Builder, Recipe
 from lebench.backends.batches import Augmented
 from lebench.backends.fitted import TRANSFORMED, FittedNetwork
 from lebench.backends.torch_build import Centred, Linearized, build
+from lebench.backends.torch_devices import device, found, measuring, use
 from lebench.backends.torch_function import TorchFunction
 from lebench.backends.torch_training import Data, Loop, Step, train
 from lebench.errors import LebenchError
@@ -28,6 +29,9 @@ class TorchBackend:
     """Networks in torch: trained in float32, measured in float64."""
 
     name = "torch"
+
+    #: The devices that there are beside the processor, and what makes a process use one.
+    devices, use = staticmethod(found), staticmethod(use)
 
     def fit(
         self,
@@ -59,7 +63,7 @@ class TorchBackend:
         # What a module draws while it trains, dropout say, comes from the seed, too.
         with seeded(seed, "fit"):
             course, states = train(module, recipe, data, step, loop)
-        function = TorchFunction(module.double().eval(), x[:1])
+        function = TorchFunction(measuring(module), x[:1])
         unavailable = dict(function.unavailable)
         if recipe.linearized or recipe.output_scale is not None:
             unavailable |= dict.fromkeys(("features", "weights"), TRANSFORMED)
@@ -82,4 +86,5 @@ def _initialized(network: Architecture | Builder, input_shape: tuple[int, ...], 
             module = network(input_shape, outputs)
         if not isinstance(module, nn.Module):
             raise LebenchError(f"the builder must return a torch.nn.Module, it returned {type(module).__name__}")
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    # Drawn on the processor, so that every device begins with the same weights.
+    return module.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -2,13 +2,53 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import torch
 
+from lebench import devices
 from lebench.backends.base import Precision
+from lebench.devices import Device
 from lebench.errors import LebenchError
+
+#: What cuBLAS needs for sums in one order; read when a GPU is first used.
+_WORKSPACE = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+
+
+def found() -> list[Device]:
+    """Return the devices that torch has beside the processor."""
+    there = []
+    for number in range(torch.cuda.device_count()):
+        try:
+            driver = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8").split("Module")[1].split()[0]
+        except (OSError, IndexError):
+            driver = "unknown"
+        versions = f"driver {driver}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
+        there.append(Device(f"cuda:{number}", torch.cuda.get_device_name(number), versions))
+    if torch.backends.mps.is_available():
+        there.append(Device("mps", "Apple GPU"))
+    return there
+
+
+def device() -> torch.device:
+    """Return the device that is chosen."""
+    return torch.device(devices.chosen())
+
+
+def measuring(module: torch.nn.Module) -> torch.nn.Module:
+    """Return a module in float64 and in evaluation mode, on its device or, if that has no float64, on the processor."""
+    where = device()
+    return (module.cpu() if where.type == "mps" else module).double().eval()
+
+
+def use(name: str) -> None:
+    """Compute on a device from now on, on a GPU by deterministic algorithms where there are any."""
+    os.environ.update(_WORKSPACE)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    devices.use(name)
 
 
 @contextmanager

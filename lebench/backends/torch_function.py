@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +19,8 @@ from lebench.capabilities import LayerWeights
 from lebench.errors import LebenchError
 
 _BATCH = 1024
+
+R = TypeVar("R")
 
 
 def as_input(x: FloatArray, dtype: torch.dtype = torch.float64, channels_last: bool = True) -> Tensor:
@@ -72,20 +76,25 @@ class TorchFunction:
 
     def scores(self, x: FloatArray) -> FloatArray:
         """Return scores (n, C)."""
+        return self._batched(lambda size: self._scores(x, size))
+
+    def _scores(self, x: FloatArray, size: int) -> FloatArray:
         with torch.no_grad():
-            return _numpy(torch.cat([scores_of(self.module, part) for part in torch.split(self._input(x), _BATCH)]))
+            return np.concatenate(
+                [_numpy(scores_of(self.module, self._input(part))) for part in _parts(x, size)], axis=0
+            )
 
     def gradients(self, x: FloatArray, cotangents: FloatArray) -> FloatArray:
         """Return gradients (n, k, P) of combinations (n, k, C) of each point's scores."""
         parameters = self._parameters(self.module)
         result = np.empty((*cotangents.shape[:2], sum(p.numel() for p in parameters)))
-        for i, combinations in enumerate(torch.from_numpy(np.array(cotangents))):
+        for i, combinations in enumerate(torch.from_numpy(np.array(cotangents)).to(self._device)):
             scores = scores_of(self.module, self._input(x[i : i + 1]))
             for k, combination in enumerate(combinations):
                 found = torch.autograd.grad(
                     scores, parameters, combination[None], retain_graph=True, allow_unused=True, materialize_grads=True
                 )
-                result[i, k] = torch.cat([slope.reshape(-1) for slope in found])
+                result[i, k] = _numpy(torch.cat([slope.reshape(-1) for slope in found]))
         return result
 
     def moved(self, change: FloatArray) -> TorchFunction:
@@ -93,7 +102,7 @@ class TorchFunction:
         other = copy.copy(self)
         other.module = copy.deepcopy(self.module)
         parameters = self._parameters(other.module)
-        parts = torch.split(torch.tensor(change), [p.numel() for p in parameters])
+        parts = torch.split(torch.tensor(change).to(self._device), [p.numel() for p in parameters])
         with torch.no_grad():
             for p, part in zip(parameters, parts, strict=True):
                 p.add_(part.view(p.shape))
@@ -117,22 +126,28 @@ class TorchFunction:
         """Return products of Jacobians at targets (n, m, C) and at sources (n, C)."""
         x = self._input(sources)
         x_to = x if targets is sources else self._input(targets)
-        at_targets, at_sources = first_order_changes(tangent(self.module), x, torch.tensor(cotangents), x_to)
+        at_targets, at_sources = first_order_changes(
+            tangent(self.module), x, torch.tensor(cotangents).to(self._device), x_to
+        )
         return _numpy(at_targets), _numpy(at_sources)
 
     def features(self, x: FloatArray) -> FloatArray:
         """Return the input of the last linear layer, (n, p)."""
-        parts: list[Tensor] = []
-        with self._last.register_forward_pre_hook(lambda _, inputs: parts.append(inputs[0].detach())), torch.no_grad():
-            for part in torch.split(self._input(x), _BATCH):
-                scores_of(self.module, part)
-                parts[-1] = parts[-1][: len(part)]
-        return _numpy(torch.cat(parts).flatten(1))
+        return self._batched(lambda size: self._features(x, size))
+
+    def _features(self, x: FloatArray, size: int) -> FloatArray:
+        given: list[Tensor] = []
+        found: list[FloatArray] = []
+        with self._last.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].detach())), torch.no_grad():
+            for part in _parts(x, size):
+                scores_of(self.module, self._input(part))
+                found.append(_numpy(given.pop()[: len(part)].flatten(1)))
+        return np.concatenate(found)
 
     def head(self) -> tuple[FloatArray, FloatArray]:
         """Return weights (C, p) and bias (C,) of the last linear layer."""
         head = self._last
-        bias = head.bias if head.bias is not None else torch.zeros(head.out_features, dtype=head.weight.dtype)
+        bias = head.bias if head.bias is not None else head.weight.new_zeros(head.out_features)
         return _numpy(head.weight), _numpy(bias)
 
     def layers(self) -> tuple[LayerWeights, ...]:
@@ -177,11 +192,29 @@ class TorchFunction:
         return None
 
     def _input(self, x: FloatArray) -> Tensor:
-        return as_input(x, channels_last=self.channels_last)
+        return as_input(x, channels_last=self.channels_last).to(self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return next((p.device for p in self.module.parameters()), torch.device("cpu"))
+
+    def _batched(self, function: Callable[[int], R]) -> R:
+        """Call a function with the number of inputs that are evaluated at once, again with half of it if need be."""
+        try:
+            return function(_BATCH)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+        return function(_BATCH // 2)
 
     @staticmethod
     def _parameters(module: nn.Module) -> list[nn.Parameter]:
         return [p for p in module.parameters() if p.requires_grad]
+
+
+def _parts(x: FloatArray, size: int) -> Iterator[FloatArray]:
+    """Yield so many inputs at a time, which alone are on the device."""
+    for start in range(0, max(1, len(x)), size):
+        yield x[start : start + size]
 
 
 def _numpy(tensor: Tensor) -> FloatArray:

@@ -29,7 +29,13 @@ def samples(x: Inputs) -> int:
 
 def take(x: Inputs, rows: slice | list[int]) -> Inputs:
     """Return some samples of inputs."""
-    return tree_map(lambda leaf: leaf[rows] if isinstance(leaf, Tensor) else leaf, x)
+
+    def taken(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        return leaf[rows if isinstance(rows, slice) else torch.tensor(rows).to(leaf.device)]
+
+    return tree_map(taken, x)
 
 
 def joined(x1: Inputs, x2: Inputs) -> Inputs:

@@ -17,7 +17,7 @@ from lebench.arrays import FloatArray, IntArray
 from lebench.backends.base import Recipe
 from lebench.backends.batches import Augmented, order
 from lebench.backends.torch_checkpoint import Recorded, collect, restore
-from lebench.backends.torch_devices import computing
+from lebench.backends.torch_devices import computing, device
 from lebench.backends.torch_function import as_input
 from lebench.capabilities import Trajectory
 from lebench.checkpoints import training
@@ -101,7 +101,8 @@ class _Training:
 
     def __init__(self, module: nn.Module, recipe: Recipe, data: Data) -> None:
         self.module, self.recipe, self.data = module, recipe, data
-        self.x, self.labels = as_input(data.x, torch.float32), torch.tensor(data.y)
+        self.device, self.y = device(), torch.tensor(data.y)
+        self.x, self.labels = as_input(data.x, torch.float32).to(self.device), self.y.to(self.device)
         # With the point that is left out, so that there are as many batches with it as without.
         self.batches = math.ceil((len(self.labels) + (data.removed is not None)) / recipe.batch_size)
         self.epochs = max(recipe.epochs, math.ceil(recipe.min_steps / self.batches)) if recipe.epochs else 0
@@ -110,13 +111,13 @@ class _Training:
 
     def record(self, time: float) -> None:
         """Evaluate the network after so many epochs."""
-        scores = self._evaluated().float()
-        loss = float(_loss(scores.double(), self.labels, self.data.classes, self.recipe))
-        error = _error(scores, self.labels)
+        scores = self._evaluated().float().cpu()
+        loss = float(_loss(scores.double(), self.y, self.data.classes, self.recipe))
+        error = _error(scores, self.y)
         if not math.isfinite(loss):
             raise TrainingError(f"training diverged by epoch {time:.4g}: the loss is {loss}; try a smaller lr")
         self.recorded.append((time, loss, error, scores[self.data.probe].double().numpy()))
-        self.states.append({name: value.clone() for name, value in self.module.state_dict().items()})
+        self.states.append({name: value.to("cpu", copy=True) for name, value in self.module.state_dict().items()})
         report(epoch=int(time), epochs=self.epochs, loss=loss, error=error)
         self.module.train()
 
@@ -127,10 +128,11 @@ class _Training:
 
     def batch(self, epoch: int, chosen: IntArray) -> tuple[Tensor, Tensor]:
         """Return inputs and labels of a batch."""
-        which = torch.from_numpy(chosen)
+        which = torch.from_numpy(chosen).to(self.device)
         if self.recipe.augmentation == "none":
             return self.x[which], self.labels[which]
-        rows, columns, inside = map(torch.from_numpy, self.data.augmented.pixels(epoch, chosen))
+        places = self.data.augmented.pixels(epoch, chosen)
+        rows, columns, inside = (torch.from_numpy(place).to(self.device) for place in places)
         changed = self.x.permute(0, 2, 3, 1)[which[:, None, None], rows, columns] * inside
         return changed.permute(0, 3, 1, 2), self.labels[which]
 
@@ -216,7 +218,7 @@ def train(
     """
     recipe.check()
     made = _Training(module, recipe, data)
-    with computing(recipe.precision, torch.device("cpu")):
+    with computing(recipe.precision, made.device):
         if loop is None:
             made.run(step)
         else:

@@ -86,4 +86,4 @@ def _normalization(norm: Any) -> Normalization:
 
 
 def _copy(tensor: Tensor) -> FloatArray:
-    return np.array(tensor.detach().double().numpy(), order="C")
+    return np.array(tensor.detach().double().cpu().numpy(), order="C")

@@ -144,6 +144,7 @@ def info(name: str, versions: bool, as_json: bool) -> None:
 @click.option("--seeds", default="3", show_default=True, help="Number of seeds, or a list: 0-9,12 (one alone: 12,).")
 @click.option("--shard", help="Share of the jobs to do: 2/8 is the second of eight, the same on every machine.")
 @click.option("--backend", help="Backend of the networks; by default the model's own.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps or auto.")
 @click.option("--force", is_flag=True, help="Compute again what is there already.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.option(

@@ -38,6 +38,7 @@ def run(
     dry_run: bool,
     check_determinism: bool,
     keep_fits: bool,
+    device: str,
     time_limit: float,
     memory_limit: float | None,
     entries: Path | None,
@@ -76,6 +77,7 @@ def run(
             check_determinism=check_determinism,
             keep_fits=keep_fits,
             cluster=cluster,
+            device=device,
         )
     if summary.done or summary.reused or summary.elsewhere:
         console.print()

@@ -26,6 +26,7 @@ from pydantic import ValidationError
 
 from lebench.canonical import digest
 from lebench.data import files
+from lebench.devices import CPU
 from lebench.errors import LebenchError, LebenchWarning
 from lebench.plugins import Plugin
 from lebench.runner import node
@@ -63,8 +64,9 @@ class DaskExecutor:
         As for :class:`LocalExecutor`; without a memory limit, a job has its part of what Dask's worker may use.
     store : Store
         Where the records of the run go.
-    gpu : bool
-        Whether each job needs one of Dask's resources ``GPU``.
+    device : str
+        On what nodes compute networks, see :func:`lebench.runner.execution.execute`; on a GPU each job takes one of
+        Dask's resources ``GPU``.
 
     Raises
     ------
@@ -80,10 +82,11 @@ class DaskExecutor:
         origin: Origin,
         keeping: Keeping | None,
         store: Store,
-        gpu: bool = False,
+        device: str = CPU,
     ) -> None:
         self.time_limit, self.memory_limit, self.origin, self.keeping = time_limit, memory_limit, origin, keeping
-        self._store, self._resources = store, {"GPU": 1} if gpu else None
+        self._store, self._device = store, device
+        self._resources = None if device in (CPU, "auto") else {"GPU": 1}
         self._stored: set[str] = set()
         distributed = dask("distributed")
         # What a user needs of what Dask says to its log is said here.
@@ -240,6 +243,7 @@ class DaskExecutor:
             time_limit=self.time_limit,
             memory_limit=self.memory_limit,
             keeping=self.keeping,
+            device=self._device,
             results=results,
             mark=mark,
             home=digest([platform.node(), str(results)])[:16],

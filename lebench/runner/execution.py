@@ -14,13 +14,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from lebench import registry
+from lebench.devices import CPU, share_out
 from lebench.errors import LebenchError
 from lebench.records import Record
 from lebench.runner.claims import Division
 from lebench.runner.determinism import cheapest, check
 from lebench.runner.environment import cores
 from lebench.runner.events import CellDone, CellEnded, Event, Result, RunStarted, Waiting
-from lebench.runner.executors import Executor, LocalExecutor, default_memory_limit
+from lebench.runner.executors import Executor, LocalExecutor, default_memory_limit, devices_of
 from lebench.runner.fits import FOLDER, Keeping
 from lebench.runner.plan import Job, Plan, PlannedCell
 from lebench.runner.results import Origin, make_result
@@ -108,6 +110,7 @@ def execute(
     check_determinism: bool = False,
     keep_fits: bool = False,
     cluster: str | Path | None = None,
+    device: str = CPU,
 ) -> Summary:
     """Do what of a plan is not in the store.
 
@@ -140,12 +143,20 @@ def execute(
     cluster : str or Path, optional
         Compute on a cluster of Dask's: the address of its scheduler, or a file that says what to start, see
         :mod:`lebench.runner.cluster_file`. By default on this machine.
+    device : {"cpu", "auto", "cuda", "cuda:0", "mps"}
+        On what networks are trained and measured, with ``"cuda:1"`` and so on; workers share the GPUs of ``"cuda"``,
+        or of ``"auto"``, which is the processor where there are none. It is no part of what a record is, and named
+        in its environment.
 
     Raises
     ------
     LebenchError
-        If the results folder cannot be written to, a limit makes no sense, or a cluster cannot do what is asked.
+        If the results folder cannot be written to, a limit makes no sense, a cluster cannot do what is asked, or there
+        is no such device.
     """
+    backends = sorted({job.backend for job in plan.jobs if job.backend in registry.backends})
+    # The nodes of a cluster have their own.
+    shared = share_out(device, backends if cluster is None else [], devices_of)
     workers = cores() if jobs is None else jobs
     if workers < 1:
         raise LebenchError(f"the number of jobs must be at least 1, not {workers}")
@@ -176,12 +187,14 @@ def execute(
         executor: Executor
         if cluster is None:
             executor = LocalExecutor(
-                workers, time_limit, memory_limit or default_memory_limit(workers), origin, keeping
+                workers, time_limit, memory_limit or default_memory_limit(workers), origin, keeping, shared
             )
         else:
             from lebench.runner.cluster import DaskExecutor
 
-            executor = stack.enter_context(DaskExecutor(cluster, time_limit, memory_limit, origin, keeping, store))
+            executor = stack.enter_context(
+                DaskExecutor(cluster, time_limit, memory_limit, origin, keeping, store, device)
+            )
         on_event(RunStarted(left, fits, reused, len(plan.skipped), executor.workers))
         for planned in impossible:
             record(make_result(planned, origin, began, "skipped", planned.unmet or ""))

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing import connection
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 import psutil
 
+from lebench import registry
+from lebench.devices import CPU, Device
 from lebench.errors import LebenchError
 from lebench.records import Status
 from lebench.runner import worker
@@ -57,6 +60,7 @@ class _Worker:
     job: Job
     process: Supervised
     alone: bool
+    device: Device
     left: list[PlannedCell] = field(init=False)
     current: PlannedCell | None = None
     clean: bool = True
@@ -132,6 +136,8 @@ class LocalExecutor:
         What the records have in common.
     keeping : Keeping, optional
         Where fits are kept; by default nowhere.
+    devices : mapping of str to tuple of Device
+        For each backend the devices that its workers share; by default there is only the processor.
 
     Raises
     ------
@@ -140,12 +146,18 @@ class LocalExecutor:
     """
 
     def __init__(
-        self, workers: int, time_limit: float, memory_limit: int, origin: Origin, keeping: Keeping | None = None
+        self,
+        workers: int,
+        time_limit: float,
+        memory_limit: int,
+        origin: Origin,
+        keeping: Keeping | None = None,
+        devices: Mapping[str, tuple[Device, ...]] = MappingProxyType({}),
     ) -> None:
         if os.name == "nt":
             raise LebenchError("cells are computed on Linux and macOS only; on Windows, run lebench in WSL")
         self.workers, self.time_limit, self.memory_limit = workers, time_limit, memory_limit
-        self.origin, self.keeping = origin, keeping
+        self.origin, self.keeping, self.devices = origin, keeping, devices
 
     def run(
         self,
@@ -171,8 +183,9 @@ class LocalExecutor:
                         job = claim(queued)
                         if job is None:
                             continue
+                        device = self._free(job, running)
                         try:
-                            process = self._start(context, plan, job, Path(folder))
+                            process = self._start(context, plan, job, Path(folder), device)
                         except OSError as error:
                             queue.appendleft((job, alone))
                             if running:
@@ -181,7 +194,7 @@ class LocalExecutor:
                                 raise LebenchError(f"no process can be started: {error.strerror or error}") from error
                             context = SPAWN
                             continue
-                        running.append(_Worker(job, process, alone))
+                        running.append(_Worker(job, process, alone, device))
                         yield JobStarted(job)
                     connection.wait([end for each in running for end in each.process.waitable], _POLL_S)
                     for each in list(running):
@@ -199,12 +212,17 @@ class LocalExecutor:
                 for each in running:
                     each.process.close()
 
-    def _start(self, context: Context, plan: Plan, job: Job, folder: Path) -> Supervised:
+    def _free(self, job: Job, running: Sequence[_Worker]) -> Device:
+        """Return the device of a backend on which the fewest workers compute."""
+        counts = Counter(each.device for each in running)
+        return min(self.devices.get(job.backend, (Device(CPU),)), key=lambda device: counts[device])
+
+    def _start(self, context: Context, plan: Plan, job: Job, folder: Path, device: Device) -> Supervised:
         # Whoever clears up temporary folders may have removed it.
         folder.mkdir(exist_ok=True)
         handle, output = tempfile.mkstemp(dir=folder)
         os.close(handle)
-        what = (job, plan.plugins, plan.modules, self.origin, self.keeping)
+        what = (job, plan.plugins, plan.modules, self.origin.on(device), self.keeping)
         return Supervised(context, worker.main, *what, output=Path(output))
 
     def _read(self, each: _Worker) -> Iterator[ExecutorEvent]:
@@ -263,7 +281,7 @@ class LocalExecutor:
             yield self._end(each, other, self._failure(each, other, record.status, because, result.log))
 
     def _failure(self, each: _Worker, cell: PlannedCell, status: Status, reason: str, log: str) -> Result:
-        return make_result(cell, self.origin, each.started, status, reason, log)
+        return make_result(cell, self.origin.on(each.device), each.started, status, reason, log)
 
     def _reap(self, each: _Worker, queue: deque[tuple[Job, bool]]) -> Iterator[ExecutorEvent]:
         """Record why a process ended, if it ended before its time, and queue what it left."""
@@ -310,6 +328,11 @@ class LocalExecutor:
         if each.silent_s > _SILENT_S:
             return "failed", _DAMAGED
         return None
+
+
+def devices_of(backend: str) -> Sequence[Device]:
+    """Return the devices that a backend has beside the processor."""
+    return getattr(registry.backends.get(backend), "devices", tuple)()
 
 
 def default_memory_limit(workers: int) -> int:

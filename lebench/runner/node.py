@@ -18,12 +18,13 @@ from pydantic import ValidationError
 from lebench import plugins, registry
 from lebench.data import files
 from lebench.data.images import SOURCES
-from lebench.errors import LebenchError
+from lebench.devices import Device, share_out
+from lebench.errors import LebenchError, ParameterError
 from lebench.plugins import Plugin
 from lebench.runner.cluster_file import dask
 from lebench.runner.environment import environment, source
 from lebench.runner.events import CellEnded, FitProgress, JobEnded, JobStarted, Result, encode
-from lebench.runner.executors import LocalExecutor, default_memory_limit
+from lebench.runner.executors import LocalExecutor, default_memory_limit, devices_of
 from lebench.runner.fits import FOLDER, Keeping
 from lebench.runner.plan import Job, Plan, PlannedCell
 from lebench.runner.record_files import write_whole
@@ -50,7 +51,7 @@ class Run:
         For each plug-in of the plan the files of its closure, where it is not installed.
     versions, packages
         What must be the same here, see :func:`versions`, and the packages that plug-ins need.
-    command, time_limit, memory_limit, keeping
+    command, time_limit, memory_limit, keeping, device
         As of the executor.
     results : Path
         The results folder as the client names it.
@@ -71,6 +72,7 @@ class Run:
     time_limit: float
     memory_limit: int | None
     keeping: Keeping | None
+    device: str
     results: Path
     mark: str
     home: str
@@ -173,7 +175,12 @@ class _Task:
         elif self._left:
             # Until it turns out otherwise.
             self._note(self._deaths + 1)
-            self._compute(origin)
+            try:
+                self._compute(origin)
+            except ParameterError as error:
+                # The device is not here.
+                for cell in self._left:
+                    self._end(cell, make_result(cell, origin, time.time(), "failed", str(error)))
             if self._left:
                 # The client has cancelled it, or the worker leaves in order.
                 self._note(self._deaths - 1)
@@ -184,13 +191,20 @@ class _Task:
     def _left(self) -> list[PlannedCell]:
         return [cell for place, cell in enumerate(self._job.cells) if place not in self._done]
 
+    def _devices(self) -> dict[str, tuple[Device, ...]]:
+        """Return the device of this job: those of a node take turns."""
+        backend = self._job.backend
+        there = share_out(self._run.device, [backend] if backend in registry.backends else [], devices_of)
+        return {name: (found[self._number % len(found)],) for name, found in there.items()}
+
     def _compute(self, origin: Origin) -> None:
         run, threads, told = self._run, self._worker.state.nthreads, 0.0
         # Dask's processes are such as may start none; those of a job end with it, whatever it is.
         multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
         memory = run.memory_limit or (self._worker.memory_manager.memory_limit or 0) // threads
         keeping = run.keeping and replace(run.keeping, folder=self._folder / FOLDER)
-        executor = LocalExecutor(1, run.time_limit, memory or default_memory_limit(threads), origin, keeping)
+        limit = memory or default_memory_limit(threads)
+        executor = LocalExecutor(1, run.time_limit, limit, origin, keeping, self._devices())
         self._see_to_data()
         plan = replace(run.plan, jobs=(self._job,), plugins=tuple(self._plugins()))
         job = replace(self._job, cells=tuple(self._left))

@@ -7,11 +7,12 @@ import math
 import time
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from lebench import registry
+from lebench.devices import CPU, Device
 from lebench.errors import LebenchError, NotOfferedError
 from lebench.metrics.base import Missing
 from lebench.plugins import Plugin
@@ -47,6 +48,18 @@ class Origin:
         """Return the origin of what is computed on this machine by this code and by plug-ins."""
         packages = frozenset[str]().union(*(plugin.packages() for plugin in plugins))
         return cls(command, environment(packages), source())
+
+    def on(self, device: Device) -> Origin:
+        """Return the origin of what is computed on a device."""
+        if device.name == CPU:
+            return self
+        said = {"device": f"{device.name} {device.model}".strip(), "driver": device.driver, "deterministic": True}
+        return replace(self, environment=self.environment.model_copy(update=said))
+
+    @property
+    def device(self) -> str:
+        """Name of the device on which networks are computed."""
+        return (self.environment.device or CPU).split()[0]
 
 
 def make_result(

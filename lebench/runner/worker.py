@@ -16,6 +16,7 @@ from lebench.artifacts import pack
 from lebench.capabilities import offers
 from lebench.checkpoints import KeptFit
 from lebench.data.base import Split, Variant
+from lebench.devices import CPU
 from lebench.errors import LebenchError, NotOfferedError, TrainingError
 from lebench.models.spec import build_model
 from lebench.records import Artifact, Cell, Cost
@@ -81,7 +82,9 @@ def main(
         model = build_model(job.label, job.backend).model
         if job.backend in registry.backends:
             # Before anything is fitted: a fit that imports torch is made twice.
-            registry.backends.get(job.backend)
+            backend = registry.backends.get(job.backend)
+            if origin.device != CPU:
+                backend.use(origin.device)
         dataset = registry.datasets.get(job.dataset)
         if dataset.sha256 != planned.cell.dataset_sha256:
             raise LebenchError(f"the data of {job.dataset} are not those that the run was planned with")
