@@ -47,7 +47,7 @@ def use(name: str) -> None:
 
 @contextmanager
 def using(name: str) -> Iterator[None]:
-    """Compute networks on a device inside the ``with`` block."""
+    """Compute networks of torch on a device inside the ``with`` block."""
     token = _chosen.set(name)
     try:
         yield

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from lebench import architectures as arch
 from lebench import registry
 from lebench.backends.base import Recipe
 from lebench.backends.torch_backend import TorchBackend
@@ -83,6 +84,47 @@ def test_training_that_was_ended_goes_on_to_the_same_weights(tmp_path, monkeypat
     assert again.wall_s > 0
     again.end()
     assert not tmp_path.exists()
+
+
+@pytest.mark.parametrize("steps", [0, 3, 9])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_training_in_jax_that_was_ended_goes_on_to_the_same_weights(tmp_path, monkeypatch, steps, optimizer):
+    jax = pytest.importorskip("jax")
+    from lebench.backends.jax_backend import JaxBackend
+
+    split = registry.datasets.get("digits").split(0)
+    # 25 steps an epoch: groups of 16 and 9 of them between moments.
+    recipe = Recipe(epochs=6, lr=0.01, batch_size=8, min_steps=1, optimizer=optimizer, augmentation="flip")
+
+    def fitted():
+        return JaxBackend().fit(arch.resnet(width=2), recipe, split.x_train[:200], split.y_train[:200], 10, 0)
+
+    whole = fitted()
+    with monkeypatch.context() as patch:
+        end_after(patch, steps)
+        with pytest.raises(Ended), keeping(kept(tmp_path)):
+            fitted()
+    again = kept(tmp_path, every_s=1000.0, to_the_end=True)
+    with keeping(again):
+        resumed = fitted()
+    assert again.wall_s > 0
+    with monkeypatch.context() as patch, keeping(kept(tmp_path, to_the_end=True)):
+        # From the last state, nothing is trained.
+        patch.setattr("lebench.backends.jax_training._stepper", lambda *_: None)
+        last = fitted()
+    for other in (resumed, last):
+        for one, two in zip(
+            jax.tree.leaves(whole.function.parameters), jax.tree.leaves(other.function.parameters), strict=True
+        ):
+            np.testing.assert_array_equal(one, two)
+        for field in fields(whole.trajectory()):
+            np.testing.assert_array_equal(
+                getattr(whole.trajectory(), field.name), getattr(other.trajectory(), field.name)
+            )
+        x = split.x_test[:3]
+        np.testing.assert_array_equal(
+            whole.checkpoints()[1].fitted.predict(x), other.checkpoints()[1].fitted.predict(x)
+        )
 
 
 def counting(forward, calls):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -22,8 +23,10 @@ from lebench.arrays import FloatArray, IntArray
 from lebench.backends.base import Loss, Recipe
 from lebench.backends.batches import Augmented, order
 from lebench.backends.jax_build import Weights
+from lebench.backends.jax_checkpoint import Recorded, collect, restore
 from lebench.backends.jax_networks import Network
 from lebench.capabilities import Trajectory
+from lebench.checkpoints import training
 from lebench.errors import ParameterError, TrainingError
 from lebench.progress import report
 
@@ -202,7 +205,7 @@ def train(
     memory = zeros if recipe.optimizer == "sgd" else (zeros, jax.tree.map(jnp.zeros_like, current))
     carry = (current, single(statistics), memory, jnp.zeros((), jnp.float32))
     evaluator = _evaluator(trained)
-    recorded: list[tuple[float, float, float, FloatArray]] = []
+    recorded: Recorded = []
     states: list[tuple[Weights, Weights]] = []
 
     def record(made: int) -> None:
@@ -217,17 +220,30 @@ def train(
         states.append(jax.tree.map(np.asarray, state))
         report(epoch=made // count, epochs=epochs, loss=loss, error=error)
 
-    record(0)
+    made = 0
+    kept = training(repr((recipe, x.shape, y.shape, removed)))
+    if kept is not None and (found := kept.load()) is not None:
+        carry, made = restore(found, carry, recorded, states)
     stepper = _stepper(trained, _constant(recipe))
     steps = (
-        (epoch, batch, recipe.rate((epoch - 1) * count + made, epochs, count))
+        (epoch, batch, recipe.rate((epoch - 1) * count + number, epochs, count))
         for epoch in range(1, epochs + 1)
-        for made, batch in enumerate(_filled(order(rng, len(y), removed, count), count))
+        for number, batch in enumerate(_filled(order(rng, len(y), removed, count), count))
     )
-    for last, moment in itertools.pairwise(sorted(recipe.recorded_steps(epochs, count))):
-        for group in _groups(itertools.islice(steps, moment - last), inputs, labels, recipe.batch_size, augmented):
+    # Those that were made before draw what they drew.
+    deque(itertools.islice(steps, made), maxlen=0)
+    for number, moment in enumerate(sorted(recipe.recorded_steps(epochs, count))):
+        if number < len(recorded):
+            continue
+        for group in _groups(itertools.islice(steps, moment - made), inputs, labels, recipe.batch_size, augmented):
             carry = stepper(carry, initial, group)
+            made = min(made + _GROUP, moment)
+            if kept is not None:
+                kept.step(partial(collect, carry, recorded, states, made))
+            report(epoch=made / count, epochs=epochs)
         record(moment)
+    if kept is not None:
+        kept.end(partial(collect, carry, recorded, states, made))
     times, losses, errors, scores = zip(*recorded, strict=True)
     return Trajectory(np.array(times, float), np.array(losses), np.array(errors), probe, np.stack(scores)), states
 

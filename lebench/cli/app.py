@@ -244,6 +244,16 @@ def agree(context: click.Context, names: tuple[str, ...], as_json: bool) -> None
 
 
 @app.command()
+@_common("json")
+@click.pass_context
+def doctor(context: click.Context, as_json: bool) -> None:
+    """Show what this machine has, and check in less than a minute that its devices compute the same."""
+    from lebench.cli import doctor as commands
+
+    context.exit(commands.show(as_json=as_json))
+
+
+@app.command()
 @_common("jobs", "results", "entries")
 @click.option("--seeds", default=5, show_default=True, help="Seeds to run; what is there of more is kept.")
 @click.option("--plan", is_flag=True, help="Only print what there is to do, what costs most first.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+#: Seconds between two lines of a fit where the output is no terminal.
+_SAID_S = 60.0
+
 
 @contextmanager
 def display(console: Console) -> Iterator[Callable[[Event], None]]:
@@ -49,12 +53,14 @@ def display(console: Console) -> Iterator[Callable[[Event], None]]:
 
 
 class _Plain:
-    """A line for each record."""
+    """A line for each record, and now and then one for a long fit."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._total = 0
         self._done = 0
+        #: Of each job: when its fit began, from which epoch its rate is known, and when something is next said of it.
+        self._fits: dict[tuple[object, ...], tuple[float, float | None, float]] = {}
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -63,6 +69,11 @@ class _Plain:
                 self._console.print(_opening(event), highlight=False, markup=False)
             case ModelChecked():
                 self._console.print(_checked(event), highlight=False, markup=False)
+            case FitStarted(job):
+                now = time.monotonic()
+                self._fits[_key(job)] = now, None, now + _SAID_S
+            case FitProgress(job, values) if _key(job) in self._fits and values.get("epochs"):
+                self._say(job, values)
             case CellDone(record, _) if record.status != "skipped":
                 self._done += 1
                 width = len(str(self._total))
@@ -73,6 +84,23 @@ class _Plain:
                 self._console.print(_waiting(count), highlight=False, markup=False)
             case _:
                 pass
+
+    def _say(self, job: Job, values: dict[str, float]) -> None:
+        """Say how far a long fit is."""
+        began, first, due = self._fits[_key(job)]
+        epoch, epochs, now = values["epoch"], values["epochs"], time.monotonic()
+        if first is None:
+            # One that goes on begins in the middle.
+            began, first = now, epoch
+        if now >= due:
+            left = (now - began) / (epoch - first) * (epochs - epoch) if epoch > first else None
+            loss = f", loss {values['loss']:.3g}" if "loss" in values else ""
+            rest = "" if left is None else f", about {_duration(left)} left"
+            self._console.print(
+                f"{_name(job)}: epoch {epoch:.4g} of {epochs:.0f}{loss}{rest}", highlight=False, markup=False
+            )
+            due = now + _SAID_S
+        self._fits[_key(job)] = began, first, due
 
 
 class _Live:
@@ -127,7 +155,7 @@ class _Live:
         if epoch is not None and epochs:
             self._part[_key(job)] = epoch / epochs
             self._progress.update(bar, completed=epoch, total=epochs)
-            notes.insert(0, f"epoch {epoch:.0f}/{epochs:.0f}")
+            notes.insert(0, f"epoch {epoch:.4g}/{epochs:.0f}")
         elif {"block", "blocks"} <= values.keys():
             # A fit computes several kernels, so its blocks say nothing of how far the fit is.
             notes.insert(0, f"kernel, block {values['block']:.0f}/{values['blocks']:.0f}")
@@ -139,6 +167,12 @@ class _Live:
     def _advance(self) -> None:
         completed = self._fits_done + sum(self._part.values())
         self._progress.update(self._run, completed=completed, note=f"{self._done}/{self._cells} cells")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _key(job: Job) -> tuple[object, ...]:

@@ -191,3 +191,14 @@ def test_a_batch_of_measurements_that_does_not_fit_is_halved_once(digits, monkey
     monkeypatch.setattr("lebench.backends.torch_function._BATCH", 80)
     with pytest.raises(torch.OutOfMemoryError):
         fitted.predict(digits.x_train)
+
+
+@pytest.mark.gpu
+def test_a_gpu_computes_what_the_processor_computes(digits):
+    there = TorchBackend.devices()
+    if not there:
+        pytest.skip("there is no GPU here")
+    from lebench.cli.doctor import _agreement
+
+    for finding in _agreement("torch", [device.name for device in there]):
+        assert finding.right, finding.found
