@@ -19,8 +19,9 @@ from lebench.cli import reading
 from lebench.data.files import VARIABLE, cache_folder
 from lebench.data.images import SOURCES
 from lebench.devices import CPU
+from lebench.errors import install_hint
 from lebench.runner.environment import PACKAGES, cores, environment
-from lebench.runner.execution import devices_of
+from lebench.runner.executors import devices_of
 
 #: Optional packages and the extra that installs each.
 _OPTIONAL = {"torch": "torch", "jax": "jax", "neural-tangents": "jax", "dask": "cluster", "dask-jobqueue": "cluster"}
@@ -72,7 +73,7 @@ def _findings() -> Iterator[Finding]:
         try:
             yield Finding(name, version(name))
         except PackageNotFoundError:
-            yield Finding(name, f"not installed; pip install 'lebench[{_OPTIONAL[name]}]' installs it")
+            yield Finding(name, f"not installed; {install_hint(_OPTIONAL[name])} installs it")
     complete = [name for name, source in SOURCES.items() if not any(state.problem for state in source.states())]
     folder = os.environ.get(VARIABLE) or f"{VARIABLE} is not set, {cache_folder()}"
     yield Finding("data", f"{folder}: {', '.join(complete) or 'no image sets'}")
