@@ -1,7 +1,7 @@
 """Training on digits beside a plain loop of torch with the same weights: ratios of CPU seconds, and what is equal.
 
 ``python benchmarks/training_bench.py [--rounds 5] [--epochs 4]``. One thread; the variants take turns; each figure is
-the median over rounds of (CPU seconds of the plain loop / CPU seconds of the variant), with the smallest and the largest.
+the median over rounds of (CPU seconds of the plain loop / those of the variant), with the smallest and the largest.
 ``equal`` says whether the weights are those of the plain loop to the last bit, or how far apart they are.
 
 * ``lebench``: the backend's own loop, with what it records and evaluates;
@@ -103,9 +103,8 @@ def measured(variants: dict[str, Callable[[], Weights]], rounds: int) -> None:
     print(f"  {first}: {statistics.median(spent[first]):.2f} CPU s")
     for name in others:
         ratios = sorted(one / other for one, other in zip(spent[first], spent[name], strict=True))
-        print(
-            f"  {name}: {statistics.median(ratios):.2f} [{ratios[0]:.2f}, {ratios[-1]:.2f}], {_apart(made, first, name)}"
-        )
+        spread = f"[{ratios[0]:.2f}, {ratios[-1]:.2f}]"
+        print(f"  {name}: {statistics.median(ratios):.2f} {spread}, {_apart(made, first, name)}")
 
 
 def _apart(made: dict[str, Weights], first: str, name: str) -> str:
