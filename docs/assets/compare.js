@@ -88,7 +88,7 @@
     chosen.length ? address.searchParams.set("entries", chosen.join(",")) : address.searchParams.delete("entries");
     everything ? address.searchParams.set("values", "all") : address.searchParams.delete("values");
     address.search = address.search.replace(/%2C/g, ",");
-    if (address.href !== location.href) history.replaceState(history.state, "", address);
+    if (address.href !== location.href) history.pushState(history.state, "", address);
   };
 
   // --- choosing ---
@@ -314,4 +314,5 @@
     }
   };
   show();
+  addEventListener("popstate", () => location.reload());
 })();

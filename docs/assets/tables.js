@@ -70,6 +70,8 @@
       this.sort = null;
       this.view = "";
       this.picked = new Set();
+      // What brings the tools in line with what is chosen, after a step back.
+      this.follow = [];
       this.frame = table.closest(".le-scroll");
       // Kept from events: to ask for it would lay the table out.
       this.scrolled = false;
@@ -80,7 +82,18 @@
       this.addTools();
       if (table.dataset.compare) this.addPicks();
       phone.addEventListener("change", () => this.update());
+      addEventListener("popstate", () => {
+        this.read();
+        for (const each of this.follow) each();
+        this.update();
+      });
       this.update();
+    }
+
+    // A choice is a step that the browser can go back from; what is typed in one go is one step.
+    chose(typed = false) {
+      this.update(typed && this.typing ? "replaceState" : "pushState");
+      this.typing = typed;
     }
 
     // A long table answers before all of it is laid out: with its first rows, and the others come in the pauses
@@ -111,12 +124,13 @@
       this.query = get("q");
       for (const { attribute } of this.facets) this.chosen[attribute] = get(attribute);
       const [key, order] = get("sort").split(":");
-      if (known.has(key)) this.sort = { key, order: order === "asc" ? "asc" : "desc" };
+      this.sort = known.has(key) ? { key, order: order === "asc" ? "asc" : "desc" } : null;
       this.hidden = new Set(get("hide").split(",").filter((each) => known.has(each)));
       this.view = ["cards", "table"].includes(get("view")) ? get("view") : "";
+      this.typing = false;
     }
 
-    write() {
+    write(how) {
       const address = new URL(location.href);
       const set = (name, value) =>
         value ? address.searchParams.set(this.prefix + name, value) : address.searchParams.delete(this.prefix + name);
@@ -127,7 +141,7 @@
       set("view", this.view);
       // Commas and colons may stand in a query as they are, and are easier to read.
       address.search = address.search.replace(/%2C/g, ",").replace(/%3A/g, ":");
-      if (address.href !== location.href) history.replaceState(history.state, "", address);
+      if (address.href !== location.href) history[how](history.state, "", address);
     }
 
     // --- sorting ---
@@ -179,7 +193,7 @@
         else button.append(content.cloneNode(true));
         button.addEventListener("click", () => {
           this.sort = this.next(column);
-          this.update();
+          this.chose();
         });
         content === column.th ? content.append(button) : content.replaceWith(button);
         if (content !== column.th) button.append(make("span", { className: "le-aside", textContent: `, sort by ${column.label}` }));
@@ -194,8 +208,9 @@
       const search = make("input", { type: "search", value: this.query, autocomplete: "off", spellcheck: false });
       search.addEventListener("input", () => {
         this.query = search.value;
-        this.update();
+        this.chose(true);
       });
+      this.follow.push(() => (search.value = this.query));
       tools.append(make("label", { className: "le-field" }, make("span", { textContent: "Find" }), search));
       for (const facet of this.facets) tools.append(this.facetTool(facet));
       if (this.columns.length > 3) tools.append(this.columnTool());
@@ -205,7 +220,7 @@
       this.cards = make("button", { type: "button", className: "le-tool le-only-phone" });
       this.cards.addEventListener("click", () => {
         this.view = this.asCards ? "table" : "cards";
-        this.update();
+        this.chose();
       });
       this.status = make("p", { className: "le-status", role: "status" });
       if (this.table.dataset.compare) {
@@ -227,8 +242,9 @@
       select.value = this.chosen[attribute];
       select.addEventListener("change", () => {
         this.chosen[attribute] = select.value;
-        this.update();
+        this.chose();
       });
+      this.follow.push(() => (select.value = this.chosen[attribute]));
       return make("label", { className: "le-field" }, make("span", { textContent: label }), select);
     }
 
@@ -244,12 +260,16 @@
           box.input.addEventListener("change", () => {
             show(members[k], box.input.checked);
             all.input.checked = boxes.every((each) => each.input.checked);
-            this.update();
+            this.chose();
           }),
         );
         all.input.addEventListener("change", () => {
           boxes.forEach((box, k) => show(members[k], (box.input.checked = all.input.checked)));
-          this.update();
+          this.chose();
+        });
+        this.follow.push(() => {
+          boxes.forEach((box, k) => (box.input.checked = !this.hidden.has(members[k].key)));
+          all.input.checked = boxes.every((box) => box.input.checked);
         });
         all.label.className = "le-all";
         panel.append(make("fieldset", {}, make("legend", { className: "le-aside", textContent: name || "Columns" }), all.label, ...boxes.map((box) => box.label)));
@@ -341,7 +361,7 @@
       );
     }
 
-    update() {
+    update(how = "replaceState") {
       const order = this.sorted();
       if (order.some((row, k) => row !== this.rows[k])) this.body.append(...order);
       this.rows = order;
@@ -367,7 +387,7 @@
         .concat(hidden.length ? "{display:none !important}" : "");
       if (this.frame.classList.contains("le-tall")) this.showFirst();
       this.showCards();
-      this.write();
+      this.write(how);
       this.status.textContent = `${this.counted(shown, order.length)}${this.inWords()}`;
     }
 

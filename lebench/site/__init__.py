@@ -44,7 +44,7 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
         If an entry cannot be read, a folder cannot be written, or a control does what a control must not do; see
         :func:`lebench.board.check_controls`. Nothing is written then.
     """
-    from lebench.site import home, ladder, leaderboard, macros, matrix, overview, papers, reference, tracks
+    from lebench.site import explorer, home, ladder, leaderboard, macros, matrix, overview, papers, reference, tracks
     from lebench.site.drawn import draw
     from lebench.site.history import read_history
     from lebench.site.pages import render, write_pages
@@ -63,15 +63,16 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
     judged = papers.judge(board, arrays)
     view = leaderboard.View(board)
     pages |= {"index.md": overview.page(view), "matrix.md": matrix.page(view), "ladder.md": ladder.page(view)}
+    pages["explorer.md"] = explorer.page(view, arrays)
     pages |= {f"{track}.md": tracks.page(view, track) for track in view.tracks}
     pages["_home.html"] = home.fragment(view, judged)
     figures = macros.answers(docs.glob("*.md"), macros.Figures(view, judged))
     pages[macros.FIGURES.name] = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
-    written = write_pages(pages | draw(pages, path.parent), path.parent, keep=tables)
+    written = write_pages({**pages, **draw(pages, path.parent)}, path.parent, keep=tables)
     write_board(board, path)
     written += write_tables(board, path.parent)
     shown = papers.pages(judged)
-    written += write_pages(shown | draw(shown, docs / "gallery"), docs / "gallery")
+    written += write_pages({**shown, **draw(shown, docs / "gallery")}, docs / "gallery")
     written += write_pages(reference.pages(), docs / "reference")
     stamp = docs.parent / "overrides" / "partials" / "stamp.html"
     if stamp.parent.is_dir():

@@ -18,8 +18,9 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from lebench.board import TaskPoints, effects_on
+from lebench.board import Estimate, TaskPoints, effects_on, paired_difference
 from lebench.board.board import BoardEntry
+from lebench.board.scores import Score
 from lebench.site.pages import render, slug
 
 if TYPE_CHECKING:
@@ -41,8 +42,36 @@ def pages(view: View, points: Mapping[str, TaskPoints]) -> dict[str, str]:
     # The order of the models in the files is that of the page: a browser must not mix files of two builds.
     stamp = hashlib.sha256("".join(files.values()).encode()).hexdigest()[:12]
     return {
-        "compare.md": render("compare.md", view=view, root="../", data=_inside(_page(view, added) | {"stamp": stamp}))
+        "compare.md": render(
+            "compare.md",
+            view=view,
+            root="../",
+            data=_inside(_page(view, added) | {"stamp": stamp}),
+            leaders={track: _leaders(view, track) for track in view.ranked_tracks},
+        )
     } | files
+
+
+#: Models of a track that are compared without a script.
+_LEADERS = 4
+
+
+def _leaders(view: View, track: str) -> list[tuple[str, str, list[tuple[Score | None, Estimate | None]]]]:
+    """Return the first models of a track: name, label, and on each core task the score and what the first has more."""
+    ranking = view.rankings[track]
+    primary = {task.name: task.primary for task in view.tasks(track)}
+    found = []
+    for rank in ranking.ranks[:_LEADERS]:
+        cells = []
+        for task in ranking.tasks:
+            own = view.score(rank.entry, task, primary[task])
+            first = view.score(ranking.ranks[0].entry, task, primary[task])
+            apart = (
+                own and first and own is not first and paired_difference(own.by_seed, first.by_seed, view.board.level)
+            )
+            cells.append((own, apart or None))
+        found.append((rank.entry, view.label(view.entries[rank.entry]), cells))
+    return found
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lebench.board.board import BoardEntry, BoardTask
 from lebench.board.scores import Score
 from lebench.pictures import Picture
-from lebench.pictures.base import Spec, axis, colour, make, panel, rounded
+from lebench.pictures.base import Spec, axis, colour, listed, make, number, panel, rounded
 
 if TYPE_CHECKING:
     from lebench.site.leaderboard import View
 
 
-#: Points below which a task is drawn no panel: one or two say nothing about a relation.
+#: Models below which nothing is drawn: one or two say nothing about a relation.
 _FEWEST = 3
 
 
@@ -61,36 +62,69 @@ def bargain(view: View, task: BoardTask) -> Bargain | None:
     return None if best is None else Bargain(task, best, min(told, key=lambda point: point.cpu_s))
 
 
+def frontier(costs: Sequence[tuple[float, float]]) -> list[int]:
+    """Return which of (cost, score) nothing cheaper reaches, by cost.
+
+    Examples
+    --------
+    >>> frontier([(3.0, 0.5), (1.0, 0.4), (2.0, 0.3), (4.0, 0.9)])
+    [1, 0, 3]
+    """
+    found: list[int] = []
+    for k in sorted(range(len(costs)), key=lambda k: (costs[k][0], -costs[k][1])):
+        if not found or costs[k][1] > costs[found[-1]][1]:
+            found.append(k)
+    return found
+
+
 def picture(view: View, track: str) -> Picture | None:
-    """Return the models of a track by CPU time and score, a panel for each task; None if there is nothing to draw."""
-    drawn = [(task, points(view, task)) for task in view.tasks(track)]
-    families = sorted({point.family for _, found in drawn for point in found})
-    panels = [_panel(task, found, families) for task, found in drawn if len(found) >= _FEWEST]
-    if not panels:
+    """Return the ranked models of a track by CPU time and track score, with the frontier; None for fewer than three."""
+    ranking = view.rankings.get(track)
+    family = {row.entry.info.name: row.family for row in view.rows([])}
+    values = list[dict[str, Any]]()
+    for rank in ranking.ranks if ranking else ():
+        entry = view.entries[rank.entry]
+        cpu = sum(cost.cpu_s for task, cost in entry.costs.items() if ranking and task in ranking.tasks)
+        if cpu > 0:
+            ends = {"lower": rounded(rank.score_lower), "upper": rounded(rank.score_upper)}
+            named = {"model": view.label(entry), "family": family[rank.entry]}
+            values.append(named | {"cpu": rounded(cpu), "score": rounded(rank.score)} | ends)
+    if len(values) < _FEWEST:
         return None
-    sentence = (
-        f"Each point is a model on one of the {len(panels)} tasks of the track {track} on which at least {_FEWEST} "
-        "models have a score: its mean, against the CPU seconds of a task and seed on a logarithmic axis. The table "
-        "names the best and the cheapest that cannot be told from it."
-    )
-    return make(f"cost-{track}", f"Score against CPU time, {track}", sentence, panels, families)
-
-
-def _panel(task: BoardTask, found: list[Point], families: list[str]) -> Spec:
-    values = [
-        {"model": p.label, "family": p.family, "cpu": rounded(p.cpu_s), "score": rounded(p.score.mean)} for p in found
-    ]
-    told = [{"field": name} for name in ("model", "family", "cpu", "score")]
-    layer = {
-        "mark": {"type": "point", "filled": True, "size": 55, "opacity": 0.9},
-        "encoding": {
-            "x": axis("cpu", "CPU seconds", scale={"type": "log"}, axis={"values": _marks([p.cpu_s for p in found])}),
-            "y": axis("score", task.primary),
-            "color": colour("family", families, "family"),
-            "tooltip": told,
+    best = frontier([(one["cpu"], one["score"]) for one in values])
+    families = sorted({one["family"] for one in values})
+    scale = axis("cpu", "CPU seconds of the core tasks, a seed", scale={"type": "log"})
+    x = scale | {"axis": {"values": _marks([one["cpu"] for one in values])}}
+    told = [{"field": name} for name in ("model", "family", "cpu", "score", "lower", "upper")]
+    line = {"type": "line", "interpolate": "step-after", "strokeDash": [4, 3], "opacity": 0.7}
+    layers: list[Spec] = [
+        {"data": {"values": [values[k] for k in best]}, "mark": line, "encoding": {"x": x, "y": axis("score", None)}},
+        {
+            "mark": {"type": "rule", "opacity": 0.5},
+            "encoding": {
+                "x": x,
+                "y": axis("lower", "track score"),
+                "y2": {"field": "upper"},
+                "color": colour("family", families, "family"),
+            },
         },
-    }
-    return panel(task.name, values, [layer])
+        {
+            "mark": {"type": "point", "filled": True, "size": 60, "opacity": 0.95},
+            "encoding": {
+                "x": x,
+                "y": axis("score", "track score"),
+                "color": colour("family", families, "family"),
+                "tooltip": told,
+            },
+        },
+    ]
+    steps = [f"{values[k]['model']} with {number(values[k]['score'])} at {number(values[k]['cpu'])} s" for k in best]
+    sentence = (
+        f"Track score of {len(values)} models with its interval, against the CPU seconds of the core tasks for a seed, "
+        f"on a logarithmic axis. Nothing cheaper scores more than those on the dashed line: {listed(steps)}."
+    )
+    drawn = panel(track, values, layers) | {"width": 640, "height": 300}
+    return make(f"cost-{track}", f"Score against CPU time, {track}", sentence, [drawn], families)
 
 
 def _marks(values: list[float]) -> list[float]:

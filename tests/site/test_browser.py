@@ -19,6 +19,8 @@ PAGES = [
     "faq/",
     "statistics/",
     "concepts/",
+    "results/",
+    "cite/",
     "api/",
     "reference/tasks/",
     "reference/metrics/",
@@ -44,12 +46,14 @@ def _one_of_each_kind(site):
         "leaderboard/matrix/",
         "leaderboard/ladder/",
         "leaderboard/ranks/",
+        "leaderboard/cost/",
+        "leaderboard/explorer/",
         "leaderboard/downloads/",
     ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1400, 390])
+@pytest.mark.parametrize("width", [1400, 1024, 390])
 def test_pages_load_cleanly_and_fit_the_screen(open_page, site, width, scheme):
     page = open_page("", width, scheme)
     base = page.url
@@ -191,6 +195,8 @@ def _brightness(color):
 def test_equations_are_set(open_page):
     page = open_page("reference/metrics/")
     page.wait_for_selector(".katex-display")
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator(".katex-error").count() == 0
     assert page.locator(".katex").count() >= page.locator("h2").count()
     assert open_page.problems == []
@@ -290,3 +296,107 @@ def test_the_page_of_show_needs_no_server(open_page, tmp_path, width, scheme):
     assert (_brightness(ground) < 60 and scheme == "dark") or ground == "rgba(0, 0, 0, 0)"
     assert {url for url in open_page.asked if not url.startswith("data:")} == {path.as_uri()}
     assert open_page.problems == []
+
+
+def test_pages_are_small_and_a_first_visit_is_light(open_page, site):
+    """At most 5,000 elements before a click, 600 kB to read the first page, and no id twice."""
+    page = open_page("")
+    base = page.url
+    sizes = []
+    page.on("response", lambda response: sizes.append(int(response.headers.get("content-length", 0))))
+    page.reload()
+    page.wait_for_load_state("networkidle")
+    assert 100_000 < sum(sizes) <= 600_000
+    largest = sorted(site.rglob("index.html"), key=lambda file: file.read_text(encoding="utf-8").count("<"))[-8:]
+    for file in largest:
+        page.goto(f"{base}{file.parent.relative_to(site)}/")
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.querySelectorAll('*').length") <= 5000, file
+    for file in site.rglob("*.html"):
+        ids = re.findall(r'\sid="([^"]+)"', file.read_text(encoding="utf-8"))
+        assert len(ids) == len(set(ids)), file
+
+
+def test_every_page_says_which_board_it_is_of_and_has_an_address_of_its_own(site):
+    addresses = set()
+    for file in site.rglob("index.html"):
+        text = file.read_text(encoding="utf-8")
+        assert '<span class="le-stamp">lebench ' in text, file
+        assert ">How to cite</a>" in text
+        addresses |= set(re.findall(r'<link rel="canonical" href="([^"]+)"', text))
+    assert len(addresses) == len(list(site.rglob("index.html")))
+    listed = re.findall(r"<loc>([^<]+)</loc>", (site / "sitemap.xml").read_text(encoding="utf-8"))
+    assert set(listed) == addresses
+    assert "There is no such page" in (site / "404.html").read_text(encoding="utf-8")
+    assert "not measured yet" not in (site / "results" / "index.html").read_text(encoding="utf-8")
+
+
+def test_equations_are_loaded_only_where_there_is_one(open_page):
+    open_page("faq/").wait_for_load_state("networkidle")
+    assert [url for url in open_page.asked if "katex" in url] == []
+    open_page("concepts/").wait_for_selector(".katex")
+
+
+def test_back_undoes_a_filter(open_page):
+    page = open_page("leaderboard/table/")
+    rows = page.locator("table.le-board tbody tr:visible")
+    page.wait_for_selector(".le-status:not(:empty)")
+    all_rows = rows.count()
+    page.locator("select").first.select_option("kernel")
+    assert 0 < rows.count() < all_rows
+    assert "family=kernel" in page.url
+    page.go_back()
+    page.wait_for_function("!location.search")
+    assert rows.count() == all_rows
+    assert page.locator("select").first.input_value() == ""
+
+
+def test_without_scripts_pictures_and_a_comparison_are_there(open_page, site):
+    page = open_page("leaderboard/cost/", scripts=False)
+    picture = page.locator(".le-still").first
+    picture.scroll_into_view_if_needed()
+    assert picture.is_visible()
+    assert page.request.get(f"{page.url}{picture.get_attribute('src')}").ok
+    page = open_page("leaderboard/compare/", scripts=False)
+    assert page.locator("table.le-board tbody tr").count() >= 4
+    page = open_page("leaderboard/elasticity/", scripts=False)
+    assert page.locator(".le-forest li").count() > 5
+    assert page.locator("svg.le-ahead").is_visible()
+    page = open_page("leaderboard/explorer/", scripts=False)
+    assert page.locator(".le-explorer circle").count() >= 100
+
+
+def test_the_explorer_follows_a_click_and_the_arrow_keys(open_page):
+    page = open_page("leaderboard/explorer/")
+    drawing = page.locator(".le-explorer svg").first
+    page.wait_for_function("document.querySelector('.le-explorer p').textContent")
+    before = page.locator(".le-explorer p").all_inner_texts()
+    drawing.click(position={"x": 20, "y": 180})
+    page.wait_for_function("location.search")
+    clicked = page.url
+    assert page.locator(".le-explorer p").all_inner_texts() != before
+    drawing.press("ArrowRight")
+    assert page.url != clicked
+    assert page.locator(".le-chosen").count() == page.locator(".le-explorer svg").count()
+    page.locator("#le-kind").select_option("signed")
+    assert page.locator(".le-against").count() > 0
+    assert open_page.problems == []
+
+
+def test_from_a_disk_links_lead_to_pages_and_pictures_are_there(open_page, site):
+    page = open_page((site / "index.html").as_uri())
+    page.locator("a[href*='leaderboard/elasticity']").first.click()
+    page.wait_for_url("**/leaderboard/elasticity/index.html")
+    page = open_page((site / "leaderboard" / "cost" / "index.html").as_uri())
+    page.locator(".le-picture").first.scroll_into_view_if_needed()
+    page.wait_for_selector(".le-panels .le-still")
+
+
+def test_the_site_works_below_another_address(site):
+    """Pages name each other relatively; only that of what is not found says where the site is."""
+    for path in ("index.html", "leaderboard/index.html", "leaderboard/entries/mlp/index.html"):
+        assert re.findall(r'(?:href|src)="(/[^/"][^"]*)"', (site / path).read_text(encoding="utf-8")) == []
+    (home,) = re.findall(
+        r'<link rel="canonical" href="https?://[^/]+(/[^"]*)"', (site / "index.html").read_text("utf-8")
+    )
+    assert f'href="{home}assets/' in (site / "404.html").read_text(encoding="utf-8")

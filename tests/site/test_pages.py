@@ -51,6 +51,7 @@ def test_every_track_task_and_entry_has_a_page(built):
         "entries/constant.md",
         "entries/linear.md",
         "entries/mlp.md",
+        "explorer.md",
         "feed.xml",
         "figures.json",
         "generalization.md",
