@@ -59,7 +59,7 @@ _LEADERS = 4
 def _leaders(view: View, track: str) -> list[tuple[str, str, list[tuple[Score | None, Estimate | None]]]]:
     """Return the first models of a track: name, label, and on each core task the score and what the first has more."""
     ranking = view.rankings[track]
-    primary = {task.name: task.primary for task in view.tasks(track)}
+    primary = {task.name: task.primary for task in view.tasks()}
     found = []
     for rank in ranking.ranks[:_LEADERS]:
         cells = []

@@ -79,7 +79,7 @@ class Figures:
         found = home.agreement(self._view, track)
         if found is None:
             raise NotMeasured
-        return Markup('<span class="le-figure">{}</span>').format(show(round(found, 2), False))
+        return Markup('<span class="le-figure">{}</span>').format(f"{found:.2f}".replace("-", "−"))
 
     def told(self, track: str) -> str:
         """Return what the ranks of a track rest on, and how many models they tell apart."""
