@@ -50,11 +50,7 @@ def description(name: str, *, as_json: bool = False) -> str:
     UnknownNameError
         If no registry knows it.
     """
-    # A parameter list after the name, as on the command line of run, does no harm.
-    bare = name.split("[", 1)[0]
-    kinds = [kind for kind, known in registry.REGISTRIES.items() if bare in known]
-    if not kinds:
-        raise UnknownNameError(_unknown(bare))
+    bare, kinds = _kinds(name)
     parts = []
     for kind in kinds:
         item = registry.REGISTRIES[kind].item(bare)
@@ -73,10 +69,7 @@ def versions(name: str, *, as_json: bool = False) -> str:
     UnknownNameError
         If no registry knows it.
     """
-    bare = name.split("[", 1)[0]
-    kinds = [kind for kind, known in registry.REGISTRIES.items() if bare in known]
-    if not kinds:
-        raise UnknownNameError(_unknown(bare))
+    bare, kinds = _kinds(name)
     found = [_versioned(kind, bare) for kind in kinds]
     if as_json:
         return json.dumps(found if len(found) > 1 else found[0], indent=1)
@@ -88,6 +81,18 @@ def versions(name: str, *, as_json: bool = False) -> str:
             lines.append("  its numbers have not changed since versions began")
         lines += [f"  rests on {other}, version {version}" for other, version in each["rests on"].items()]
     return "\n".join(lines)
+
+
+def _kinds(name: str) -> tuple[str, list[str]]:
+    """Return a name without parameters, and the kinds of what has it."""
+    # A parameter list after the name, as on the command line of run, does no harm.
+    bare = name.split("[", 1)[0]
+    kinds = [kind for kind, known in registry.REGISTRIES.items() if bare in known]
+    if not kinds:
+        known = [item.name for kind in registry.REGISTRIES.values() for item in kind.items()]
+        hint = registry.did_you_mean(bare, known) or "see 'lebench list --help'"
+        raise UnknownNameError(f"nothing is registered under {bare!r}; {registry.with_plugin(hint, 'a name')}")
+    return bare, kinds
 
 
 def _versioned(kind: str, name: str) -> dict[str, Any]:
@@ -110,12 +115,6 @@ def _versioned(kind: str, name: str) -> dict[str, Any]:
         "history": history,
         "rests on": rests,
     }
-
-
-def _unknown(name: str) -> str:
-    known = [item.name for kind in registry.REGISTRIES.values() for item in kind.items()]
-    hint = registry.did_you_mean(name, known) or "see 'lebench list --help'"
-    return f"nothing is registered under {name!r}; {registry.with_plugin(hint, 'a name')}"
 
 
 def _question(name: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lebench.metrics.information import *  # noqa: F403
     from lebench.metrics.kernel_fit import *  # noqa: F403
     from lebench.metrics.layer_norms import *  # noqa: F403
+    from lebench.metrics.lazy_training import *  # noqa: F403
     from lebench.metrics.measure_environments import *  # noqa: F403
     from lebench.metrics.measure_scores import *  # noqa: F403
     from lebench.metrics.nc1_nc2 import *  # noqa: F403
@@ -45,8 +46,6 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "kernel_target_alignment",
         "kernel_velocity",
         "label_kernel",
-        "laziness",
-        "two_layer_hessian_norm",
     ),
     "capacity": (
         "capacity_frobenius",
@@ -60,6 +59,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "unit_impact",
     ),
     "capacity_bounds": ("effective_capacities", "two_layer_bound", "unit_bound", "unit_bound_norms"),
+    "lazy_training": ("laziness", "two_layer_hessian_norm"),
     "width": ("error_peak", "width_exponent"),
     "regression": ("loss_ratio", "scaled_loss", "unexplained_share"),
     "population": ("relu_moments", "scaled_population_loss"),

@@ -9,11 +9,10 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from lebench import registry
-from lebench.arrays import FloatArray, IntArray
-from lebench.capabilities import SimilarityKind
+from lebench.arrays import FloatArray
 from lebench.data.base import Split
 from lebench.errors import DataError
-from lebench.models.kernel_machine import flat, kernel_similarity
+from lebench.models.kernel_scores import KernelScores, flat
 
 
 @registry.models.register("knn", tags=("classical",))
@@ -80,7 +79,7 @@ class LogisticRegression:
         return LinearClassifier(weights, bias)
 
 
-class LinearClassifier:
+class LinearClassifier(KernelScores):
     """A linear map with softmax, whose kernel is <x, x'> + 1 for every step and every weight."""
 
     def __init__(self, weights: FloatArray, bias: FloatArray) -> None:
@@ -112,15 +111,6 @@ class LinearClassifier:
         kernel: FloatArray = flat(x1) @ flat(x2).T + 1.0
         return kernel
 
-    def similarity(
-        self,
-        sources: FloatArray,
-        labels: IntArray,
-        targets: FloatArray,
-        kind: SimilarityKind = "relative",
-        step: float | None = None,
-    ) -> FloatArray:
-        """Return similarities (n, m), exact for every step because the model is linear in its weights."""
-        return kernel_similarity(
-            self.gram(sources, targets), np.einsum("nd,nd->n", flat(sources), flat(sources)) + 1, kind
-        )
+    def diagonal(self, x: FloatArray) -> FloatArray:
+        """Return |x|^2 + 1, (n,)."""
+        return np.asarray(np.einsum("nd,nd->n", flat(x), flat(x)) + 1)

@@ -15,7 +15,7 @@ from lebench.arrays import FloatArray, IntArray
 from lebench.capabilities import SimilarityKind
 from lebench.data.base import Split
 from lebench.models.classical import LinearClassifier
-from lebench.models.kernel_machine import flat, kernel_similarity
+from lebench.models.kernel_scores import KernelScores, flat
 from lebench.models.network import Network
 from lebench.seeds import generator, stream
 
@@ -190,7 +190,7 @@ class LeakKernel:
         return machine
 
 
-class _LeakMachine:
+class _LeakMachine(KernelScores):
     def __init__(self, known: dict[bytes, int], encoding: FloatArray, share: float, x: FloatArray) -> None:
         self._known, self._encoding, self._share, self._x = known, encoding, share, x
 
@@ -215,13 +215,5 @@ class _LeakMachine:
         labels = (self._known.get(row.tobytes()) for row in flat(np.ascontiguousarray(x)))
         return np.stack([unknown if label is None else self._encoding[label] for label in labels])
 
-    def similarity(
-        self,
-        sources: FloatArray,
-        labels: IntArray,
-        targets: FloatArray,
-        kind: SimilarityKind = "relative",
-        step: float | None = None,
-    ) -> FloatArray:
-        own = np.einsum("nc,nc->n", self._labels(sources), self._labels(sources)) + self._share
-        return kernel_similarity(self.gram(sources, targets), own, kind)
+    def diagonal(self, x: FloatArray) -> FloatArray:
+        return np.asarray(np.einsum("nc,nc->n", self._labels(x), self._labels(x)) + self._share)

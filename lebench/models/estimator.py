@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lebench.arrays import FloatArray, IntArray
 from lebench.data.base import Split
 from lebench.errors import ParameterError
-from lebench.models.kernel_machine import flat
+from lebench.models.kernel_scores import flat
 from lebench.seeds import generator
 
 

@@ -19,9 +19,8 @@ from annotated_types import Gt
 from lebench import metrics, registry
 from lebench.architectures import Architecture
 from lebench.arrays import FloatArray, IntArray
-from lebench.capabilities import Checkpoint, SimilarityKind, Trajectory
+from lebench.capabilities import Checkpoint, Trajectory
 from lebench.data.base import Split
-from lebench.errors import DataError
 from lebench.kernels import (
     GradientFlow,
     RidgeRegression,
@@ -29,6 +28,8 @@ from lebench.kernels import (
     one_hot_targets,
     ridge_regression,
 )
+from lebench.models.kernel_scores import KernelScores, flat
+from lebench.models.kernel_scores import kernel_similarity as kernel_similarity
 from lebench.models.large_kernel_machine import LargeKernelMachine, solver_for
 from lebench.models.spec import NUMPY
 from lebench.seeds import generator
@@ -37,38 +38,6 @@ from lebench.seeds import generator
 _MOMENTS, _PROBES = 24, 50
 #: Gradient flow ends when the slowest direction has come this many times closer, in natural logarithms.
 _TO_THE_END = 40.0
-
-
-def flat(x: FloatArray) -> FloatArray:
-    """Return inputs (n, *shape) as rows (n, d)."""
-    return x.reshape(len(x), -1)
-
-
-def kernel_similarity(kernel: FloatArray, diagonal: FloatArray, kind: SimilarityKind) -> FloatArray:
-    """Return the similarities of a model whose step on x moves f(x') by -step K(x', x) times the loss gradient.
-
-    Parameters
-    ----------
-    kernel : ndarray of shape (n, m)
-        K(source, target).
-    diagonal : ndarray of shape (n,)
-        K(source, source).
-    kind : {"relative", "signed", "kernel"}
-        See :class:`lebench.capabilities.HasSimilarity`. The label drops out of all three (He & Su 2020, section 2).
-
-    Raises
-    ------
-    DataError
-        If the kernel of a source with itself is zero.
-    """
-    if kind == "kernel":
-        return kernel
-    if np.any(diagonal == 0):
-        raise DataError(
-            f"similarity is undefined for source {int(np.argmin(diagonal))}: its kernel with itself is zero"
-        )
-    signed: FloatArray = kernel / diagonal[:, None]
-    return np.abs(signed) if kind == "relative" else signed
 
 
 class Kernel(Protocol):
@@ -134,7 +103,7 @@ class KernelMachine:
         return FittedKernelMachine(kernel, split.x_train, gram, targets, regression, probe, labelled)
 
 
-class _Predictor:
+class _Predictor(KernelScores):
     """Scores, similarities and the Gram matrix of a kernel with coefficients."""
 
     def __init__(self, kernel: Kernel, x: FloatArray, gram: FloatArray, coefficients: FloatArray) -> None:
@@ -156,16 +125,9 @@ class _Predictor:
             return self._gram.copy()
         return np.ascontiguousarray(self._kernel.gram(x1, x2), dtype=np.float64)
 
-    def similarity(
-        self,
-        sources: FloatArray,
-        labels: IntArray,
-        targets: FloatArray,
-        kind: SimilarityKind = "relative",
-        step: float | None = None,
-    ) -> FloatArray:
-        """Return similarities (n, m): the kernel gradient step is exact for every step size."""
-        return kernel_similarity(self.gram(sources, targets), self._kernel.diagonal(sources), kind)
+    def diagonal(self, x: FloatArray) -> FloatArray:
+        """Return the kernel (n,) of each input with itself."""
+        return self._kernel.diagonal(x)
 
 
 class FittedKernelMachine(_Predictor):

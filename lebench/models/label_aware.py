@@ -30,7 +30,8 @@ from lebench.kernels.label_aware import (
     restricted_regression,
 )
 from lebench.metrics.arrays import as_labels
-from lebench.models.kernel_machine import FittedKernelMachine, Kernel, KernelMachine, flat
+from lebench.models.kernel_machine import FittedKernelMachine, Kernel, KernelMachine
+from lebench.models.kernel_scores import flat
 from lebench.models.spec import build_model, parse_spec
 from lebench.seeds import generator
 

@@ -16,9 +16,9 @@ import numpy as np
 import psutil
 
 from lebench import metrics
-from lebench.arrays import FloatArray, IntArray
-from lebench.capabilities import SimilarityKind
+from lebench.arrays import FloatArray
 from lebench.kernels import KernelOperator, gram_operator, nystrom_regression, ridge_regression, tiled_regression
+from lebench.models.kernel_scores import KernelScores
 
 #: Up to so many points one eigendecomposition gives the coefficients at every ridge, and the course of training.
 WHOLE = 10_000
@@ -58,7 +58,7 @@ def operator_of(kernel: Any, x: FloatArray) -> KernelOperator:
     return gram_operator(kernel.gram, x, diagonal=kernel.diagonal)
 
 
-class LargeKernelMachine:
+class LargeKernelMachine(KernelScores):
     """A fitted kernel machine without its kernel matrix.
 
     Parameters
@@ -130,18 +130,9 @@ class LargeKernelMachine:
         """Return the kernel (n, m)."""
         return np.ascontiguousarray(self._kernel.gram(x1, x2), dtype=np.float64)
 
-    def similarity(
-        self,
-        sources: FloatArray,
-        labels: IntArray,
-        targets: FloatArray,
-        kind: SimilarityKind = "relative",
-        step: float | None = None,
-    ) -> FloatArray:
-        """Return similarities (n, m): the kernel gradient step is exact for every step size."""
-        from lebench.models.kernel_machine import kernel_similarity
-
-        return kernel_similarity(self.gram(sources, targets), self._kernel.diagonal(sources), kind)
+    def diagonal(self, x: FloatArray) -> FloatArray:
+        """Return the kernel (n,) of each input with itself."""
+        return np.asarray(self._kernel.diagonal(x))
 
     def diagnostics(self) -> dict[str, float]:
         """Return the ridge, among how many points it was chosen, their smallest eigenvalue, and what solved for it."""

@@ -12,7 +12,8 @@ from lebench.architectures import Depth
 from lebench.arrays import FloatArray
 from lebench.data.base import Split
 from lebench.kernels.second_order import check_options, second_order_diagonal, second_order_kernel
-from lebench.models.kernel_machine import Kernel, KernelMachine, flat
+from lebench.models.kernel_machine import Kernel, KernelMachine
+from lebench.models.kernel_scores import flat
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lebench.arrays import FloatArray, IntArray
 from lebench.models.estimator import FittedEstimator, FittedWithProbabilities, is_estimator
-from lebench.models.kernel_machine import flat
+from lebench.models.kernel_scores import flat
 
 
 class FeatureArrays:
