@@ -8,6 +8,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lebench import registry
+from lebench.registering import read_index
+
 if TYPE_CHECKING:
     from lebench.metrics.alignment import *  # noqa: F403
     from lebench.metrics.capacity import *  # noqa: F403
@@ -35,139 +38,26 @@ if TYPE_CHECKING:
     from lebench.metrics.streaming import *  # noqa: F403
     from lebench.metrics.training import *  # noqa: F403
 
-_MODULES: dict[str, tuple[str, ...]] = {
-    "alignment": (
-        "centre",
-        "centred_kernel_alignment",
-        "centred_target_alignment",
-        "kernel_alignment",
-        "kernel_change",
-        "kernel_rotation",
-        "kernel_target_alignment",
-        "kernel_velocity",
-        "label_kernel",
-    ),
-    "capacity": (
-        "capacity_frobenius",
-        "capacity_l1_max",
-        "capacity_parameters",
-        "capacity_spectral_frobenius",
-        "capacity_spectral_l1",
-        "capacity_unit",
-        "two_layer_measures",
-        "unit_capacity",
-        "unit_impact",
-    ),
-    "capacity_bounds": ("effective_capacities", "two_layer_bound", "unit_bound", "unit_bound_norms"),
-    "lazy_training": ("laziness", "two_layer_hessian_norm"),
-    "width": ("error_peak", "width_exponent"),
-    "regression": ("loss_ratio", "scaled_loss", "unexplained_share"),
-    "population": ("relu_moments", "scaled_population_loss"),
+#: What the modules offer besides registered metrics, whose modules the index says.
+_OTHERS: dict[str, tuple[str, ...]] = {
+    "alignment": ("centre", "label_kernel"),
+    "capacity": ("two_layer_measures", "unit_capacity", "unit_impact"),
+    "capacity_bounds": ("effective_capacities",),
     "clustering": (
         "KernelClustering",
-        "adjusted_rand_index",
         "cluster_kernel_kmeans",
         "cluster_kmeans",
         "cluster_spectral",
-        "clustering_accuracy",
-        "clustering_accuracy_corrected",
         "clustering_accuracy_null",
-        "normalized_mutual_information",
-        "spread",
     ),
-    "debiased_alignment": ("debiased_centred_kernel_alignment",),
-    "comparison": ("difference_to_kernel", "gap_closed", "prediction_disagreement"),
-    "dynamics": (
-        "imitation_error",
-        "impact_difference",
-        "integrated_impact",
-        "le_alpha_beta_gap",
-        "noise_crossing",
-        "separation",
-        "tail_index",
-    ),
-    "feature_nodes": ("sparsity_gain", "survival_agreement", "survival_rank", "survival_threshold", "surviving_share"),
-    "information": ("excess_information", "state_information"),
-    "neural_collapse": (
-        "class_means",
-        "collapse",
-        "collapse_from_gram",
-    ),
-    "elasticity": (
-        "between_class_similarity",
-        "distance_pearson",
-        "distance_spearman",
-        "elasticity_difference",
-        "elasticity_ratio",
-        "kernel_distance",
-        "normalize",
-        "normalize_kernel",
-        "symmetrize",
-        "within_class_similarity",
-    ),
-    "generalization": (
-        "accuracy",
-        "brier",
-        "error",
-        "expected_calibration_error",
-        "generalization_gap",
-        "log_loss",
-        "margin",
-    ),
-    "generalized_collapse": (
-        "gnc1",
-        "gnc2_margin",
-        "gnc2_uniformity",
-        "gnc3",
-        "minority_classes",
-        "minority_cosine",
-        "one_vs_rest_distances",
-        "unc3",
-    ),
-    "kernel_fit": (
-        "kernel_standard_error",
-        "label_ratio",
-        "label_weight",
-        "relative_ridge",
-        "smallest_eigenvalue",
-    ),
-    "layer_norms": (
-        "distance_from_initialization",
-        "fold_batch_norm",
-        "folded_layers",
-        "group_norm_product",
-        "layer_bounds",
-        "schatten_product",
-        "spectral_complexity",
-        "spectral_distance",
-    ),
-    "measure_environments": ("Environments", "sign_error", "sign_error_worst", "sign_errors"),
-    "measure_scores": (
-        "conditional_information",
-        "conditional_informations",
-        "granulated_tau",
-        "granulated_taus",
-        "kendall_tau",
-    ),
-    "nc1_nc2": (
-        "cdnv",
-        "nc1_pinv_over_C",
-        "nc1_pinv_sum",
-        "nc1_quotient",
-        "nc2_equiangular",
-        "nc2_equiangular_weights",
-        "nc2_equinorm",
-        "nc2_equinorm_weights",
-        "nc2_weights",
-    ),
-    "nc3_nc4": (
-        "nc3_bias",
-        "nc3_selfduality",
-        "nc3_zhu",
-        "nc4",
-        "ncc_accuracy",
-    ),
-    "path_norms": ("path_norm",),
+    "elasticity": ("kernel_distance", "normalize", "normalize_kernel", "symmetrize"),
+    "generalized_collapse": ("minority_classes", "one_vs_rest_distances"),
+    "layer_norms": ("fold_batch_norm", "folded_layers", "layer_bounds"),
+    "lazy_training": ("two_layer_hessian_norm",),
+    "measure_environments": ("Environments", "sign_errors"),
+    "measure_scores": ("conditional_informations", "granulated_taus"),
+    "neural_collapse": ("class_means", "collapse", "collapse_from_gram"),
+    "population": ("relu_moments",),
     "removal": (
         "LeaveOneOut",
         "Retrained",
@@ -176,36 +66,23 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "leave_one_out_retraining",
         "leave_one_out_ridge",
     ),
-    "sensitivity": (
-        "class_sensitivity",
-        "class_sensitivity_loss",
-        "class_sensitivity_matrix",
-        "removal_change",
-    ),
-    "stability": (
-        "clipped_cross_entropy",
-        "clipped_squared_loss",
-        "elastic_bound",
-        "elastic_stability",
-        "elastic_to_uniform_ratio",
-        "loss_changes",
-        "loss_gap",
-        "prediction_changes",
-        "uniform_bound",
-        "uniform_stability",
-    ),
+    "sensitivity": ("class_sensitivity_matrix",),
+    "stability": ("clipped_cross_entropy", "clipped_squared_loss", "loss_changes", "prediction_changes"),
     "streaming": ("CollapseAccumulator", "collapse_stream"),
-    "training": ("elasticity_growth", "interpolation_moment", "label_following", "terminal_ratio"),
+    "training": ("interpolation_moment",),
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
+_HOME = {name: entry["target"] for name, entry in read_index()["metric"].items()}
+_HOME |= {name: f"{__name__}.{module}" for module, names in _OTHERS.items() for name in names}
 
 __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    # One that is registered and not in the index yet is found too, so that the index can be made.
+    module = _HOME.get(name) or (registry.metrics.item(name).target if name in registry.metrics else "")
+    if not module.startswith(f"{__name__}."):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    value = getattr(importlib.import_module(module), name)
     globals()[name] = value
     return value
 
