@@ -16,10 +16,11 @@ from lebench import plugins
 from lebench.errors import LebenchError
 from lebench.names import did_you_mean as did_you_mean
 from lebench.names import with_plugin as with_plugin
-from lebench.registering import INDEX_FILE, Registry, loading
+from lebench.registering import INDEX_FILE, loading
 from lebench.registering import Change as Change
 from lebench.registering import Item as Item
 from lebench.registering import PluginWarning as PluginWarning
+from lebench.registering import Registry as Registry
 from lebench.registering import first_line as first_line
 
 _BUILTIN_PACKAGES = ("lebench.data", "lebench.metrics", "lebench.backends", "lebench.models", "lebench.tasks")

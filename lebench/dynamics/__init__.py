@@ -9,19 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lebench.dynamics.estimators import Impacts, differentiate, estimate_difference, estimate_impacts, window_rates
-    from lebench.dynamics.label_noise import noise_transition, noisy_loss
-    from lebench.dynamics.le_ode import (
-        class_coordinates,
-        class_directions,
-        log_gains,
-        power_law_impact,
-        separation_rate,
-        solve_le_ode,
-    )
-    from lebench.dynamics.le_sde import sample_le_sde
-    from lebench.dynamics.neurashed import Course, Graph, Rule, draw_batches, train
-    from lebench.dynamics.neurashed_measures import contributions, pattern_information, response
+    from lebench.dynamics.estimators import *  # noqa: F403
+    from lebench.dynamics.label_noise import *  # noqa: F403
+    from lebench.dynamics.le_ode import *  # noqa: F403
+    from lebench.dynamics.le_sde import *  # noqa: F403
+    from lebench.dynamics.neurashed import *  # noqa: F403
+    from lebench.dynamics.neurashed_measures import *  # noqa: F403
 
 _MODULES = {
     "estimators": ("Impacts", "differentiate", "estimate_difference", "estimate_impacts", "window_rates"),
@@ -40,30 +33,7 @@ _MODULES = {
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [
-    "Course",
-    "Graph",
-    "Impacts",
-    "Rule",
-    "class_coordinates",
-    "class_directions",
-    "contributions",
-    "differentiate",
-    "draw_batches",
-    "estimate_difference",
-    "estimate_impacts",
-    "log_gains",
-    "noise_transition",
-    "noisy_loss",
-    "pattern_information",
-    "power_law_impact",
-    "response",
-    "sample_le_sde",
-    "separation_rate",
-    "solve_le_ode",
-    "train",
-    "window_rates",
-]
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

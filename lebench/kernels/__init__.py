@@ -9,37 +9,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lebench.kernels.averages import KernelAverage, kernel_average
-    from lebench.kernels.hierarchy import (
-        HierarchyCorrection,
-        fourth_order,
-        hierarchy_weights,
-        orthant_moments,
-        orthant_root,
-        two_layer_diagonal,
-        two_layer_kernel,
-    )
-    from lebench.kernels.infinite_width import infinite_width_diagonal, infinite_width_kernel
-    from lebench.kernels.label_aware import (
-        LABEL_RATIOS,
-        LabelAgreement,
-        LabelAwareRegression,
-        label_aware_regression,
-        restricted_regression,
-    )
-    from lebench.kernels.nystrom import Nystrom, nystrom_regression
-    from lebench.kernels.operators import KernelOperator, gram_operator, infinite_width_operator
-    from lebench.kernels.pair_regression import PairFeatures, PairRegression, pair_features
-    from lebench.kernels.regression import (
-        RIDGES,
-        GradientFlow,
-        RidgeRegression,
-        gradient_flow,
-        one_hot_targets,
-        ridge_regression,
-    )
-    from lebench.kernels.solvers import Solution, solve_spd
-    from lebench.kernels.tiled import TiledRegression, tiled_regression
+    from lebench.kernels.averages import *  # noqa: F403
+    from lebench.kernels.hierarchy import *  # noqa: F403
+    from lebench.kernels.infinite_width import *  # noqa: F403
+    from lebench.kernels.label_aware import *  # noqa: F403
+    from lebench.kernels.nystrom import *  # noqa: F403
+    from lebench.kernels.operators import *  # noqa: F403
+    from lebench.kernels.pair_regression import *  # noqa: F403
+    from lebench.kernels.regression import *  # noqa: F403
+    from lebench.kernels.solvers import *  # noqa: F403
+    from lebench.kernels.tiled import *  # noqa: F403
 
 _MODULES = {
     "hierarchy": (
@@ -76,42 +55,7 @@ _MODULES = {
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [
-    "LABEL_RATIOS",
-    "RIDGES",
-    "GradientFlow",
-    "HierarchyCorrection",
-    "KernelAverage",
-    "KernelOperator",
-    "LabelAgreement",
-    "LabelAwareRegression",
-    "Nystrom",
-    "PairFeatures",
-    "PairRegression",
-    "RidgeRegression",
-    "Solution",
-    "TiledRegression",
-    "fourth_order",
-    "gradient_flow",
-    "gram_operator",
-    "hierarchy_weights",
-    "infinite_width_diagonal",
-    "infinite_width_kernel",
-    "infinite_width_operator",
-    "kernel_average",
-    "label_aware_regression",
-    "nystrom_regression",
-    "one_hot_targets",
-    "orthant_moments",
-    "orthant_root",
-    "pair_features",
-    "restricted_regression",
-    "ridge_regression",
-    "solve_spd",
-    "tiled_regression",
-    "two_layer_diagonal",
-    "two_layer_kernel",
-]
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
