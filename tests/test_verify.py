@@ -3,7 +3,6 @@
 import io
 import os
 import zipfile
-from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from lebench.board import EntryInfo, read_entry, write_entry
 from lebench.cli import verifying
 from lebench.runner.execution import execute
 from lebench.runner.plan import make_plan
-from lebench.runner.rescoring import Limits, Rescorer
+from lebench.runner.rescoring import Limits
 from lebench.runner.store import Store
 from lebench.verify import recompute, validate
 
@@ -55,7 +54,7 @@ def test_a_real_entry_is_valid_and_recomputed(write):
     assert lines(folder) == ""
     checked = list(recompute(read_entry(folder)))
     assert [(each.record.cell.task, each.record.cell.seed, each.differs) for each in checked] == [
-        (task, seed, "") for task in ("digits/accuracy", "digits/elasticity") for seed in (0, 1)
+        (task, seed, "") for seed in (0, 1) for task in ("digits/accuracy", "digits/elasticity")
     ]
 
 
@@ -94,16 +93,14 @@ def test_a_tampered_prediction_is_found(write, made):
     assert next(recompute(read_entry(folder))).differs
 
 
-def test_a_score_beyond_the_limits_is_one_line_for_each_record(write, monkeypatch, capsys):
+def test_what_is_left_where_an_entry_takes_too_long_is_said(write, capsys):
     folder = write()
     recorded = sum(bool(record.recorded) for record in read_entry(folder).records)
-    monkeypatch.setattr(verifying, "Rescorer", partial(Rescorer, Limits(entry_s=0)))
-    assert verifying.verify(folder) == 1
+    code, checked = verifying.check(folder, limits=Limits(entry_s=0))
     said = capsys.readouterr().out.splitlines()
-    limit = "is not computed again: scores before it took 0 CPU seconds, the limit for an entry"
-    assert said[1] == f"digits/accuracy seed 0: {limit}"
-    assert len(said) == recorded + 2
-    assert said[-1].startswith(f"0 of {recorded} records with a recording agree")
+    assert (code, checked) == (0, [])
+    assert "0 of 0 records with a recording agree" in said[1]
+    assert said[2].startswith(f"{recorded} recordings were not computed again: those before took 0 CPU seconds")
 
 
 def cell(**changes):

@@ -18,6 +18,7 @@ from lebench.cli.verifying import INVALID, check
 from lebench.errors import LebenchError
 from lebench.plugins import find
 from lebench.runner.environment import source
+from lebench.runner.rescoring import LIMITS, PULL_REQUEST
 from lebench.sandbox import StandIns
 from lebench.verify import Base, Rerun, available, draw, make_verification, not_of_lebench, run_again, skips
 from lebench.verify import base as compared_with
@@ -91,7 +92,8 @@ def _verify(
     stand_ins: Sequence[StandIns],
     main: Base | None,
 ) -> int:
-    code, recomputed = check(path, main)
+    # What a maintainer puts on record is all of it.
+    code, recomputed = check(path, main, LIMITS if write or main is None else PULL_REQUEST)
     if code and not recomputed:
         return code
     entry = read_entry(path.absolute())

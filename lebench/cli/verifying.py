@@ -11,7 +11,7 @@ import click
 from lebench.board import read_entry
 from lebench.errors import LebenchError
 from lebench.runner.current import current
-from lebench.runner.rescoring import Rescorer
+from lebench.runner.rescoring import LIMITS, Limits, Rescorer
 from lebench.verify import Base, Recomputed, base, recompute, validate
 from lebench.verify.files import reached
 from lebench.verify.forensics import flags
@@ -81,10 +81,10 @@ def verify(folder: Path, reference: str | None = None) -> int:
         return check(folder, main)[0]
 
 
-def check(folder: Path, main: Base | None = None) -> tuple[int, list[Recomputed]]:
+def check(folder: Path, main: Base | None = None, limits: Limits = LIMITS) -> tuple[int, list[Recomputed]]:
     """Do what :func:`verify` does; return the exit code and what was computed again."""
     # Its process begins while the entry is validated.
-    with Rescorer() as rescorer:
+    with Rescorer(limits) as rescorer:
         code = show_violations(folder, main)
         if code:
             return code, []
@@ -99,6 +99,9 @@ def check(folder: Path, main: Base | None = None) -> tuple[int, list[Recomputed]
     agree, without = len(checked) - len(different), scored - len(checked)
     others = f"; {without} {'has' if without == 1 else 'have'} none" if without else ""
     click.echo(f"{agree} of {len(checked)} records with a recording agree{others}")
+    if left := sum(entry.recording_path(r).is_file() for r in entry.current.records if r.recorded) - len(checked):
+        spent = f"those before took {limits.entry_s:g} CPU seconds, or their data are not here"
+        click.echo(f"{left} {'recording was' if left == 1 else 'recordings were'} not computed again: {spent}")
     recorded = {each.record.cell.task for each in checked}
     if bare := sorted({record.cell.task for record in entry.current.records if record.status == "ok"} - recorded):
         click.echo(f"without a recording of any seed: {', '.join(bare)}")

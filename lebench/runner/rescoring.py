@@ -54,8 +54,16 @@ class Limits:
 LIMITS = Limits()
 
 
+#: Of the check of a pull request, which computes what it can: the largest good entries take twice as long.
+PULL_REQUEST = Limits(entry_s=60.0)
+
+
 class RescoringError(LebenchError):
     """A score that cannot be computed from a recording, or not within the limits."""
+
+
+class SpentError(RescoringError):
+    """A score that is not computed, since those before it took what an entry may take."""
 
 
 class _Answer(Document):
@@ -110,12 +118,15 @@ class Rescorer:
         """
         if self._left_s <= 0:
             limit = f"{self._limits.entry_s:g} CPU seconds, the limit for an entry"
-            raise RescoringError(f"is not computed again: scores before it took {limit}")
+            raise SpentError(f"is not computed again: scores before it took {limit}")
         allowed = min(self._limits.record_s, self._left_s)
         answer = self._ask((task.name, seed, dict(arrays), *providers([task]), allowed))
         self._left_s -= allowed if answer is None else answer.cpu_s
         if answer is None or answer.problem == "out of memory":
-            raise RescoringError(self._why(self._end(), answer is not None, allowed))
+            exitcode = self._end()
+            cut = allowed < self._limits.record_s and exitcode == -signal.SIGXCPU
+            kind = SpentError if cut else RescoringError
+            raise kind(self._why(exitcode, answer is not None, allowed))
         if answer.problem == "unavailable":
             raise UnavailableDataError(answer.reason)
         if answer.problem:

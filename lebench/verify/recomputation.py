@@ -10,7 +10,7 @@ from lebench.board.entries import Entry
 from lebench.errors import UnavailableDataError
 from lebench.records import Record
 from lebench.runner.current import outdated
-from lebench.runner.rescoring import Rescorer, RescoringError
+from lebench.runner.rescoring import Rescorer, RescoringError, SpentError
 from lebench.runner.tolerance import compare
 from lebench.tasks.base import Task
 
@@ -38,7 +38,9 @@ class Recomputed:
 
 
 def recompute(entry: Entry, rescorer: Rescorer | None = None) -> Iterator[Recomputed]:
-    """Yield the records of an entry whose recordings it holds, their scores computed again.
+    """Yield the records of an entry whose recordings it holds, their scores computed again, the first seeds first.
+
+    Where the scores of an entry have taken what they may, the rest is left out.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ def recompute(entry: Entry, rescorer: Rescorer | None = None) -> Iterator[Recomp
         with Rescorer() as own:
             yield from recompute(entry, own)
         return
-    for record in entry.records:
+    for record in sorted(entry.records, key=lambda record: record.cell.seed):
         # Today's score says nothing of what another version has made.
         arrays = {} if outdated(record.cell) else entry.recording(record)
         if not arrays:
@@ -68,6 +70,8 @@ def recompute(entry: Entry, rescorer: Rescorer | None = None) -> Iterator[Recomp
             again = rescorer.score(task, record.cell.seed, arrays)
         except UnavailableDataError:
             continue
+        except SpentError:
+            return
         except RescoringError as error:
             yield Recomputed(record, str(error))
             continue
