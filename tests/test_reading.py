@@ -149,4 +149,4 @@ def test_arguments_of_a_run_are_named():
 def test_ranked_pictures_are_valid():
     picture = pictures.ranked({"a": [("m", 0.5, 0.4, 0.6, True), ("n", 0.4, float("nan"), float("nan"), False)]})
     json.dumps(picture.spec, allow_nan=False)
-    assert picture.sentence == "The best is m (0.50) on a."
+    assert picture.sentence == "The best with a rank is m (0.50) on a."

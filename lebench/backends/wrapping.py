@@ -155,13 +155,21 @@ def check_rows(scores: Callable[[FloatArray], FloatArray], points: FloatArray, e
     """
     few = points[:_FEW]
     batch = np.concatenate([few, np.zeros_like(few[:1])])
-    together, again = scores(batch)[:-1], scores(batch)[:-1]
+    try:
+        together, again = scores(batch)[:-1], scores(batch)[:-1]
+        single = [scores(point[None]) for point in few]
+    except (ValueError, RuntimeError, IndexError, TypeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise LebenchError(f"the model fails on other inputs of the same shape: {reason}") from error
+    widths = sorted({part.shape[1] for part in (together, again, *single)})
+    if len(widths) > 1:
+        raise LebenchError(f"the model returns another number of scores each time, {widths[0]} and {widths[-1]}")
     if not np.isfinite(together).all():
         raise LebenchError("the scores are NaN or infinite; look at the weights and inputs")
     tolerance = max(_WEAKEST, 30 * epsilon) * max(float(np.abs(together).max()), np.finfo(float).tiny)
     if np.abs(again - together).max() > tolerance:
         raise LebenchError("the scores depend on chance: two passes differ; switch off what is random in the model")
-    alone = np.concatenate([scores(point[None]) for point in few])
+    alone = np.concatenate(single)
     if np.abs(alone - together).max() > tolerance:
         raise LebenchError(
             "the scores of an input depend on the other inputs of its batch, or on chance; let the model treat each "

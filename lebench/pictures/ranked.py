@@ -21,8 +21,10 @@ def ranked(questions: Mapping[str, Sequence[Row]]) -> Picture:
         The best model first.
     """
     panels = [_panel(question, rows) for question, rows in questions.items()]
-    told = [f"{rows[0][0]} ({number(rows[0][1])}) on {question}" for question, rows in questions.items() if rows]
-    return make("ranked", "Scores and 95% intervals", f"The best is {listed(told)}.", panels)
+    best = {question: [row for row in rows if row[4]] for question, rows in questions.items()}
+    told = [f"{rows[0][0]} ({number(rows[0][1])}) on {question}" for question, rows in best.items() if rows]
+    sentence = f"The best with a rank is {listed(told)}." if told else "None has a rank."
+    return make("ranked", "Scores and 95% intervals", sentence, panels)
 
 
 def _panel(question: str, rows: Sequence[Row]) -> Spec:

@@ -44,7 +44,19 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
         If an entry cannot be read, a folder cannot be written, or a control does what a control must not do; see
         :func:`lebench.board.check_controls`. Nothing is written then.
     """
-    from lebench.site import explorer, home, ladder, leaderboard, macros, matrix, overview, papers, reference, tracks
+    from lebench.site import (
+        explorer,
+        home,
+        ladder,
+        leaderboard,
+        macros,
+        matrix,
+        notebook,
+        overview,
+        papers,
+        reference,
+        tracks,
+    )
     from lebench.site.drawn import draw
     from lebench.site.history import read_history
     from lebench.site.pages import render, write_pages
@@ -73,7 +85,7 @@ def build(entries_root: Path, docs: Path = Path("docs")) -> list[Path]:
     written += write_tables(board, path.parent)
     shown = papers.pages(judged)
     written += write_pages({**shown, **draw(shown, docs / "gallery")}, docs / "gallery")
-    written += write_pages(reference.pages(), docs / "reference")
+    written += write_pages({**reference.pages(), **notebook.pages(docs)}, docs / "reference")
     stamp = docs.parent / "overrides" / "partials" / "stamp.html"
     if stamp.parent.is_dir():
         stamp.write_text(render("stamp.html", board=board), encoding="utf-8")
