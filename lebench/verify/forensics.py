@@ -64,6 +64,10 @@ _CLOCK_S = 1.0
 #: Models of lebench that are the same function, at least on some tasks, and why.
 _EXPECTED = (
     ({"linear", "logistic-regression", "linear-kernel", "deep-linear"}, "all are linear in the inputs"),
+    (
+        {"leak-kernel", "rbf", "laplace", "knn"},
+        "the control reads the labels that the others learn, by a Gaussian kernel",
+    ),
     ({"lin-mlp", "entk-mlp"}, "the one is the linearization of the other's network, with the same weights"),
     ({"ntk-mlp", "lantk-hr-mlp", "lantk-nth-mlp"}, "a label-aware kernel is the NTK where its weight is zero"),
     ({"ntk-cnn", "lantk-hr-cnn"}, "a label-aware kernel is the NTK where its weight is zero"),
