@@ -1,6 +1,7 @@
 """Empirical tangent kernel of a ResNet-18 for 32x32 images, 11 million parameters: passes, CPU time and memory.
 
     python benchmarks/large_entk_bench.py [--n 100] [--classes 10] [--memory 2e9] [--contraction full] [--dtype float64]
+        [--cifar]
 
 Prints the forward passes a sample makes, the CPU seconds of the kernel and those of one forward pass and C backward
 passes of every sample alone, and the peak memory of the process.
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 
 from lebench.backends.torch_tangents import empirical_ntk
+from lebench.data.images import CIFAR_10, load_cifar
 
 
 class Block(nn.Module):
@@ -45,11 +47,15 @@ def main():
     parser.add_argument("--memory", type=float, help="bytes for factors; by default half of what is free")
     parser.add_argument("--contraction", choices=("trace", "full"), default="trace")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument("--cifar", action="store_true", help="on images of CIFAR-10 in place of noise")
     given = parser.parse_args()
     torch.manual_seed(0)
     dtype = getattr(torch, given.dtype)
     net = resnet18(given.classes).to(dtype)
     x = torch.randn(given.n, 3, 32, 32, dtype=dtype)
+    if given.cifar:
+        images = load_cifar(CIFAR_10)[0][: given.n].transpose(0, 3, 1, 2) / 255
+        x = torch.from_numpy((images - images.mean((0, 2, 3), keepdims=True)) / images.std()).to(dtype)
     memory = None if given.memory is None else int(given.memory)
     empirical_ntk(net, x[:2], memory=memory)  # certified once
 

@@ -188,6 +188,76 @@ def kernel_standard_error(part: Any, kernel: Any) -> float:
     return _relative_size("the standard errors", part, kernel)
 
 
+@metric(
+    symbol=r"r / n",
+    equation=r"r \,/\, n",
+    source="by definition",
+    direction="none",
+    bounds=(0.0, math.inf),
+    known_answers=(KnownAnswer("5 of 20", lambda: {"rank": 5, "points": 20}, 0.25, "5/20"),),
+    tags=_TAGS,
+)
+def solver_rank(rank: int, points: int) -> float:
+    """Rank of what a kernel was solved with, over the training points: 1 if it was the kernel itself.
+
+    Parameters
+    ----------
+    rank : int
+        Centres or random features of an approximation; as many as points for an exact solution.
+    points : int
+        Training points.
+
+    Raises
+    ------
+    DataError
+        If either is less than 1.
+    """
+    if rank < 1 or points < 1:
+        raise DataError(f"the rank is {rank} and there are {points} points: at least 1 is needed")
+    return rank / points
+
+
+@metric(
+    symbol=r"\lVert f - f^* \rVert / \lVert f^* \rVert",
+    equation=r"\sqrt{\textstyle\sum_{ic} (f_{ic} - f^*_{ic})^2 \,/\, \sum_{ic} (f^*_{ic})^2}",
+    source="relative error in the Frobenius norm",
+    direction="lower",
+    bounds=(0.0, math.inf),
+    invariant_to=("permutation", "scale"),
+    known_answers=(
+        KnownAnswer(
+            "(3, 5) for (3, 4)",
+            lambda: {"scores": np.array([[3.0, 5.0]]), "exact": np.array([[3.0, 4.0]])},
+            0.2,
+            "1/5",
+        ),
+        KnownAnswer("equal", lambda: {"scores": np.eye(3), "exact": np.eye(3)}, 0.0, "by definition"),
+    ),
+    tags=_TAGS,
+)
+def score_difference(scores: Any, exact: Any) -> float:
+    """How far scores of an approximation are from exact ones: root mean square, relative to theirs.
+
+    Parameters
+    ----------
+    scores, exact : array of shape (n, C), float32 or float64
+        At the same points.
+
+    Raises
+    ------
+    DataError
+        If the shapes differ, numbers are not finite, or all exact scores are zero.
+    """
+    found, expected = as_floats("scores", scores, 2), as_floats("exact scores", exact, 2)
+    if found.shape != expected.shape:
+        raise DataError(f"scores of shape {found.shape} do not fit exact ones of shape {expected.shape}")
+    size = float(np.abs(expected).max())
+    if size == 0:
+        raise DataError("all exact scores are 0")
+    # In their own units, so that no square leaves the range of float64.
+    return float(np.linalg.norm(found / size - expected / size) / np.linalg.norm(expected / size))
+
+
 def _mean_diagonal(diagonal: Any) -> float:
     mean = float(np.mean(diagonal))
     if mean <= 0:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import psutil
+import scipy.linalg
 
 from lebench import metrics
 from lebench.arrays import FloatArray
@@ -33,7 +34,7 @@ _SUBSET = 2000
 #: Entries of the kernel between new and training points that are computed at a time.
 _ENTRIES = 2**25
 
-Solver = Literal["whole", "tiles", "tiles in a file", "nystrom"]
+Solver = Literal["whole", "tiles", "tiles in a file", "nystrom", "features"]
 
 
 def solver_for(n: int) -> Solver:
@@ -69,10 +70,14 @@ class LargeKernelMachine(KernelScores):
         Training points.
     targets : ndarray of shape (n, C)
         What is fitted.
-    solver : {"tiles", "tiles in a file", "nystrom"}
-        How.
+    solver : {"tiles", "tiles in a file", "nystrom", "features"}
+        How; by features if the kernel is their inner product.
     seed : int
         Draws the points among which the ridge is chosen, and the centres.
+    rank : int
+        Centres at most.
+    exact : Kernel, optional
+        What the kernel approximates.
     """
 
     unavailable: ClassVar[dict[str, str]] = dict.fromkeys(
@@ -80,8 +85,19 @@ class LargeKernelMachine(KernelScores):
         f"the course of training needs all eigenvectors of the kernel, which are computed up to {WHOLE:,} points",
     )
 
-    def __init__(self, kernel: Any, x: FloatArray, targets: FloatArray, solver: Solver, seed: int) -> None:
+    def __init__(
+        self,
+        kernel: Any,
+        x: FloatArray,
+        targets: FloatArray,
+        solver: Solver,
+        seed: int,
+        *,
+        rank: int = _CENTRES,
+        exact: Any = None,
+    ) -> None:
         self._kernel = kernel
+        self._weights: FloatArray | None = None
         operator = operator_of(kernel, x)
         chosen = np.sort(np.random.default_rng(seed).permutation(len(x))[:_SUBSET])
         among = operator.among(chosen).astype(np.float64)
@@ -89,13 +105,21 @@ class LargeKernelMachine(KernelScores):
         ridge = ridge_regression(among, targets[chosen]).relative_ridge
         self._found = {
             "relative_ridge": ridge,
-            "ridge_points": float(len(chosen)),
-            "smallest_eigenvalue_of_ridge_points": metrics.smallest_eigenvalue(among),
+            "smallest_eigenvalue@subset": metrics.smallest_eigenvalue(among),
         }
         if solver == "nystrom":
-            self._approximate(operator, x, targets, ridge, seed)
+            self._approximate(operator, x, targets, ridge, rank, seed)
+        elif solver == "features":
+            self._of_features(x, targets, ridge)
         else:
             self._exact(operator, x, targets, ridge, in_file=solver == "tiles in a file")
+        if solver in ("nystrom", "features") and len(chosen) == len(x):
+            known = among if exact is None else np.asarray(exact.gram(x, x))
+            scores = known @ ridge_regression(known, targets, [ridge]).coefficients
+            found = self.predict(x)
+            self._found["score_difference"] = metrics.score_difference(found, scores)
+            decisions = found.argmax(axis=1), scores.argmax(axis=1)
+            self._found["prediction_disagreement"] = metrics.prediction_disagreement(*decisions)
 
     def _exact(
         self, operator: KernelOperator, x: FloatArray, targets: FloatArray, ridge: float, *, in_file: bool
@@ -107,18 +131,32 @@ class LargeKernelMachine(KernelScores):
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
         self._points, self._coefficients = x, fitted.coefficients
-        self._found |= {"solved_by_tiles": 1.0, "tiles_in_a_file": float(in_file), "residual": fitted.residuals[-1]}
+        self._found["solver_rank@tiles-in-file" if in_file else "solver_rank@tiles"] = 1.0
+
+    def _of_features(self, x: FloatArray, targets: FloatArray, ridge: float) -> None:
+        z = self._kernel.features(x)
+        added = ridge * float(np.square(z).sum()) / len(x)
+        # In the space of the features or of the points, whichever is smaller.
+        few = z.shape[1] < len(x)
+        normal = z.T @ z if few else z @ z.T
+        normal[np.diag_indices(len(normal))] += added
+        right = z.T @ targets if few else targets
+        solved = scipy.linalg.solve(normal, right, assume_a="pos")
+        self._weights = solved if few else z.T @ solved
+        self._found["solver_rank@features"] = metrics.solver_rank(z.shape[1], len(x))
 
     def _approximate(
-        self, operator: KernelOperator, x: FloatArray, targets: FloatArray, ridge: float, seed: int
+        self, operator: KernelOperator, x: FloatArray, targets: FloatArray, ridge: float, rank: int, seed: int
     ) -> None:
         room = int(_SHARE * psutil.virtual_memory().available / (24 * len(x)))
-        fitted = nystrom_regression(operator, targets, min(_CENTRES, room, len(x)), ridge, seed=seed)
+        fitted = nystrom_regression(operator, targets, min(rank, room, len(x)), ridge, seed=seed)
         self._points, self._coefficients = x[fitted.centres], fitted.coefficients
-        self._found |= {"nystrom_centres": float(len(fitted.centres)), "nystrom_left_over": fitted.left_over}
+        self._found["solver_rank@centres"] = metrics.solver_rank(len(fitted.centres), len(x))
 
     def predict(self, x: FloatArray) -> FloatArray:
         """Return scores (n, C)."""
+        if self._weights is not None:
+            return np.asarray(self._kernel.features(x) @ self._weights)
         rows = max(1, _ENTRIES // len(self._points))
         parts = [
             self._kernel.gram(x[start : start + rows], self._points) @ self._coefficients
@@ -135,5 +173,8 @@ class LargeKernelMachine(KernelScores):
         return np.asarray(self._kernel.diagonal(x))
 
     def diagnostics(self) -> dict[str, float]:
-        """Return the ridge, among how many points it was chosen, their smallest eigenvalue, and what solved for it."""
+        """Return the ridge, among how many points it was chosen, their smallest eigenvalue, and what solved for it.
+
+        Of an approximation of at most 2,000 points also how far its scores there are from exact ones with that ridge.
+        """
         return dict(self._found)
