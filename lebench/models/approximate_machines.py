@@ -17,7 +17,8 @@ from lebench.architectures import Depth
 from lebench.arrays import FloatArray
 from lebench.data.base import Split
 from lebench.kernels import one_hot_targets
-from lebench.models.kernel_machine import KernelFamily, Radial, flat
+from lebench.models.kernel_machine import KernelFamily, Radial
+from lebench.models.kernel_scores import flat
 from lebench.models.large_kernel_machine import LargeKernelMachine
 from lebench.models.spec import NUMPY
 from lebench.models.tangent_kernels import InfiniteWidth
