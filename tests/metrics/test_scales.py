@@ -20,6 +20,25 @@ def test_known_answers(name, exponent):
     assert [result for result in results if not result["ok"]] == []
 
 
+TRANSLATED = [
+    name
+    for name in registry.metrics.names()
+    if "translation" in (metric := registry.metrics.get(name)).invariant_to
+    and "features" in metric.known_answers[0].inputs()
+]
+
+
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_known_answers_far_from_zero(name):
+    """Squares of such features have lost all digits of their spread but those that a float64 keeps of the features."""
+    metric, offset = registry.metrics.get(name), 2.0**20
+    for answer in metric.known_answers:
+        inputs = dict(answer.inputs())
+        inputs["features"] = inputs["features"] + offset
+        expected = pytest.approx(answer.expected, rel=offset * max(answer.rtol, 1e-14), abs=offset * answer.atol)
+        assert metric(**inputs) == expected, answer.name
+
+
 @pytest.mark.parametrize("exponent", [-160, -150, -80, 80, 150, 160])
 def test_correlation_with_distances(exponent):
     rng = np.random.default_rng(0)
