@@ -15,7 +15,7 @@ from lebench.runner.plan import make_plan
 from lebench.runner.recording import asked_of_test_points, predictions
 from lebench.runner.recording_format import parts
 from lebench.runner.store import Store
-from lebench.verify import Rerun
+from lebench.verify import Rerun, forensics
 from lebench.verify.forensics import flags, flags_of_reruns
 
 MODELS = ("rbf", "knn", "logistic-regression")
@@ -102,6 +102,11 @@ def test_errors_in_common_are_flagged_where_numbers_are_not_alike(board, claim):
     found = said(flags(claim(board["rbf"], sharpened), board.values()))
     assert {kind for kind, _ in found} == {"errors"}
     assert "it gives the same wrong class as rbf at" in found[0][1]
+
+
+def test_what_is_too_much_to_compare_is_said(board, claim, monkeypatch):
+    monkeypatch.setattr(forensics, "_MOST", 1000)
+    assert "has more than 1,000 recorded numbers" in str(flags(board["rbf"], board.values())[0])
 
 
 def test_models_of_one_function_are_expected_to_agree(board):
