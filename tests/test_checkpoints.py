@@ -86,6 +86,26 @@ def test_training_that_was_ended_goes_on_to_the_same_weights(tmp_path, monkeypat
     assert not tmp_path.exists()
 
 
+@pytest.mark.parametrize("steps", [0, 5])
+def test_training_of_a_perceptron_goes_on_to_the_same_weights(tmp_path, monkeypatch, steps):
+    split = registry.datasets.get("digits").split(0)
+
+    def fitted():
+        return TorchBackend().fit(arch.mlp(width=13), RECIPE, split.x_train[:200], split.y_train[:200], 10, 0)
+
+    whole = fitted()
+    with monkeypatch.context() as patch:
+        end_after(patch, steps)
+        with pytest.raises(Ended), keeping(kept(tmp_path)):
+            fitted()
+    again = kept(tmp_path, every_s=1000.0)
+    with keeping(again):
+        resumed = fitted()
+    assert again.wall_s > 0
+    for one, other in zip(weights(whole), weights(resumed), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("steps", [0, 3, 9])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_training_in_jax_that_was_ended_goes_on_to_the_same_weights(tmp_path, monkeypatch, steps, optimizer):

@@ -19,6 +19,7 @@ from lebench.backends.batches import Augmented, order
 from lebench.backends.torch_checkpoint import Recorded, collect, restore
 from lebench.backends.torch_devices import computing, device
 from lebench.backends.torch_function import as_input
+from lebench.backends.torch_perceptron import perceptron
 from lebench.capabilities import Trajectory
 from lebench.checkpoints import training
 from lebench.errors import TrainingError
@@ -152,7 +153,8 @@ class _Training:
         """Train by the recipe, with steps of one's own or its own."""
         recipe, batches, epochs, rng = self.recipe, self.batches, self.epochs, self.data.rng
         optimizer = _optimizer(recipe, [p for p in self.module.parameters() if p.requires_grad])
-        step = self.step if own is None else partial(own, self.module)
+        fast = perceptron(self.module, recipe, self.device) if own is None else None
+        step = partial(own, self.module) if own is not None else self.step if fast is None else fast.step
         moments = recipe.recorded_steps(epochs, batches)
         what = (type(self.module).__name__, recipe, self.data.classes, len(self.labels), self.data.removed)
         kept = training(repr(what))

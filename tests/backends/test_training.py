@@ -12,6 +12,7 @@ from lebench import registry
 from lebench.backends.base import Recipe
 from lebench.backends.batches import Augmented, order
 from lebench.backends.torch_backend import TorchBackend
+from lebench.backends.torch_perceptron import perceptron
 from lebench.errors import DataError, LebenchError, ParameterError
 from lebench.models.network import Network
 from lebench.models.spec import build_model
@@ -114,6 +115,35 @@ def test_a_fit_has_the_weights_of_a_plain_loop_of_torch(digits, optimizer):
         scores = fitted.function.module(torch.tensor(digits.x_train).permute(0, 3, 1, 2))
     plain = float(nn.functional.cross_entropy(scores, torch.tensor(digits.y_train)))
     assert fitted.trajectory().loss[-1] == pytest.approx(plain, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("width", "depth", "batch", "weight_decay"),
+    [(13, 2, 7, 5e-4), (64, 1, 32, 0.0), (37, 3, 64, 1e-3), (8, 0, 16, 1e-3)],
+)
+def test_steps_of_a_perceptron_are_those_of_autograd_to_the_last_bit(
+    digits, monkeypatch, width, depth, batch, weight_decay
+):
+    network = arch.mlp(width=width, depth=depth) if depth else arch.linear()
+    recipe = Recipe(epochs=6, min_steps=0, lr=0.1, batch_size=batch, weight_decay=weight_decay)
+    made = []
+
+    def noted(*arguments):
+        made.append(perceptron(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr("lebench.backends.torch_training.perceptron", noted)
+    fast = TorchBackend().fit(network, recipe, digits.x_train, digits.y_train, 10, 0)
+    assert made[0] is not None
+    monkeypatch.setattr("lebench.backends.torch_training.perceptron", lambda *_: None)
+    plain = TorchBackend().fit(network, recipe, digits.x_train, digits.y_train, 10, 0)
+    for one, other in zip(fast.checkpoints(), plain.checkpoints(), strict=True):
+        pair = [list(each.fitted.function.module.parameters()) for each in (one, other)]
+        assert all(torch.equal(*both) for both in zip(*pair, strict=True))
+    np.testing.assert_array_equal(fast.trajectory().loss, plain.trajectory().loss)
+    for changed in ({"optimizer": "adam"}, {"loss": "mse"}, {"clip_norm": 1.0}, {"precision": "bfloat16"}):
+        assert perceptron(plain.function.module, replace(recipe, **changed), torch.device("cpu")) is None
+    assert perceptron(plain.function.module, recipe, torch.device("cuda")) is None
 
 
 def test_bfloat16_is_another_training_and_jax_says_that_it_has_none(digits):
