@@ -385,7 +385,7 @@ def test_the_explorer_follows_a_click_and_the_arrow_keys(open_page):
 
 def test_from_a_disk_links_lead_to_pages_and_pictures_are_there(open_page, site):
     page = open_page((site / "index.html").as_uri())
-    page.locator("a[href*='leaderboard/elasticity']").first.click()
+    page.locator(".le-foot a[href*='leaderboard/elasticity']").click()
     page.wait_for_url("**/leaderboard/elasticity/index.html")
     page = open_page((site / "leaderboard" / "cost" / "index.html").as_uri())
     page.locator(".le-picture").first.scroll_into_view_if_needed()
