@@ -241,6 +241,9 @@ def keep(chosen: Callable[[Record], bool], *, of: str = "mine", recordings: bool
             shutil.rmtree(mine(clone))
         records = [record for record in entry.records if chosen(record)]
         write_entry(clone / ENTRIES, of, records, entry.info, pictures, recorded if recordings else {})
+        if not any((entry.folder / "artifacts").iterdir()):
+            # Git knows no empty folders, and would leave it on the main branch.
+            (entry.folder / "artifacts").rmdir()
 
     return change
 
