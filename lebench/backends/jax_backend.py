@@ -44,14 +44,14 @@ class JaxBackend:
     def devices() -> list[Device]:
         """Return the devices that JAX has beside the processor."""
         found = [device for device in jax.devices() if device.platform != "cpu"]
-        version = jax.lib.__version__
+        version = jax.__version__
         return [Device(f"cuda:{d.id}" if d.platform == "gpu" else d.platform, d.device_kind, version) for d in found]
 
     @staticmethod
     def use(name: str) -> None:
         """Compute on a device from now on."""
         kind, _, number = name.partition(":")
-        jax.config.update("jax_default_device", jax.devices(kind)[int(number or 0)])
+        jax.config.update("jax_default_device", jax.devices(kind)[int(number or 0)])  # type: ignore[no-untyped-call]
 
     def fit(
         self,

@@ -26,7 +26,8 @@ def found() -> list[Device]:
             driver = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8").split("Module")[1].split()[0]
         except (OSError, IndexError):
             driver = "unknown"
-        versions = f"driver {driver}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        versions = f"driver {driver}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
         there.append(Device(f"cuda:{number}", torch.cuda.get_device_name(number), versions))
     if torch.backends.mps.is_available():
         there.append(Device("mps", "Apple GPU"))

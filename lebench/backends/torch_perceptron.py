@@ -32,7 +32,7 @@ class Perceptron:
         self.to_weights, self.to_biases = views[::2], views[1::2]
 
     def _views(self, flat: Tensor) -> list[Tensor]:
-        parts = flat.split([_room(p) for p in self.parameters])
+        parts = torch.split(flat, [_room(p) for p in self.parameters])
         return [part[: p.numel()].view(p.shape) for part, p in zip(parts, self.parameters, strict=True)]
 
     @torch.no_grad()
