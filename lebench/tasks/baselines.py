@@ -16,6 +16,8 @@ LADDER = (*STANDARD, "nngp-cnn", "entk-mlp-trained", "lin-mlp")
 LABEL_AWARE = ("ntk-mlp", "rbf", "lantk-hr-mlp", "lantk-hr-mlp[permuted=true]")
 HIERARCHY = "lantk-nth-mlp"
 CONVOLUTIONAL = ("ntk-cnn", "lantk-hr-cnn")
+#: Those of the core suite.
+CORE = (*LADDER, *LABEL_AWARE, HIERARCHY)
 #: On photographs networks diverge at their published rates, so the paper's optimizer trains them.
 ADAM = "mlp[lr=0.0003,optimizer=adam]"
 #: On small digits they are trained as everywhere else, beside the control.

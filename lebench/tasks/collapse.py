@@ -14,6 +14,7 @@ from lebench.data.base import Split, Variant
 from lebench.errors import DataError
 from lebench.metrics.base import Missing
 from lebench.tasks.base import Fit, Scored, Scores, Task
+from lebench.tasks.baselines import CORE
 from lebench.tasks.facts import Derived, KnownAnswer, Share, chance, test, train
 from lebench.tasks.questions import DIGITS, Data, Question, ask
 
@@ -338,6 +339,7 @@ ask(
     Question(
         "label-noise",
         _ask_label_noise,
+        baselines=CORE,
         core=("digits",),
         balanced=_POINTS,
         formerly={"digits": "collapse/label-noise"},

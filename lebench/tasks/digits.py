@@ -17,7 +17,7 @@ from lebench.metrics.base import Missing
 from lebench.metrics.class_projection import ClassProjection, project_on_class_means, project_on_class_means_from_gram
 from lebench.seeds import generator
 from lebench.tasks.base import Fit, Scored, Scores, Task
-from lebench.tasks.baselines import LADDER
+from lebench.tasks.baselines import CORE
 from lebench.tasks.facts import ELASTICITY, KnownAnswer, Relation, Share, at_least, chance, mean_of, test, train
 from lebench.tasks.questions import DIGITS, Data, Question, ask
 
@@ -102,7 +102,7 @@ ask(
     Question(
         "accuracy",
         _ask_accuracy,
-        baselines=LADDER,
+        baselines=CORE,
         core=("digits",),
     ),
     DIGITS,
@@ -151,7 +151,7 @@ ask(
     Question(
         "small-n",
         _ask_small_n,
-        baselines=LADDER,
+        baselines=CORE,
         core=("digits",),
         balanced=_SIZES[0],
     ),
@@ -226,7 +226,7 @@ ask(
     Question(
         "elasticity",
         _ask_elasticity,
-        baselines=LADDER,
+        baselines=CORE,
         core=("digits",),
         tested_per_class=_POINTS_PER_CLASS,
     ),
@@ -299,6 +299,6 @@ def _ask_collapse(data: Data) -> Task:
 
 
 ask(
-    Question("collapse", _ask_collapse, baselines=LADDER, core=("digits",)),
+    Question("collapse", _ask_collapse, baselines=CORE, core=("digits",)),
     DIGITS,
 )

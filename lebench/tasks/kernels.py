@@ -13,7 +13,7 @@ from lebench.data.base import Variant, balanced_subset
 from lebench.metrics.base import Missing
 from lebench.seeds import generator
 from lebench.tasks.base import Fit, NotFitted, Scored, Scores, Task
-from lebench.tasks.baselines import LADDER
+from lebench.tasks.baselines import CORE
 from lebench.tasks.facts import Derived, KnownAnswer, Relation, Share, at_least, test
 from lebench.tasks.questions import DIGITS, Data, Question, ask
 
@@ -83,7 +83,7 @@ ask(
     Question(
         "alignment",
         _ask_alignment,
-        baselines=LADDER,
+        baselines=CORE,
         core=("digits",),
         tested_per_class=_POINTS_PER_CLASS,
         formerly={"digits": "kernel/alignment"},
@@ -339,7 +339,7 @@ ask(
     Question(
         "gap",
         _ask_gap,
-        baselines=LADDER,
+        baselines=CORE,
         core=("digits",),
         tested_per_class=_POINTS_PER_CLASS,
         balanced=200,
