@@ -3,10 +3,11 @@
 Overhead: the same cells on two local workers and on two of Dask's, in turn, from the first start of a job to the last
 record, so that start-up does not count. Cells are shorter than those that count: what Dask adds to one does not depend
 on how long it takes. Scaling: many workers, here threads of a few processes, each with a cell at a time in a process of
-its own; how many without any cost they are worth.
+its own; how many without any cost they are worth. A process takes some tenths of a CPU second to start, which all of
+them share here, so cells must not be short.
 
     python benchmarks/cluster_bench.py [--cells 100] [--seconds 0.2] [--rounds 5]
-    python benchmarks/cluster_bench.py --scaling [--workers 64] [--cells 2000] [--seconds 10]
+    python benchmarks/cluster_bench.py --scaling [--workers 64] [--cells 192] [--seconds 40]
 """
 
 import argparse
@@ -140,7 +141,7 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if arguments.scaling:
-            within = scaling(Path(folder), arguments.workers, arguments.cells or 2000, arguments.seconds or 10)
+            within = scaling(Path(folder), arguments.workers, arguments.cells or 192, arguments.seconds or 40)
         else:
             within = overhead(Path(folder), arguments.cells or 100, arguments.seconds or 0.2, arguments.rounds)
     return int(not within)

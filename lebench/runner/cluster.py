@@ -90,7 +90,8 @@ class DaskExecutor:
         self._stored: set[str] = set()
         distributed = dask("distributed")
         # What a user needs of what Dask says to its log is said here.
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        for name in ("distributed", "distributed.client"):  # Dask gives the second a level of its own.
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._cluster = None if _is_address(where) else start(Path(where))
         self._where = where if self._cluster is None else self._cluster.scheduler_address
         try:
