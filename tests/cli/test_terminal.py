@@ -4,14 +4,21 @@ import io
 import os
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 import lebench
 from lebench.cli import terminal
+from lebench.verify.submission import skeleton
 
 SOURCES = "".join(path.read_text(encoding="utf-8") for path in Path(lebench.__file__).parent.rglob("*.py"))
+
+
+def named(letter):
+    """Return the name of a letter in Unicode."""
+    return unicodedata.name(letter, "")
 
 
 @pytest.fixture
@@ -28,8 +35,13 @@ def stream(monkeypatch):
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "koi8-r", "utf-8"])
 def test_every_character_of_the_package_can_be_shown(stream, encoding):
+    letters = sorted(set(SOURCES))
+    if encoding == "ascii":
+        # Letters of other scripts that look like Latin ones are there to be told from them, and not shown.
+        scripts = ("CYRILLIC", "GREEK")
+        letters = [each for each in letters if not (named(each).startswith(scripts) and skeleton(each).isascii())]
     out = stream(encoding)
-    out.write("".join(sorted(set(SOURCES))) + "\udcff")
+    out.write("".join(letters) + "\udcff")
     shown = out.buffer.getvalue().decode(encoding)
     if encoding == "ascii":
         assert "?" not in shown.replace("?", "", 2)
