@@ -103,7 +103,7 @@ def test_info_of_a_model_shows_its_parameters_with_defaults(lebench):
         (["merge", "nowhere"], ["name the folders to merge into 'nowhere'"]),
         (["merge", "nowhere", "there"], ["there are no results in 'nowhere'"]),
         (["run", "--model", "knn", "--seeds", "0"], ["the number of seeds must be from 1"]),
-        (["baselines", "--seeds", "9"], ["--seeds of baselines lies between 3 and 5"]),
+        (["baselines", "--seeds", "11"], ["--seeds of baselines lies between 3 and 10, not 11"]),
         (
             ["run", "--model", "mlp", "--backend", "tensorflow"],
             ["unknown backend 'tensorflow'", "lebench list backends"],

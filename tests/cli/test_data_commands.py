@@ -132,7 +132,10 @@ def test_a_dataset_that_needs_no_files_is_refused(lebench):
     for command in ("fetch", "verify"):
         code, _, err = lebench("data", command, "digits")
         assert code == 2
-        assert err == ("lebench: no dataset 'digits' needs files; those that do are mnist, fashion-mnist, cifar-10\n")
+        assert err == (
+            "lebench: no dataset 'digits' needs files; "
+            "those that do are mnist, fashion-mnist, cifar-10, cifar-10-full, cifar-100\n"
+        )
 
 
 def test_info_of_a_dataset_says_that_its_files_are_not_here(lebench):
