@@ -230,6 +230,7 @@ def test_a_folder_that_a_node_cannot_write_is_named(tmp_path, monkeypatch):
         time_limit=1.0,
         memory_limit=None,
         keeping=None,
+        device="cpu",
         results=tmp_path / "results",
         mark="mark",
         home="home",
