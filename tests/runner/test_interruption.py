@@ -20,6 +20,25 @@ from lebench.runner.execution import execute
 TOY = Path(__file__).with_name("toy.py")
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Let the signals be heard, here and in what is started, also if the tests were started so that they are ignored.
+
+    ``nohup`` and a shell's jobs in the background do that, and a run leaves ignored what it finds ignored.
+    """
+    usual = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    ignored = [number for number in usual if signal.getsignal(number) == signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, usual[number])
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupt_keeps_what_is_done_and_ends_the_workers(workshop, number):
     def interrupt(event):
