@@ -14,7 +14,7 @@ def test_the_files_of_an_entry_are_given_to_lebench(check, repository):
     assert result["lines"] == [
         f"validate --base {ENTRIES}",
         "artifacts/a.npz: mine entry.toml: mine",
-        "verify",
+        f"verify --base {ENTRIES}",
     ]
 
 
@@ -99,7 +99,7 @@ def test_a_rerun_is_of_the_commit_that_was_read(check, repository, tmp_path):
     head = repository("rev-parse", "submission")
     code, result = check("--rerun", "3", "--seed", "secret", "--head", head, commit="main")
     assert (code, result["rerun"]) == (0, "3")
-    assert "verify --rerun 3 --seed secret --write" in result["lines"]
+    assert f"verify --base {ENTRIES} --rerun 3 --seed secret --write" in result["lines"]
     assert (tmp_path / "out/verification.json").read_text() == "{}"
     executable(tmp_path / "bin/lebench", "")
     code, result = check("--rerun", "3", commit="main")
