@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from lebench.backends.torch_functions import Inputs, samples, scores_of
+from lebench.backends.torch_functions import Inputs, samples, scores_of, take
 
 #: Parameters of a group, by name: weight and bias, "" where one is absent or frozen.
 Key = tuple[str, str]
@@ -231,7 +231,7 @@ def misplaced(tape: Tape, other: Tape, rows: list[int], keys: Iterable[Key], tol
         here, there = tape.input_of(call), other.input_of(same)
         if here.shape[1:] != there.shape[1:]:
             return True
-        return here.numel() > 0 and bool((here[rows] - there).abs().max() > tolerance * here.abs().max())
+        return here.numel() > 0 and bool((take(here, rows) - there).abs().max() > tolerance * here.abs().max())
 
     return [key for key in keys if any(map(moved, tape.groups.get(key, ()), other.groups.get(key, ())))]
 
