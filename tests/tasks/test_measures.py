@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +30,14 @@ def test_errors_in_the_file_are_those_of_its_networks():
         losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(y)), y]
         # The loss was looked at before rounding to half precision.
         assert losses.mean() < 0.0105
+
+
+def test_scores_are_those_on_the_dataset_that_has_the_name_at_the_time(monkeypatch):
+    usual, digits = load_grid()[0].train_scores, registry.datasets.get("digits")
+    with monkeypatch.context() as patched:
+        patched.setitem(registry.datasets._objects, "digits", replace(digits, standardized=False))
+        assert not np.array_equal(load_grid()[0].train_scores, usual)
+    np.testing.assert_array_equal(load_grid()[0].train_scores, usual)
 
 
 def test_every_setting_is_there_and_seeds_share_their_start():
