@@ -171,7 +171,7 @@ def test_checkpoints_are_the_network_at_the_moments_of_its_trajectory(blobs):
     assert [point.time for point in kept] == course.times.tolist()
     for point, scores in zip(kept, course.scores, strict=True):
         np.testing.assert_allclose(point.fitted.predict(x)[course.probe], scores, rtol=1e-5, atol=1e-5)
-    assert kept[0].fitted.checkpoints() == ()
+    assert not offers(kept[0].fitted, "checkpoints")
 
 
 def test_a_vanishing_denominator_is_reported_by_source(blobs):
