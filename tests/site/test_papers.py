@@ -191,7 +191,7 @@ def test_every_claim_is_about_the_models_it_declares_and_has_their_records(commi
 
 
 #: Claims that no task of the board answers yet.
-NOT_MEASURED = {"Unit capacity falls with the width"}
+NOT_MEASURED: set[str] = set()
 #: Models that a claim names and that the board lacks where they would be compared.
 MISSING = {
     "Between kernel and network, in accuracy": {"cnn-lr0.0003-optimizeradam", "lantk-hr-cnn", "ntk-cnn", "cnn"},
