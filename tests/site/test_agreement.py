@@ -54,7 +54,7 @@ def test_every_check_is_a_cell(shown):
 def test_a_row_has_deviations_and_the_tolerance_of_each_dtype(shown):
     change(shown, {"quantity": "ntk", "network": "cnn"}, deviation=2e-15)
     row = rows(agreement.page(shown), "ntk")["cnn"]
-    assert row == [*["2×10 −15"] * 5, "7×10 −15", *["2×10 −15"] * 5, "4×10 −6"]
+    assert row == [*["2×10⁻¹⁵"] * 5, "7×10⁻¹⁵", *["2×10⁻¹⁵"] * 5, "4×10⁻⁶"]
 
 
 def test_what_is_out_or_has_no_value_is_said_in_words(shown):
