@@ -334,7 +334,9 @@ def test_every_page_says_which_board_it_is_of_and_has_an_address_of_its_own(site
 def test_equations_are_loaded_only_where_there_is_one(open_page):
     open_page("faq/").wait_for_load_state("networkidle")
     assert [url for url in open_page.asked if "katex" in url] == []
-    open_page("concepts/").wait_for_selector(".katex")
+    page = open_page("concepts/")
+    page.locator(".arithmatex").first.scroll_into_view_if_needed()
+    page.wait_for_selector(".katex")
 
 
 def test_back_undoes_a_filter(open_page):
