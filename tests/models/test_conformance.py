@@ -8,7 +8,7 @@ from lebench.testing import check_model
 
 LEAKS = [item.name for item in registry.models.items() if "leak" in item.tags]
 #: They train a convolutional network by its published recipe, twice; each part is checked with the other models.
-_SLOW = ("entk-cnn-trained", "entk-resnet-nf-trained")
+_SLOW = ("entk-cnn-trained", "entk-resnet-nf-trained", "resnet18", "vit-tiny", "wrn-16-4")
 
 
 @pytest.mark.parametrize(
