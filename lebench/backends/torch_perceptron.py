@@ -1,6 +1,7 @@
 """Steps of SGD on perceptrons without autograd: the kernels that it would call, in its order, on one vector of weights.
 
 Weights are equal to the last bit to those of the plain loop (``benchmarks/training_bench.py``), in 0.7 of its time.
+That gradients are, is tried on the first batch of each training: products of another processor may round otherwise.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Perceptron:
     """Steps of a perceptron with ReLU by the cross-entropy; see :func:`perceptron`."""
 
     def __init__(self, module: Network, recipe: Recipe) -> None:
-        self.recipe, self.flatten = recipe, module.layers[0]
+        self.recipe, self.module, self.flatten = recipe, module, module.layers[0]
         self.layers = [part for part in module.layers if isinstance(part, nn.Linear)]
         self.parameters = [p for layer in self.layers for p in (layer.weight, layer.bias)]
         self.memory: Tensor | None = None
@@ -38,6 +39,22 @@ class Perceptron:
     @torch.no_grad()
     def step(self, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> Tensor:
         """Make an update, with rate and memory as the optimizer has them, and return the loss before it."""
+        loss = self._differentiate(x, y)
+        if self.recipe.weight_decay:
+            self.slopes.add_(self.flat, alpha=self.recipe.weight_decay)
+        self.flat.add_(self._remembered(optimizer), alpha=-optimizer.param_groups[0]["lr"])
+        return loss
+
+    def proves_itself(self, x: Tensor, y: Tensor) -> bool:
+        """Return whether the gradients of a batch are those of autograd to the last bit."""
+        loss = functional.cross_entropy(self.module(x), y)
+        expected = torch.autograd.grad(loss, self.parameters)
+        self._differentiate(x, y)
+        return all(map(torch.equal, expected, self._views(self.slopes)))
+
+    @torch.no_grad()
+    def _differentiate(self, x: Tensor, y: Tensor) -> Tensor:
+        """Put the gradients into their place and return the loss."""
         inputs: list[Tensor] = [self.flatten(x)]
         for layer in self.layers[:-1]:
             inputs.append(torch.addmm(layer.bias, inputs[-1], layer.weight.t()).relu_())
@@ -51,9 +68,6 @@ class Perceptron:
             if number:
                 g = torch.mm(g, self.layers[number].weight)
                 g = torch.ops.aten.threshold_backward(g, inputs[number], 0)
-        if self.recipe.weight_decay:
-            self.slopes.add_(self.flat, alpha=self.recipe.weight_decay)
-        self.flat.add_(self._remembered(optimizer), alpha=-optimizer.param_groups[0]["lr"])
         return functional.nll_loss(logs, y)
 
     def _remembered(self, optimizer: torch.optim.Optimizer) -> Tensor:
@@ -77,12 +91,22 @@ def _room(p: Tensor) -> int:
     return -(-p.numel() // _ALIGNED) * _ALIGNED
 
 
-def perceptron(module: nn.Module, recipe: Recipe, device: torch.device) -> Perceptron | None:
-    """Return the steps of a module by a recipe, None if it is no perceptron or the recipe asks for something else."""
+def perceptron(module: nn.Module, recipe: Recipe, x: Tensor, y: Tensor) -> Perceptron | None:
+    """Return the steps of a module by a recipe.
+
+    Returns
+    -------
+    Perceptron or None
+        None if it is no perceptron, the recipe asks for something else, or gradients of the batch `x` (n, ...) with
+        labels `y` (n,) differ from those of autograd.
+    """
     usual = Recipe()
-    if device.type != "cpu" or recipe.optimizer != "sgd" or recipe.loss != "cross_entropy" or not recipe.momentum:
+    if x.device.type != "cpu" or recipe.optimizer != "sgd" or recipe.loss != "cross_entropy" or not recipe.momentum:
         return None
-    if any(getattr(recipe, name) != getattr(usual, name) for name in ("nesterov", "label_smoothing", "clip_norm")):
+    if any(
+        getattr(recipe, name) != getattr(usual, name)
+        for name in ("nesterov", "label_smoothing", "clip_norm", "output_scale")
+    ):
         return None
     if recipe.precision != usual.precision or type(module) is not Network:
         return None
@@ -90,4 +114,9 @@ def perceptron(module: nn.Module, recipe: Recipe, device: torch.device) -> Perce
     hidden = len(kinds) // 2 - 1
     if kinds != [Flatten, *[nn.Linear, nn.ReLU] * hidden, nn.Linear]:
         return None
-    return Perceptron(module, recipe)
+    if any(not p.requires_grad or p.dtype != torch.float32 for p in module.parameters()):
+        return None
+    if any(part.bias is None for part in module.layers if isinstance(part, nn.Linear)):
+        return None
+    found = Perceptron(module, recipe)
+    return found if found.proves_itself(x, y) else None

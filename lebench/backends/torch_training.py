@@ -153,7 +153,8 @@ class _Training:
         """Train by the recipe, with steps of one's own or its own."""
         recipe, batches, epochs, rng = self.recipe, self.batches, self.epochs, self.data.rng
         optimizer = _optimizer(recipe, [p for p in self.module.parameters() if p.requires_grad])
-        fast = perceptron(self.module, recipe, self.device) if own is None else None
+        first_batch = self.x[: recipe.batch_size], self.labels[: recipe.batch_size]
+        fast = perceptron(self.module, recipe, *first_batch) if own is None else None
         step = partial(own, self.module) if own is not None else self.step if fast is None else fast.step
         moments = recipe.recorded_steps(epochs, batches)
         what = (type(self.module).__name__, recipe, self.data.classes, len(self.labels), self.data.removed)

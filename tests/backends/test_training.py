@@ -12,6 +12,7 @@ from lebench import registry
 from lebench.backends.base import Recipe
 from lebench.backends.batches import Augmented, order
 from lebench.backends.torch_backend import TorchBackend
+from lebench.backends.torch_function import as_input
 from lebench.backends.torch_perceptron import perceptron
 from lebench.errors import DataError, LebenchError, ParameterError
 from lebench.models.network import Network
@@ -142,8 +143,33 @@ def test_steps_of_a_perceptron_are_those_of_autograd_to_the_last_bit(
         assert all(torch.equal(*both) for both in zip(*pair, strict=True))
     np.testing.assert_array_equal(fast.trajectory().loss, plain.trajectory().loss)
     for changed in ({"optimizer": "adam"}, {"loss": "mse"}, {"clip_norm": 1.0}, {"precision": "bfloat16"}):
-        assert perceptron(plain.function.module, replace(recipe, **changed), torch.device("cpu")) is None
-    assert perceptron(plain.function.module, recipe, torch.device("cuda")) is None
+        assert perceptron(plain.function.module, replace(recipe, **changed), *batch_of(digits)) is None
+
+
+def batch_of(digits):
+    return as_input(digits.x_train[:32], torch.float32), torch.tensor(digits.y_train[:32])
+
+
+def test_steps_of_a_perceptron_are_taken_only_where_their_gradients_are_those_of_autograd(digits, monkeypatch):
+    recipe = Recipe(lr=0.1)
+
+    def module():
+        made = TorchBackend().fit(
+            arch.mlp(width=8, depth=1), replace(recipe, epochs=0), digits.x_train, digits.y_train, 10, 0
+        )
+        found = made.function.module.float()
+        for parameter in found.parameters():
+            parameter.requires_grad_()
+        return found
+
+    assert perceptron(module(), recipe, *batch_of(digits)) is not None
+    frozen = module()
+    next(frozen.parameters()).requires_grad_(False)
+    assert perceptron(frozen, recipe, *batch_of(digits)) is None
+    assert perceptron(module().double(), recipe, *batch_of(digits)) is None
+    hooked = module()
+    hooked.layers[1].register_forward_hook(lambda layer, inputs, output: 2 * output)
+    assert perceptron(hooked, recipe, *batch_of(digits)) is None
 
 
 def test_bfloat16_is_another_training_and_jax_says_that_it_has_none(digits):
