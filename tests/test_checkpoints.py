@@ -12,7 +12,7 @@ from lebench import architectures as arch
 from lebench import registry
 from lebench.backends.base import Recipe
 from lebench.backends.torch_backend import TorchBackend
-from lebench.checkpoints import KeptFit, Training, keeping
+from lebench.checkpoints import KeptFit, Training, keeping, training
 from lebench.errors import LebenchError
 from lebench.models.spec import build_model
 
@@ -198,3 +198,17 @@ def test_built_in_network_that_trains_several_times_has_a_state_for_each(tmp_pat
         for seed in (0, 1):
             model.fit(split, seed)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.npz", "2.npz", "fit.json"]
+
+
+def test_of_a_fit_that_is_made_twice_in_a_process_the_second_is_kept(tmp_path):
+    """As where a first attempt imported torch, and so drew what came from no stream."""
+    twice = kept(tmp_path / "fit", to_the_end=True)
+    for value in (1.0, 2.0):
+        with keeping(twice):
+            place = training("mine")
+            assert place.load() is None
+            place.end(lambda value=value: ({"weight": np.array([value])}, {}))
+    assert [file.name for file in (tmp_path / "fit").glob("*.npz")] == ["1.npz"]
+    with keeping(kept(tmp_path / "fit")):
+        arrays, _ = training("mine").load()
+    assert arrays["weight"].tolist() == [2.0]
