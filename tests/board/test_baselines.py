@@ -7,6 +7,7 @@ import pytest
 
 from lebench import board, registry
 from lebench.board.frame import by_seed
+from lebench.board.suite import core_suite
 from lebench.cli.baselines import MOST_SEEDS, SEEDS, stand
 from lebench.tasks.facts import broken
 from lebench.verify import FEWEST_SEEDS
@@ -52,6 +53,16 @@ def test_every_task_has_a_baseline_but_the_large_ones_on_photographs():
     }
     for task in ("overparam/teacher-8", "overparam/concept-sin", "overparam/concept-tanh"):
         assert {"mlp", "mlp[depth=1]", "linear", "ntk-mlp", "nngp-mlp", "rbf", "laplace"} <= on[task]
+
+
+def test_every_value_that_ranks_can_be_computed_again_for_at_least_one_seed(entries):
+    for entry in entries.values():
+        held = {}
+        for record in entry.records:
+            task = record.cell.task
+            if task in core_suite().tasks and registry.tasks.get(task).primary in record.metrics:
+                held.setdefault(task, []).append(entry.recording_path(record).is_file())
+        assert all(any(found) for found in held.values()), (entry.name, held)
 
 
 def test_values_keep_within_their_bounds_and_what_is_declared_to_hold_between_them(entries):
