@@ -115,7 +115,7 @@ FORMULAS = (
     ),
     Change("runner", "variant.apply(self.split, self.seed)", "variant.apply(self.split, self.seed + 1)", _RBF),
     Change("runner", "if variant.width is None else model.with_width(variant.width)", "", "mlp|torch|digits"),
-    Change("runner", "with_recipe(variant.recipe)", "with_recipe(variant.recipe[:1])", "mlp|torch|geomnist"),
+    Change("runner", "with_recipe(changes)", "with_recipe(changes[:1])", "mlp|torch|geomnist"),
     Change("models", "(self.scale * math.sqrt(a.shape[1]))", "self.scale", _RBF, "model rbf"),
     Change(
         "models", "a @ b.T / a.shape[1] + 1.0", "a @ b.T / a.shape[1]", "linear-kernel|numpy", "model linear-kernel"

@@ -102,7 +102,7 @@ class Dataset:
         Whether inputs are standardized with training statistics; otherwise they stay as they are.
     recipe : tuple of (str, value)
         How the recipes of networks are changed on these data, before a variant changes them: fewer epochs where there
-        are many points.
+        are many points. A variant that draws `n_train` of them trains as published.
     """
 
     name: str

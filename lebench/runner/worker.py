@@ -199,7 +199,9 @@ class _Fits:
         self._made = {key: made for key, made in self._made.items() if key in needed}
 
     def _fit(self, variant: Variant, split: Split, seed: int, kept: KeptFit | None) -> Any:
-        changes = registry.datasets.get(self._job.dataset).recipe + variant.recipe
+        # What data say of recipes is meant for all of their points: few of them are trained as published.
+        of_data = registry.datasets.get(self._job.dataset).recipe if variant.n_train is None else ()
+        changes = of_data + variant.recipe
         trainable = changes and hasattr(self._model, "with_recipe")
         model = self._model.with_recipe(changes) if trainable else self._model
         model = model if variant.width is None else model.with_width(variant.width)

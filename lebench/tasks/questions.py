@@ -42,6 +42,8 @@ class Data:
         Training and test points of the class that has fewest.
     labels : bool
         Whether there are labels and not real-valued targets.
+    recipe : bool
+        Whether the data change the recipes of networks that train on all of their points.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Data:
     per_class: int
     tested_per_class: int
     labels: bool = True
+    recipe: bool = False
 
 
 #: The questions of a run that names none.
@@ -65,13 +68,14 @@ def describe(name: str) -> Data:
     Where its files are missing it is taken to have enough points, as records of it may have been made elsewhere.
     """
     dataset: Dataset = registry.datasets.get(name)
+    recipe = bool(dataset.recipe)
     try:
         split = dataset.split(0)
     except UnavailableDataError:
-        return Data(name, len(dataset.class_names), _ENOUGH, _ENOUGH, _ENOUGH)
+        return Data(name, len(dataset.class_names), _ENOUGH, _ENOUGH, _ENOUGH, recipe=recipe)
     counted = (np.bincount(y, minlength=split.classes) for y in (split.y_train, split.y_test))
     per_class, tested = (int(count.min()) if split.target_train is None else len(split.y_train) for count in counted)
-    return Data(name, split.classes, len(split.y_train), per_class, tested, split.target_train is None)
+    return Data(name, split.classes, len(split.y_train), per_class, tested, split.target_train is None, recipe)
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,9 @@ class Question:
         name = f"{data.name}/{self.name}"
         if (reason := self.unmet(data)) is None:
             task = replace(self.ask(data), name=name, baselines=self.baselines)
+            if data.recipe and any(variant.n_train is not None for variant in task.variants):
+                # Before, the recipe for all points of such data trained subsets of them, too.
+                task = replace(task, version=task.version + 1)
             return replace(task, suite="core") if data.name in self.core else task
         refused = self.ask(DIGITS)
         return replace(refused, name=name, dataset=data.name, refusal=reason)
