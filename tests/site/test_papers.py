@@ -2,15 +2,19 @@
 
 import itertools
 import json
+import math
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lebench.architectures import Dense
 from lebench.board import Board, entry_name, make_board, read_entries
 from lebench.board.board import Score
+from lebench.models.spec import build_model
 from lebench.site import papers
 from lebench.site.papers.base import Claim, Contrast, Evidence, NotMeasured, Paper
 from lebench.site.papers.figures import along, by_model
@@ -164,40 +168,78 @@ def committed():
     return make_board(read_entries(ENTRIES))
 
 
-@pytest.mark.parametrize(
-    ("one", "claim"), [(one, claim) for one in papers.PAPERS for claim in one.claims], ids=lambda each: each.title
-)
-def test_every_claim_is_about_the_models_it_declares_and_has_their_records(committed, one, claim):
+CLAIMS = [claim for one in papers.PAPERS for claim in one.claims]
+
+
+def complaints(claim, board):
+    """Say where a claim is about models that it does not declare, or lacks the records of one that it declares."""
+    evidence = Evidence(board, Gallery())
+    cases = claim.cases(evidence)
+    used = {label for label, _ in evidence.used}
+    declared = {evidence.label(entry_name(label)) for label in claim.models}
+    return [
+        *(f"{label} is not declared" for label in used - declared),
+        *(f"{label} is not compared" for label in declared - used),
+        *(f"{name} has too few seeds" for name, case in cases.items() if len(case.values) < 3),
+    ]
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda each: each.title)
+def test_every_claim_is_about_the_models_it_declares_and_has_their_records(committed, claim):
     """Who is judged or compared is declared, with the paper's model that it stands for, and everybody declared is."""
     from lebench import registry
 
     assert claim.judged
     assert all((*claim.judged.values(), *claim.comparators.values(), claim.statement, claim.source, claim.estimand))
     assert registry.tasks.select(claim.tasks)
-    assert all(model.split("[")[0] in registry.models for model in claim.models)
-    evidence = Evidence(committed, Gallery())
-    try:
-        cases = claim.cases(evidence)
-    except NotMeasured:
-        assert claim.title in NOT_MEASURED
-        return
-    assert claim.title not in NOT_MEASURED
-    used = {label for label, _ in evidence.used}
-    labels = {evidence.label(entry_name(label)) for label in claim.models}
-    assert used <= labels
-    # Networks of photographs stand for those of digits there, and the other way round.
-    assert labels - used <= MISSING.get(claim.title, set())
-    assert all(len(case.values) >= 3 for case in cases.values())
+    assert complaints(claim, committed) == []
+    # What is judged is looked for: without the records of any model, or with another one declared, it is noticed.
+    for label in claim.models:
+        scores = [score for score in committed.scores if score.entry != entry_name(label)]
+        with pytest.raises(NotMeasured):
+            claim.cases(Evidence(committed.model_copy(update={"scores": scores}), Gallery()))
+    assert complaints(replace(claim, judged={"laplace": "another"}, comparators={}), committed)
 
 
-#: Claims that no task of the board answers yet.
-NOT_MEASURED: set[str] = set()
-#: Models that a claim names and that the board lacks where they would be compared.
-MISSING = {
-    "Between kernel and network, in accuracy": {"cnn-lr0.0003-optimizeradam", "lantk-hr-cnn", "ntk-cnn", "cnn"},
-    "Between kernel and network, in elasticity": {"cnn-lr0.0003-optimizeradam", "lantk-hr-cnn", "ntk-cnn", "cnn"},
-}
+def test_a_claim_says_how_many_layers_its_networks_have():
+    """A network that stands for one of the paper's has the layers that are said, whatever the paper has."""
+    looked_at = 0
+    for claim in CLAIMS:
+        for label, role in (claim.judged | claim.comparators).items():
+            said = re.search("(two|three)(-layer| layers)", role)
+            network = build_model(label).model.network if said else None
+            if said:
+                looked_at += 1
+                assert sum(isinstance(layer, Dense) for layer in network.layers) == {"two": 2, "three": 3}[said[1]]
+    assert looked_at > 10
 
 
 def test_no_claim_is_lost():
-    assert sum(len(one.claims) for one in papers.PAPERS) == 34
+    assert len(CLAIMS) == 34
+
+
+def test_intervals_of_bounded_values_stay_within_their_range(committed):
+    """What is told of an accuracy, a correlation or a spread is one, however few the seeds."""
+    evidence = Evidence(committed, Gallery())
+    spread = evidence.contrast(("mlp", "digits/learning-rate", "spread@rates"), threshold=0.1)
+    assert spread.bounds == (0, math.inf)
+    few = replace(spread, values=(0.05, 0.9))
+    assert few.told(judge({"": few.supporting}).cases[""].estimate).startswith("0.48 [0, ")
+    accuracies = [(model, "digits/accuracy", "accuracy") for model in ("mlp", "linear")]
+    assert evidence.contrast(*accuracies).bounds == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "verdict", "change"),
+    [
+        ({"a": [1, 1.1, 0.9]}, "holds", "bring the interval of a case to the threshold"),
+        ({"a": [1, 1.1, 0.9], "b": [-1, -1.1, -0.9]}, "in part", "It would hold if these cases did, too: b."),
+        ({"a": [-1, -1.1, -0.9]}, "fails", "A case that holds"),
+        ({"a": [1, -0.4, 0.9]}, "underpowered", "22 seeds would decide all"),
+    ],
+)
+def test_a_page_says_what_would_change_the_verdict(seeds, verdict, change):
+    (claim,) = paper(lambda _: {name: Contrast(tuple(values)) for name, values in seeds.items()}).claims
+    found = claim.judge(Evidence(board(), Gallery()))
+    assert found.verdict == verdict
+    assert change in found.change

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+from lebench import registry
 from lebench.board import Board, Estimate, paired_difference
 from lebench.pictures import Arrays, Picture
-from lebench.pictures.base import number
+from lebench.pictures.base import listed, number
 from lebench.site.pictures import Gallery
-from lebench.stats import judge
+from lebench.stats import Judgement, judge
+from lebench.tasks.base import metric_of
 
 T = TypeVar("T")
 
@@ -34,12 +36,15 @@ class Contrast:
         Whether the values are logarithms of ratios; they are told as ratios then.
     under : bool
         Whether the claim is right below the threshold instead.
+    bounds : (float, float)
+        Between which values lie, and so the intervals that are told.
     """
 
     values: tuple[float, ...]
     threshold: float = 0.0
     ratio: bool = False
     under: bool = False
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def supporting(self) -> list[float]:
@@ -51,7 +56,8 @@ class Contrast:
         ends = [estimate.mean, estimate.lower, estimate.upper]
         if self.under:
             ends = [None if end is None else -end for end in (estimate.mean, estimate.upper, estimate.lower)]
-        shifted = [None if end is None else end + self.threshold for end in ends]
+        low, high = self.bounds
+        shifted = [None if end is None else min(max(end + self.threshold, low), high) for end in ends]
         if self.ratio:
             shifted = [None if end is None else math.exp(min(end, 700.0)) for end in shifted]
         assert shifted[0] is not None
@@ -71,6 +77,8 @@ class Finding:
         What was estimated, or why nothing was.
     cases : sequence of (str, str, str)
         Name, estimate with its interval, and outcome of each case.
+    change : str
+        What would change the verdict.
     note : str
         A sentence beside them.
     pictures : sequence of Picture
@@ -82,6 +90,7 @@ class Finding:
     verdict: Verdict
     sentence: str
     cases: Sequence[tuple[str, str, str]] = ()
+    change: str = "The records of the command below."
     note: str = ""
     pictures: Sequence[Picture] = ()
     commands: Sequence[str] = ()
@@ -158,7 +167,25 @@ class Claim:
         except NotMeasured as missing:
             note = f"{note} Not shown: {missing}.".strip()
         sentence = f"{self.estimand[0].upper()}{self.estimand[1:]}."
-        return Finding(judgement.verdict, sentence, said, note, drawn, _commands(evidence.used))
+        change = _change(judgement)
+        return Finding(judgement.verdict, sentence, said, change, note, drawn, _commands(evidence.used))
+
+
+def _change(judgement: Judgement) -> str:
+    """Say what would change a verdict."""
+    failing = [name for name, case in judgement.cases.items() if case.outcome == "fails"]
+    undecided = {name: case.seeds_needed for name, case in judgement.cases.items() if case.outcome == "undecided"}
+    seeds = [needed for needed in undecided.values() if needed is not None]
+    said = {
+        "holds": "Further seeds that bring the interval of a case to the threshold.",
+        "fails": "A case that holds; then it would hold in part.",
+        "in part": f"It would hold if these cases did, too: {listed([*failing, *undecided])}.",
+        "underpowered": "More seeds.",
+    }[judgement.verdict]
+    if seeds:
+        what = "all" if len(seeds) == len(undecided) else str(len(seeds))
+        said += f" {max(seeds)} seeds would decide {what} of what is undecided, if means and spreads stay as they are."
+    return said
 
 
 def _needed(seeds: int | None) -> str:
@@ -293,7 +320,10 @@ class Evidence:
         if not seeds:
             raise NotMeasured(f"{a[0]} and {b[0] if b else ''} have no seed of {a[1]} in common")
         if not ratio:
-            return Contrast(tuple(first[seed] - second[seed] for seed in seeds), threshold or 0.0, under=under)
+            low, high = _bounds(a[2])
+            bounds = (low, high) if b is None else (low - high, high - low)
+            values = tuple(first[seed] - second[seed] for seed in seeds)
+            return Contrast(values, threshold or 0.0, under=under, bounds=bounds)
         if min(min(first[seed], second[seed]) for seed in seeds) <= 0:
             raise NotMeasured(f"{a[2]} of {a[0]} on {a[1]} is not above 0 in every seed, so that it has no ratio")
         logs = tuple(math.log(first[seed] / second[seed]) for seed in seeds)
@@ -318,6 +348,12 @@ class Evidence:
     def _use(self, model: str, task: str, seeds: int) -> None:
         key = self.label(model), task
         self.used[key] = max(seeds, self.used.get(key, 0))
+
+
+def _bounds(value: str) -> tuple[float, float]:
+    """Return the bounds of a recorded value, infinite ones of a metric that nobody registered."""
+    metric = metric_of(value)
+    return registry.metrics.get(metric).bounds if metric in registry.metrics else (-math.inf, math.inf)
 
 
 def told(estimate: Estimate) -> str:

@@ -134,8 +134,8 @@ PAPER = Paper(
             "Three-layer networks learn targets composed of small networks better than two-layer ones, and those "
             "better than their tangent kernel and than training the last layer alone.",
             "Allen-Zhu, Li & Liang 2019, experiments, figure 1",
-            "The two published targets, 1,000 points; our kernels are of infinite width, the last layer is the kernel "
-            "of its random features.",
+            "The two published targets, 1,000 points; on each the task fits the tangent kernels of both depths at "
+            "infinite width, and the kernel of the random features for the last layer.",
             _CONCEPTS,
             {"mlp": "three-layer network", **_TWO},
             {},
