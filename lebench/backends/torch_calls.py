@@ -255,7 +255,12 @@ def _uses(scores: Tensor, names: dict[int, str]) -> Counter[str]:
     return counts
 
 
-def patches(call: Call, a: Tensor) -> Tensor:
+def features(call: Call) -> int:
+    """Return how many channels of a group, or numbers, a layer multiplies with weights."""
+    return call.settings[0][1] if call.key[0] else 1
+
+
+def patches(call: Call, a: Tensor, part: slice = slice(None)) -> Tensor:
     """Return the inputs (n, groups, p, T) that a layer multiplies; a bias is one more entry that is always 1.
 
     Parameters
@@ -264,17 +269,22 @@ def patches(call: Call, a: Tensor) -> Tensor:
         Of ``linear`` or ``conv``.
     a : Tensor of shape (n, ...)
         Its input.
+    part : slice
+        Which of its features; the bias comes with the last.
     """
     n, (weight, bias) = len(a), call.key
     if call.kind == "linear":
-        found = a.reshape(n, -1, call.settings[0][1]).transpose(1, 2)[:, None]
+        found = a.reshape(n, -1, call.settings[0][1])[:, :, part].transpose(1, 2)[:, None]
     else:
+        groups = call.settings[4]
+        if part != slice(None):
+            a = a.unflatten(1, (groups, -1))[:, :, part].flatten(1, 2)
         unfolded = _unfolded(a, *call.settings[:4])
-        found = unfolded.view(n, call.settings[4], -1, unfolded.shape[-1])
-    ones = found.new_ones(()).expand(n, found.shape[1], 1, found.shape[3])
-    if not weight:
-        return ones
-    return torch.cat([found, ones], dim=2) if bias else found
+        found = unfolded.view(n, groups, -1, unfolded.shape[-1])
+    if not weight or (bias and part.stop in (None, features(call))):
+        ones = found.new_ones(()).expand(n, found.shape[1], 1, found.shape[3])
+        return torch.cat([found, ones], dim=2) if weight else ones
+    return found
 
 
 def columns(call: Call, signal: Tensor) -> Tensor:

@@ -127,10 +127,10 @@ class Trace:
     def factors(self, layers: Sequence[nn.Linear], cotangents: Tensor) -> list[Factor]:
         """Return the gradients of k combinations (n, k, C) of scores, layer by layer."""
 
-        def with_one(a: Tensor) -> Tensor:
+        def with_one(a: Tensor, _: slice) -> Tensor:
             return torch.cat([a, torch.ones_like(a[:, :1])], dim=1)[:, None, :, None]
 
-        def alone(a: Tensor) -> Tensor:
+        def alone(a: Tensor, _: slice) -> Tensor:
             return a[:, None, :, None]
 
         return [

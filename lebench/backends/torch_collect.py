@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lebench.backends.torch_calls import Call, Key, Tape, affine_rows, columns, misplaced, patches
+from lebench.backends.torch_calls import Call, Key, Tape, affine_rows, columns, features, misplaced, patches
 from lebench.backends.torch_chains import Chain
 from lebench.backends.torch_factors import Factor, Store, slices
 from lebench.backends.torch_functions import Inputs, samples, scores_of, take
@@ -188,6 +188,7 @@ class _Writer:
                 stored = self.store.empty((self.n, self.k, *shape[2:]), tape.scores)
             factor.signals.append(stored)
             factor.unfold.append(partial(patches, _shape_only(call)))
+            factor.features = features(call)
         return factor
 
 

@@ -11,6 +11,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import product as every_choice
 from operator import methodcaller
 from typing import Any
 
@@ -23,8 +25,8 @@ from lebench.errors import LebenchError
 #: Rows from which a symmetric product is worth cutting into blocks.
 _SYMMETRIC_BLOCK = 64
 
-#: Patches that exist at once, in elements, for gradients that are formed: a few megabytes.
-_PATCH_ELEMENTS = 2**19
+#: Patches or signals that exist at once, in elements, for gradients that are formed: a few megabytes.
+_PATCH_ELEMENTS = 2**20
 
 #: Largest table of position pairs, in elements.
 _TABLE_ELEMENTS = 2**23
@@ -42,7 +44,7 @@ def product(rows1: Tensor, rows2: Tensor | None = None) -> Tensor:
     if rows2 is not None or n < 2 * _SYMMETRIC_BLOCK:
         return rows1 @ (rows1 if rows2 is None else rows2).T
     result = rows1.new_empty((n, n))
-    for block in slices(n, -(-n // min(4, n // _SYMMETRIC_BLOCK))):
+    for block in slices(n, -(-n // max(n // 128, min(4, n // _SYMMETRIC_BLOCK)))):
         result[block, block.start :] = rows1[block] @ rows1[block.start :].T
         result[block.stop :, block] = result[block, block.stop :].T
     return result
@@ -109,7 +111,9 @@ class Factor:
     signals : list of Tensor, (n, k, groups, q, T)
         For each call.
     unfold : list of callable
-        For each call, its inputs to the patches (n, groups, p, T) that the layer multiplies.
+        For each call, its inputs to the patches (n, groups, p, T) that the layer multiplies, of some of its features.
+    features : int
+        Channels of a group, or numbers that a dense layer multiplies.
     rows : Tensor or None
         (n, k, P).
     """
@@ -118,12 +122,14 @@ class Factor:
     device: torch.device
     inputs: list[Tensor] = field(default_factory=list)
     signals: list[Tensor] = field(default_factory=list)
-    unfold: list[Callable[[Tensor], Tensor]] = field(default_factory=list)
+    unfold: list[Callable[[Tensor, slice], Tensor]] = field(default_factory=list)
+    features: int = 1
     rows: Tensor | None = None
 
-    def patches(self, rows: slice) -> Tensor:
+    def patches(self, rows: slice, features: slice = slice(None)) -> Tensor:
         """Return the patches (b, groups, p, T) of b samples, T over all calls."""
-        return _side_by_side([make(self._here(a[rows])) for make, a in zip(self.unfold, self.inputs, strict=True)])
+        calls = zip(self.unfold, self.inputs, strict=True)
+        return _side_by_side([make(self._here(a[rows]), features) for make, a in calls])
 
     def some_signals(self, *index: Any) -> Tensor:
         """Return signals at an index of (n, k, groups, q)."""
@@ -145,15 +151,15 @@ class Factor:
         """Entries p of a patch."""
         return self.patches(slice(0, 1)).shape[2]
 
-    def formed(self, scores: slice, outputs: slice) -> Tensor:
-        """Return gradients (n, scores, groups * outputs * p) of some scores in some of each group's outputs."""
+    def formed(self, scores: slice, outputs: slice, features: slice, space: Tensor) -> Tensor:
+        """Return gradients (n, scores, groups * outputs * p) of some weights in a space that is used again and again."""
         n, k, groups, _, positions = self.shape
-        p = self.entries
+        p = self.patches(slice(0, 1), features).shape[2]
         k, q = len(range(k)[scores]), outputs.stop - outputs.start
-        gradients = torch.empty((n, groups, k * q, p), dtype=self.dtype, device=self.device)
+        gradients = space[: n * groups * k * q * p].view(n, groups, k * q, p)
         # Patches repeat every input, so only as many exist at once as a cache holds.
-        for block in slices(n, _PATCH_ELEMENTS // (groups * p * positions)):
-            patches = self.patches(block).flatten(0, 1).transpose(1, 2)
+        for block in slices(n, _PATCH_ELEMENTS // (groups * max(p, k * q) * positions)):
+            patches = self.patches(block, features).flatten(0, 1).transpose(1, 2)
             signals = self.some_signals(block, scores, slice(None), outputs)
             signals = signals.transpose(1, 2).reshape(-1, k * q, positions)
             torch.bmm(signals, patches, out=gradients[block].flatten(0, 1))
@@ -248,17 +254,25 @@ def _rows_product(left: Factor, right: Factor, trace: bool) -> Tensor:
 def _formed_product(left: Factor, right: Factor, trace: bool) -> Tensor:
     n, k1, groups, q, _ = left.shape
     m, k2 = right.shape[:2]
-    fit = _FORMED_ELEMENTS // (max(n, m) * groups * left.entries)
+    together = max(n, m) * groups
+    taps = -(-left.entries // left.features)
+    fit = _FORMED_ELEMENTS // (together * taps)
+    # A block is about square, as every patch is made again for other signals, and the other way round.
+    rows = min(max(k1, k2) * q, max(1, int((fit * taps) ** 0.5)))
+    features = max(1, min(left.features, fit // rows))
+    rows = max(1, fit // features)
+    # A trace is a sum over scores, too, so that they can come block by block.
+    scores, outputs = (max(1, rows // q), min(q, rows)) if trace else (max(k1, k2), max(1, rows // max(k1, k2)))
+    outputs = -(-q // -(-q // min(q, outputs)))
+    size = together * min(scores, max(k1, k2)) * outputs * (features * taps + 1)
+    spaces = [torch.empty(size, dtype=left.dtype, device=left.device) for _ in range(1 if left is right else 2)]
 
-    def blocks() -> Iterator[Callable[[Factor], Tensor]]:
-        # A trace is a sum over scores, too, so that they can come block by block.
-        scores = list(slices(k1, fit // q)) if trace else [slice(None)]
-        outputs = q if trace and fit >= q else fit if trace else fit // max(k1, k2)
-        for some in scores:
-            for part in slices(q, outputs):
-                yield methodcaller("formed", some, part)
+    def make(some: slice, part: slice, of: slice, factor: Factor) -> Tensor:
+        return factor.formed(some, part, of, spaces[factor is not left])
 
-    return _blockwise(left, right, trace, blocks())
+    some = slices(k1, scores) if trace else [slice(None)]
+    blocks = every_choice(some, slices(q, outputs), slices(left.features, features))
+    return _blockwise(left, right, trace, (partial(make, *block) for block in blocks))
 
 
 def _dense_product(left: Factor, right: Factor, trace: bool) -> Tensor:
