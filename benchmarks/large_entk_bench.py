@@ -106,8 +106,8 @@ def main():
     pairs = products(given.n, size if given.contraction == "trace" else size * given.classes)
     print(
         f"{given.contraction}, n={given.n}, C={given.classes}, {given.dtype}: {sum(passed) / given.n:.2f} forward "
-        f"passes a sample; kernel {taken:.1f} CPU s; passes alone {passes:.1f} and products of pairs {pairs:.1f}, ratio "
-        f"{taken / (passes + pairs):.2f}; peak {peak.kilobytes / 2**20:.2f} GiB"
+        f"passes a sample; kernel {taken:.1f} CPU s; passes alone {passes:.1f} and products of pairs {pairs:.1f}, "
+        f"ratio {taken / (passes + pairs):.2f}; peak {peak.kilobytes / 2**20:.2f} GiB"
     )
 
 

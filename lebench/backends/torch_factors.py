@@ -152,7 +152,7 @@ class Factor:
         return self.patches(slice(0, 1)).shape[2]
 
     def formed(self, scores: slice, outputs: slice, features: slice, space: Tensor) -> Tensor:
-        """Return gradients (n, scores, groups * outputs * p) of some weights in a space that is used again and again."""
+        """Return gradients (n, scores, groups * outputs * p) of some weights in a space that is used again."""
         n, k, groups, _, positions = self.shape
         p = self.patches(slice(0, 1), features).shape[2]
         k, q = len(range(k)[scores]), outputs.stop - outputs.start
