@@ -55,7 +55,7 @@ def unique_argmax(scores):
     return np.where(first == last, first, -1)
 '''
 
-_MLP, _RBF, _NTK = "mlp|torch|digits", "rbf|numpy|digits", "ntk-mlp|numpy|digits"
+_MLP, _RBF = "mlp|torch|digits", "rbf|numpy|digits"
 
 FORMULAS = (
     Change("metrics", "norms.std(ddof=1) / norms.mean()", "norms.std(ddof=0) / norms.mean()", "deep-linear|torch"),
@@ -70,7 +70,12 @@ FORMULAS = (
     Change("metrics", "len(values) * values.max()", "(len(values) - 1) * values.max()", _RBF),
     Change("kernels", "inverse = 1.0 / (values + ridge)", "inverse = 1.0 / (values + 2 * ridge)", _RBF),
     Change("kernels", "np.eye(count)[known] - 1.0 / count", "np.eye(count)[known]", _RBF),
-    Change("kernels", "np.expm1(-self.values * time / n)", "np.expm1(-2 * self.values * time / n)", _RBF),
+    Change(
+        "kernels",
+        "t * (slope + weight * where_less(cosine, c.zero",
+        "t * (slope + 2 * weight * where_less(cosine, c.zero",
+        "ntk-mlp|numpy|manifold-torus",
+    ),
     Change(
         "backends",
         "math.sqrt(self.architecture.weight_variance / fan_in), generator",
@@ -198,8 +203,8 @@ class StaleError(Exception):
     """A change that can no longer be made."""
 
 
-def make(change: Change, tree: Path) -> None:
-    """Make a change in a copy of the repository.
+def place_of(change: Change, tree: Path) -> Path:
+    """Return the file of a copy of the repository that a change is made in.
 
     Raises
     ------
@@ -208,14 +213,20 @@ def make(change: Change, tree: Path) -> None:
     """
     place = tree / "lebench" / change.part
     if change.old == "":
-        place.write_text(change.new, encoding="utf-8")
-        return
+        return place
     found = [file for file in place.rglob("*.py") if change.old in file.read_text(encoding="utf-8")]
     if len(found) != 1 or found[0].read_text(encoding="utf-8").count(change.old) != 1:
         raise StaleError(
             f"{change.old!r} does not occur once in lebench/{change.part}: bring tests/mutations.py up to date"
         )
-    found[0].write_text(found[0].read_text(encoding="utf-8").replace(change.old, change.new), encoding="utf-8")
+    return found[0]
+
+
+def make(change: Change, tree: Path) -> None:
+    """Make a change in a copy of the repository."""
+    place = place_of(change, tree)
+    text = place.read_text(encoding="utf-8").replace(change.old, change.new) if change.old else change.new
+    place.write_text(text, encoding="utf-8")
 
 
 @contextmanager

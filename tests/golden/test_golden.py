@@ -1,7 +1,9 @@
 """Tiny runs of every task have the values that are committed, unless a version was raised."""
 
 import json
+from itertools import chain
 
+import mutations
 import pytest
 from golden.cases import FACTS, LEFT_OUT, stored, versions, wanted
 from golden.compare import computed, fact_moved, facts_of_today, moved, verdict
@@ -50,3 +52,10 @@ def test_every_task_and_every_model_has_a_case_on_every_backend():
     assert models - set(LEFT_OUT) <= {parse_spec(case.label)[0] for case in CASES}
     wanted_names = {case.name for case in wanted()}
     assert {case.name for case in CASES} <= wanted_names
+
+
+def test_the_changes_that_must_be_noticed_can_still_be_made():
+    """Of `make mutations`, which is too long for every day."""
+    for change in chain(mutations.FORMULAS, *mutations.REFACTORINGS.values()):
+        mutations.place_of(change, mutations.ROOT)
+        assert any(change.case in case.name for case in CASES)
