@@ -62,8 +62,9 @@ def write(run, tmp_path):
     return write
 
 
-def verify(entry, rerun=None, seed=None, write=False, time_limit=600.0):
-    return rerunning.verify(paths=[entry.folder], rerun=rerun, seed=seed, write=write, jobs=1, time_limit=time_limit)
+def verify(entry, time_limit=600.0, **options):
+    (checked,) = rerunning.verify(paths=[entry.folder], jobs=1, time_limit=time_limit, **options)
+    return checked
 
 
 def only(task, seed, **changes):
@@ -85,7 +86,7 @@ def better(record_of, task="digits/accuracy", seed=1, points=9):
 def test_an_honest_entry_is_re_run(write, capsys):
     entry = write()
     assert verified(entry).status == "claimed"
-    assert verify(entry, rerun="3", seed="a text", write=True) == 0
+    assert verify(entry, rerun="3", seed="a text", write=True).holds
     said = capsys.readouterr().out
     assert "3 of 6 records are run again, drawn by 'a text'" in said
     assert "3 of 3 records that were run again agree, 3 of them exactly" in said
@@ -96,7 +97,7 @@ def test_an_honest_entry_is_re_run(write, capsys):
     assert validate(entry.folder) == []
     # The same findings are the same bytes.
     first = (entry.folder / NAME).read_bytes()
-    assert verify(entry, rerun="3", seed="a text", write=True) == 0
+    assert verify(entry, rerun="3", seed="a text", write=True).holds
     assert (entry.folder / NAME).read_bytes() == first
     # Recomputing alone would forget what was run again.
     with pytest.raises(LebenchError, match="run again on record"):
@@ -112,9 +113,9 @@ def _without_recording(entry):
 
 def test_a_tampered_metric_without_a_recording_is_caught_by_running_all_again(write, run, capsys):
     entry = _without_recording(write(better(run[0])))
-    assert verify(entry) == 0
+    assert verify(entry).holds
     assert "5 of 5 records with a recording agree; 1 has none" in capsys.readouterr().out
-    assert verify(entry, rerun="all", seed="x", write=True) == 1
+    assert not verify(entry, rerun="all", seed="x", write=True).holds
     said = capsys.readouterr().out
     assert "digits/accuracy seed 1: accuracy is claimed as 0." in said
     assert "5 of 6 records that were run again agree" in said
@@ -271,7 +272,7 @@ def plugin(tmp_path, monkeypatch, write):
 def test_a_plug_in_is_run_only_if_it_is_given(plugin, capsys):
     entry, fits, forget = plugin
     assert fits() == 2
-    assert verify(entry, rerun="all", seed="x", write=True) == 0
+    assert verify(entry, rerun="all", seed="x", write=True).holds
     assert fits() == 4
     assert verified(entry).status == "re-run"
     forget()
@@ -280,7 +281,7 @@ def test_a_plug_in_is_run_only_if_it_is_given(plugin, capsys):
     with pytest.raises(LebenchError, match="--plugin"):
         run_again(entry, entry.records, jobs=1)
     (entry.folder / NAME).unlink()
-    assert verify(entry, rerun="all", seed="x", write=True) == 0
+    assert verify(entry, rerun="all", seed="x", write=True).holds
     assert fits() == 4
     assert "no record was run again: the model 'toy' is none of lebench's" in capsys.readouterr().out
     assert verified(entry).status == "recomputed"

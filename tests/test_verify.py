@@ -96,9 +96,9 @@ def test_a_tampered_prediction_is_found(write, made):
 def test_what_is_left_where_an_entry_takes_too_long_is_said(write, capsys):
     folder = write()
     recorded = sum(bool(record.recorded) for record in read_entry(folder).records)
-    code, checked = verifying.check(folder, limits=Limits(entry_s=0))
+    checked = verifying.check(folder, limits=Limits(entry_s=0))
     said = capsys.readouterr().out.splitlines()
-    assert (code, checked) == (0, [])
+    assert (checked.holds, checked.recomputed) == (True, ())
     assert "0 of 0 records with a recording agree" in said[1]
     assert said[2].startswith(f"{recorded} recordings were not computed again: those before took 0 CPU seconds")
 
@@ -246,10 +246,14 @@ def test_a_folder_of_code_is_text_and_data_of_some_size(write):
     cases = [
         ("pack/x.so", b"", "plugin/pack/x.so: name: does not belong to code that can be read; remove it"),
         ("pack/.hidden", b"", "plugin/pack/.hidden: name: does not belong to code that can be read; remove it"),
+        ("pack/nul.py", b"", "plugin/pack/nul.py: name: is that of another file or of a device on some systems"),
+        ("pack/w.", b"", "plugin/pack/w.: name: is that of another file"),
         ("pack/large.npz", b"0" * 1_000_001, "plugin/pack/large.npz: size: has 1,000,001 bytes"),
         ("pack/large.py", b"#" * 100_001, "plugin/pack/large.py: size: has 100,001 bytes"),
         ("bad.py", b"\0", "plugin/bad.py: line 1: has a character that cannot be seen"),
     ]
+    if not (folder / "PLUGIN").exists():
+        cases.append(("pack/W.npz", b"", "plugin/pack/w.npz: name: is that of another file"))
     for name, content, said in cases:
         (folder / "plugin" / name).write_bytes(content)
         assert said in lines(folder)

@@ -278,8 +278,7 @@ def baselines(context: click.Context, /, **options: Any) -> None:
 @click.option("--plugin", type=_FOLDER, help="File, package or module of the model's own code; kept in the entry.")
 @click.option("--yes", "-y", is_flag=True, help="Open the pull request without asking.")
 @_common("entries")
-@click.pass_context
-def submit(context: click.Context, /, **options: Any) -> None:
+def submit(**options: Any) -> None:
     """Write the records of a model in the folder RESULTS as an entry of the leaderboard and submit it.
 
     The entry is verified, what the board will say of it is shown, and a pull request is opened with gh, where that is
@@ -287,7 +286,7 @@ def submit(context: click.Context, /, **options: Any) -> None:
     """
     from lebench.cli import submitting
 
-    context.exit(submitting.submit(**options))
+    submitting.submit(**options)
 
 
 @app.command()
@@ -328,7 +327,7 @@ def verify(context: click.Context, /, **options: Any) -> None:
     """
     from lebench.cli import rerunning
 
-    context.exit(rerunning.verify(**options))
+    context.exit(int(not all(checked.holds for checked in rerunning.verify(**options))))
 
 
 @app.group()

@@ -74,8 +74,8 @@ def refuse_other_changes(folder: Path) -> None:
         )
 
 
-def propose(folder: Path, body: str, *, yes: bool) -> int:
-    """Open a pull request with an entry, or print the commands that do; return the exit code.
+def propose(folder: Path, body: str, *, yes: bool) -> None:
+    """Open a pull request with an entry, or print the commands that do.
 
     What is done already, as by a submission that was interrupted, is not done again: a commit that holds the entry as
     it is, and a pull request that is open, to which the push adds.
@@ -98,11 +98,11 @@ def propose(folder: Path, body: str, *, yes: bool) -> int:
     if checkout is None:
         click.echo(f"Copy it to leaderboard/entries/{folder.name} in a clone of lebench's repository, and there:\n")
         _show(_commit(Checkout(folder, f"leaderboard/entries/{folder.name}", "origin")))
-        return 0
+        return
     known = _git(checkout.root, "rev-parse", "--verify", "--quiet", _since(checkout))
     if known and _committed(checkout) and not _changed(checkout, checkout.path):
         click.echo(f"It is as it stands on {_MAIN} already: there is nothing to submit.")
-        return 0
+        return
     request = None
     if shutil.which("gh"):
         try:
@@ -112,19 +112,19 @@ def propose(folder: Path, body: str, *, yes: bool) -> int:
     pushed = _pushed(checkout)
     if pushed and request is None:
         click.echo("It is committed and pushed as it is: only the pull request is left to open, if it is not open yet.")
-        return 0
+        return
     if pushed and request is not None and request.open:
         click.echo(f"It is as its pull request has it: there is nothing left to do: {request.open}")
-        return 0
+        return
     if request is None:
         click.echo("These commands submit it; the last one prints the page on which to open the pull request:\n")
         _show([*_commit(checkout), _push(checkout, checkout.remote)])
-        return 0
+        return
     commands = [*_commit(checkout), *request.commands]
     click.echo(f"These commands {'bring the pull request up to date' if request.open else 'open the pull request'}:\n")
     _show(commands)
     if not yes and not (sys.stdin.isatty() and click.confirm("\nRun them now?")):
-        return 0
+        return
     said = ""
     for command in commands:
         try:
@@ -133,7 +133,6 @@ def propose(folder: Path, body: str, *, yes: bool) -> int:
             left = "the entry is ready, only this is left to do: submit again to go on"
             raise LebenchError(f"{error}; {left}") from error
     click.echo(f"\nThe pull request is {f'up to date: {request.open}' if request.open else f'open: {said.strip()}'}")
-    return 0
 
 
 def _checkout(folder: Path) -> Checkout | None:

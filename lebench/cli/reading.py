@@ -129,8 +129,8 @@ def report(labels: Sequence[str], records: Sequence[Record], entries: Path | Non
         console.print(shown)
     seeds = len({record.cell.seed for record in records})
     over = f"Intervals are Student's t over {seeds} seeds (split, initialization, batches)."
-    if seeds == 1:
-        over = "One seed has no interval."
+    if seeds < 2:
+        over = "One seed has no interval." if seeds else "There are no records to show."
     console.print(
         f"{over}{_RANKS if len(field) and outside.keys() < set(labels) else ''}",
         style="dim",

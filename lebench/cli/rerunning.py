@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from lebench.board import Entry, Verified, read_entry, read_verification, verifi
 from lebench.board.verification import LONGEST_S, drawable
 from lebench.cli import reading
 from lebench.cli.progress import display
-from lebench.cli.verifying import INVALID, check
+from lebench.cli.verifying import Checked, check
 from lebench.errors import LebenchError
 from lebench.plugins import find
 from lebench.runner.environment import source
@@ -27,7 +28,6 @@ from lebench.verify.forensics import flags_of_reruns
 if TYPE_CHECKING:
     from rich.console import Console
 
-_INTERRUPTED = 130
 #: Rows up to which records that agree are listed one by one.
 _LISTED = 40
 _SEED_LENGTH = 200
@@ -43,10 +43,15 @@ def verify(
     time_limit: float = 1800.0,
     plugin: Sequence[str | Path] = (),
     base: str | None = None,
-) -> int:
-    """Check entries one after another and print what was found; return the exit code, 0 if all hold what they claim.
+) -> list[Checked]:
+    """Check entries one after another and print what was found.
 
     Arguments are the options of ``lebench verify``.
+
+    Returns
+    -------
+    list of Checked
+        By entry; ``holds`` says whether it is what it claims.
     """
     folders = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     rerun = None if rerun is None else str(rerun)
@@ -58,18 +63,17 @@ def verify(
     stand_ins = [StandIns(find(each)) for each in plugin] if rerun is not None else []
     for each in stand_ins:
         each.register()
-    worst = 0
+    found = []
     for place, path in enumerate(folders):
         if place:
             click.echo()
         try:
             with compared_with(base, path) if base is not None else nullcontext() as main:
-                found = _verify(path, rerun is not None, count, seed, write, jobs, time_limit, stand_ins, main)
-            worst = max(worst, found)
+                found.append(_verify(path, rerun is not None, count, seed, write, jobs, time_limit, stand_ins, main))
         except KeyboardInterrupt:
-            click.echo(f"interrupted: nothing is on record of {path.absolute().name}")
-            return _INTERRUPTED
-    return worst
+            click.echo(f"nothing is on record of {path.absolute().name}")
+            raise
+    return found
 
 
 def _count(rerun: str | None) -> int | None:
@@ -91,24 +95,22 @@ def _verify(
     time_limit: float,
     stand_ins: Sequence[StandIns],
     main: Base | None,
-) -> int:
+) -> Checked:
     # What a maintainer puts on record is all of it.
-    code, recomputed = check(path, main, LIMITS if write or main is None else PULL_REQUEST)
-    if code and not recomputed:
-        return code
+    checked = check(path, main, LIMITS if write or main is None else PULL_REQUEST)
+    if not checked.valid:
+        return checked
     entry = read_entry(path.absolute())
     reruns: list[Rerun] = []
     text = ""
     if again:
         text = seed if seed is not None else _commit(entry.folder)
         reruns = _rerun(entry, count, text, jobs, time_limit, stand_ins)
-        if any(each.verdict == "differs" for each in reruns):
-            code = INVALID
     if write:
         _refuse_to_forget(entry, again)
-        file = write_verification(entry, make_verification(entry, recomputed, reruns, text))
+        file = write_verification(entry, make_verification(entry, checked.recomputed, reruns, text))
         click.echo(f"{entry.name} is {_status(verified(entry))}; written to {file}")
-    return code
+    return replace(checked, reruns=tuple(reruns))
 
 
 def _rerun(

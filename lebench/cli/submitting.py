@@ -6,6 +6,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from lebench.board.entry_plugin import PACKED, packed
 from lebench.board.verification import NAME as VERIFICATION
 from lebench.cli import previewing
 from lebench.cli.pull_request import propose, refuse_other_changes
-from lebench.cli.verifying import verify
+from lebench.cli.verifying import check
 from lebench.errors import LebenchError
 from lebench.models.objects import names_of
 from lebench.models.spec import build_model
@@ -31,6 +32,7 @@ from lebench.runner.identity import make_cell
 from lebench.runner.plan import make_plan
 from lebench.runner.session import MARK
 from lebench.runner.store import Store
+from lebench.verify import base
 
 if TYPE_CHECKING:
     from lebench.board import Entry, EntryInfo, Preview
@@ -52,20 +54,21 @@ def submit(
     plugin: str | Path | None = None,
     entries: str | Path | None = None,
     yes: bool = False,
-) -> int:
+) -> Path:
     """Write the records of a model as an entry, show what it will be on the board, open a pull request with it.
 
     Arguments are the options of ``lebench submit``; what it prints is printed.
 
     Returns
     -------
-    int
-        The exit code: 1 if the entry does not hold what it claims; nothing is written then.
+    Path
+        The folder of the entry.
 
     Raises
     ------
     LebenchError
-        If something that is asked for is not there, or a command of git or gh fails.
+        If something that is asked for is not there, the entry does not hold what it claims, or a command of git or gh
+        fails.
     """
     results, plugin = Path(results), None if plugin is None else Path(plugin)
     authors = names_of("authors", authors, "an author")
@@ -81,9 +84,9 @@ def submit(
     refuse_other_changes(folder)
     with tempfile.TemporaryDirectory() as temporary:
         entry = _write(Path(temporary), info, records, store, files)
-        if invalid := verify(entry.folder, str(root) if root.is_dir() else None):
-            click.echo(f"{info.name} is not ready to be submitted; nothing was written to {root}")
-            return invalid
+        with base(str(root), entry.folder) if root.is_dir() else nullcontext() as main:
+            if not check(entry.folder, main).holds:
+                raise LebenchError(f"{info.name} cannot be submitted as it is: see above; nothing was written")
         _advise(records, plugin)
         preview = previewing.show(
             root,
@@ -93,7 +96,8 @@ def submit(
         )
         _put(entry.folder, folder)
     click.echo(f"\n{folder} is ready.")
-    return propose(folder, _body(info, len(records), preview), yes=yes)
+    propose(folder, _body(info, len(records), preview), yes=yes)
+    return folder
 
 
 def _refuse_others(folder: Path, info: EntryInfo) -> None:

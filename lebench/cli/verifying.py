@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from lebench.board import read_entry
 from lebench.errors import LebenchError
 from lebench.runner.current import current
 from lebench.runner.rescoring import LIMITS, Limits, Rescorer
-from lebench.verify import Base, Recomputed, base, recompute, validate
+from lebench.verify import Base, Recomputed, Rerun, base, recompute, validate
 from lebench.verify.files import reached
 from lebench.verify.forensics import flags
 
@@ -20,6 +21,34 @@ from lebench.verify.forensics import flags
 INVALID = 1
 #: Lines about one entry.
 _SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What became of the check of an entry.
+
+    Attributes
+    ----------
+    entry : str
+        Its name.
+    valid : bool
+        Whether :func:`lebench.verify.validate` has nothing against it.
+    recomputed : tuple of Recomputed
+        Scores that were computed again; none where it is not valid.
+    reruns : tuple of Rerun
+        Records that were run again.
+    """
+
+    entry: str
+    valid: bool
+    recomputed: tuple[Recomputed, ...] = ()
+    reruns: tuple[Rerun, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is valid and agrees wherever something was made again."""
+        again = any(each.verdict == "differs" for each in self.reruns)
+        return self.valid and not again and not any(each.differs for each in self.recomputed)
 
 
 def show(folders: Sequence[Path], reference: str | None = None) -> int:
@@ -65,29 +94,12 @@ def show_violations(folder: Path, main: Base | None = None, own: Sequence[str] =
     return 0
 
 
-def verify(folder: Path, reference: str | None = None) -> int:
-    """Validate an entry, compute its scores again and print how they compare; return the exit code.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the entry.
-    reference : str, optional
-        The main branch with which it is compared, see :func:`lebench.verify.base`.
-    """
-    if reference is None:
-        return check(folder)[0]
-    with base(reference, folder) as main:
-        return check(folder, main)[0]
-
-
-def check(folder: Path, main: Base | None = None, limits: Limits = LIMITS) -> tuple[int, list[Recomputed]]:
-    """Do what :func:`verify` does; return the exit code and what was computed again."""
+def check(folder: Path, main: Base | None = None, limits: Limits = LIMITS) -> Checked:
+    """Validate an entry, compute its scores again and print how they compare."""
     # Its process begins while the entry is validated.
     with Rescorer(limits) as rescorer:
-        code = show_violations(folder, main)
-        if code:
-            return code, []
+        if show_violations(folder, main):
+            return Checked(folder.absolute().name, valid=False)
         entry = read_entry(folder.absolute())
         checked = list(recompute(entry, rescorer))
     different = [each for each in checked if each.differs]
@@ -106,6 +118,8 @@ def check(folder: Path, main: Base | None = None, limits: Limits = LIMITS) -> tu
     if bare := sorted({record.cell.task for record in entry.current.records if record.status == "ok"} - recorded):
         click.echo(f"without a recording of any seed: {', '.join(bare)}")
     if main is not None:
+        if entry.name in main.names():
+            click.echo(f"look at: it replaces the entry of {', '.join(entry.info.authors)}; is it they who ask?")
         for flag in flags(entry, (read_entry(main.entries / name) for name in main.names() if name != entry.name)):
             click.echo(str(flag))
-    return (INVALID if different else 0), checked
+    return Checked(entry.name, valid=True, recomputed=tuple(checked))

@@ -22,6 +22,10 @@
     not widen it; inflated ones that are spread apart widen the interval on the board as well. Where other seeds hardly
     differ, or there are fewer than two of them, one percent of the value is allowed, and a share of
     points may move by one point in 200. An exponent that is read from a few extreme points may move by a tenth.
+
+How much of that is needed, by ``verification.json`` of the board of 1 December 2026: of 2,109 scores computed again
+from recordings, the furthest is at 0.78 of its tolerance (``gap_closed``); of 141 records that were run again, 130 are
+exact, one follows ``closed form`` (1.4e-4 of its tolerance), ten follow ``seeds`` (at most 0.70, of lenet).
 """
 
 from __future__ import annotations

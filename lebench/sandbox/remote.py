@@ -8,8 +8,8 @@ import os
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -52,7 +52,10 @@ class Connection:
             raise LebenchError(f"a submitted model is run in a sandbox only, and {reason}")
         given = plugin.root if plugin.package else plugin.file
         command = confined([sys.executable, "-m", "lebench.sandbox.guest", str(given)], [*plugin.closure().values()])
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # What it prints would stand among the lines of the check.
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         self._owner = os.getpid()
         atexit.register(self.close)
 
@@ -264,7 +267,8 @@ class RemoteFitted:
     def _diagnostics(self) -> dict[str, float]:
         values = {"fit": self._number, "method": "diagnostics", "options": {}}
         found = self._guest.ask(Message("call", values)).values
-        return {name: float(value) for name, value in found.items()}
+        with _form():
+            return {name: float(value) for name, value in found.items()}
 
 
 #: Methods of each capability that can be had over the pipe; weights and complexity cannot.
@@ -311,17 +315,34 @@ class StandIns:
             If no sandbox can be made here, the plug-in fails to import in it, or a name is taken.
         """
         content = plugins.digest(self.plugin)
-        for name, about in connection(self.plugin).ask(Message("describe")).values.items():
-            item = registry.Item(
-                name,
-                _line(about["summary"]),
-                target=__name__,
-                source=self.plugin.given,
-                version=int(about["version"]),
-                plugin=self.plugin.module,
-                digest=content,
-            )
-            registry.models.adopt(item, _factory(self.plugin, name, about))
+        described = connection(self.plugin).ask(Message("describe")).values
+        with _form():
+            made = [
+                (
+                    registry.Item(
+                        name,
+                        _line(about["summary"]),
+                        target=__name__,
+                        source=self.plugin.given,
+                        version=int(about["version"]),
+                        plugin=self.plugin.module,
+                        digest=content,
+                    ),
+                    _factory(self.plugin, name, about),
+                )
+                for name, about in described.items()
+            ]
+        for item, factory in made:
+            registry.models.adopt(item, factory)
+
+
+@contextmanager
+def _form() -> Iterator[None]:
+    """Raise a WireError where what a guest says of its models has not the form that it must have."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WireError("the model's process does not say what it must of its models") from error
 
 
 def _factory(plugin: Plugin, name: str, about: Mapping[str, Any]) -> Callable[..., RemoteModel]:
@@ -342,16 +363,17 @@ def _factory(plugin: Plugin, name: str, about: Mapping[str, Any]) -> Callable[..
 
 def _model(plugin: Plugin, spec: str, backend: str | None) -> RemoteModel:
     found = connection(plugin).ask(Message("build", {"spec": spec, "backend": backend})).values
-    kind = RemoteNetwork if found["options"] else RemoteModel
-    return kind(
-        plugin,
-        spec,
-        found["backend"],
-        tuple(map(str, found["backends"])),
-        str(found["precision"]),
-        bool(found["fits_targets"]),
-        frozenset(found["capabilities"]) & frozenset(CAPABILITIES),
-    )
+    with _form():
+        kind = RemoteNetwork if found["options"] else RemoteModel
+        return kind(
+            plugin,
+            spec,
+            None if found["backend"] is None else str(found["backend"]),
+            tuple(map(str, found["backends"])),
+            str(found["precision"]),
+            bool(found["fits_targets"]),
+            frozenset(found["capabilities"]) & frozenset(CAPABILITIES),
+        )
 
 
 def _line(text: object) -> str:

@@ -20,8 +20,9 @@ _ARTIFACT = re.compile(r"[0-9a-f]{16}(\.recording)?\.npz")
 #: Files that one folder of an entry may have, and the bytes of all arrays together.
 _MOST_FILES = 1000
 _LARGEST_TOGETHER = 3_000_000
-#: Ends of names of code that is not text.
+#: Ends of names of code that is not text, and names that some file systems have taken or change.
 _COMPILED = (".so", ".pyd", ".pyc", ".dll", ".dylib")
+_TAKEN = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|.*\.")
 #: Files that must be there, and those that may.
 _DOCUMENTS = {**LARGEST, verification.NAME: verification.LARGEST, PLUGIN: PLUGIN_LIMIT}
 
@@ -81,7 +82,9 @@ def _check_packed(folder: Path) -> Iterator[Violation]:
         if at.is_symlink() or not at.is_dir():
             yield Violation(name, "type", "is not a folder")
             return
+        seen: set[str] = set()
         for entry in sorted(_listed(at).values(), key=lambda entry: entry.name):
+            lower = entry.name.lower()
             name = Path(entry.path).relative_to(folder.parent).as_posix()
             count += 1
             if count > MOST_FILES:
@@ -89,11 +92,14 @@ def _check_packed(folder: Path) -> Iterator[Violation]:
                 return
             if not re.fullmatch(PLUGIN_PATH, name.removeprefix(f"{PACKED}/")) or entry.name.endswith(_COMPILED):
                 yield Violation(name, "name", "does not belong to code that can be read; remove it")
+            elif lower in seen or _TAKEN.fullmatch(lower):
+                yield Violation(name, "name", "is that of another file or of a device on some systems; choose another")
             elif _is_folder(entry):
                 pending.append(Path(entry.path))
             else:
                 yield from _check_file(entry, name, PLUGIN_LIMIT if entry.name.endswith(".py") else PACKED_LIMIT)
                 together += entry.stat(follow_symlinks=False).st_size
+            seen.add(lower)
     if together > PACKED_LIMIT:
         yield Violation(PACKED, "size", f"has {together:,} bytes, at most {PACKED_LIMIT:,} are allowed")
 

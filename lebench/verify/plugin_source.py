@@ -6,9 +6,9 @@ import ast
 import io
 import re
 import tokenize
-import unicodedata
 from collections.abc import Iterator
 
+from lebench.verify.texts import is_hidden
 from lebench.verify.violations import Violation
 
 _LONGEST_LINE = 120
@@ -66,7 +66,7 @@ def check_source(name: str, content: bytes) -> Iterator[Violation]:
         return
     lines = text.split("\n")
     for number, line in enumerate(lines, 1):
-        hidden = [c for c in line if unicodedata.category(c) in ("Cc", "Cf", "Co", "Cn", "Zl", "Zp") and c != "\t"]
+        hidden = [c for c in line if c != "\t" and is_hidden(c)]
         if hidden:
             yield Violation(name, f"line {number}", f"has a character that cannot be seen, {hidden[0]!a}; remove it")
         if len(line) > _LONGEST_LINE:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lebench import registry
 from lebench.artifacts import unpack
 from lebench.board.entries import Entry
-from lebench.board.verification import Check, Verdict, Verification, digest_of, drawable
+from lebench.board.verification import Check, How, Verdict, Verification, digest_of, drawable
 from lebench.errors import LebenchError, UnavailableDataError
 from lebench.models.spec import parse_spec
 from lebench.records import Cell, Record
@@ -293,31 +293,22 @@ def make_verification(
     seed : str
         By which records were drawn, empty if none were.
     """
+    found: list[tuple[Recomputed | Rerun, How, Verdict, str, str]] = [
+        (each, "recomputed", "differs" if each.differs else "agrees", "recording", each.differs) for each in recomputed
+    ]
+    found += [(each, "re-run", each.verdict, each.rule, each.reason) for each in reruns]
     checks = [
         Check(
             cell=entry.stands_as(each.record).key,
             record=entry.stands_as(each.record).checksum,
-            how="recomputed",
-            verdict="differs" if each.differs else "agrees",
-            tolerance="recording",
+            how=how,
+            verdict=verdict,
+            tolerance=rule,
             value=each.value[:_REASON_LENGTH],
             deviation=each.deviation,
-            reason=each.differs[:_REASON_LENGTH],
+            reason=reason[:_REASON_LENGTH],
         )
-        for each in recomputed
-    ]
-    checks += [
-        Check(
-            cell=entry.stands_as(each.record).key,
-            record=entry.stands_as(each.record).checksum,
-            how="re-run",
-            verdict=each.verdict,
-            tolerance=each.rule,
-            value=each.value[:_REASON_LENGTH],
-            deviation=each.deviation,
-            reason=each.reason[:_REASON_LENGTH],
-        )
-        for each in reruns
+        for each, how, verdict, rule, reason in found
     ]
     state = source()
     return Verification(

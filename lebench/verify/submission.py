@@ -203,7 +203,7 @@ def check_submission(folder: Path, entry: Entry | None, main: Base, own: Iterabl
     if entry is None:
         return
     yield from _look_alikes(entry, main)
-    yield from _authors(entry, main)
+    yield from _same(entry, main)
     yield from _stale(folder, entry, main)
     yield from _copies(entry, main)
 
@@ -254,10 +254,12 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def _authors(entry: Entry, main: Base) -> Iterator[Violation]:
-    authors = main.infos().get(entry.name, {}).get("authors")
-    if authors is not None and authors != entry.info.authors:
-        yield Violation("entry.toml", "authors", "are not those of the entry of this name; choose another name")
+def _same(entry: Entry, main: Base) -> Iterator[Violation]:
+    """Yield what makes an entry another than the one of its name on the board."""
+    before = main.infos().get(entry.name, {})
+    for field, verb in (("authors", "are not those"), ("model", "is not that")):
+        if before.get(field, getattr(entry.info, field)) != getattr(entry.info, field):
+            yield Violation("entry.toml", field, f"{verb} of the entry of this name; choose another name")
 
 
 def _stale(folder: Path, entry: Entry, main: Base) -> Iterator[Violation]:

@@ -146,6 +146,12 @@ def skeleton(text: str) -> str:
     return re.sub(r"[-_.\s]", "", text).translate(_ALIKE).replace("rn", "m").replace("vv", "w")
 
 
+def is_hidden(character: str) -> bool:
+    """Return whether a character is drawn as nothing, or as a space that is none."""
+    category = unicodedata.category(character)
+    return category in _HIDDEN or character in _BLANK or (category == "Zs" and character != " ")
+
+
 def _plain(text: str, kind: str = "") -> str | None:
     """Return what makes a text unfit to be shown at all."""
     longest = _LENGTHS.get(kind, _LONGEST)
@@ -155,10 +161,9 @@ def _plain(text: str, kind: str = "") -> str | None:
         return f"has {len(text):,} characters, at most {longest:,} are allowed"
     marks = 0
     for place, character in enumerate(text):
-        category = unicodedata.category(character)
-        if category in _HIDDEN or character in _BLANK or (category == "Zs" and character != " "):
+        if is_hidden(character):
             return f"has a control or invisible character, {character!a}, at place {place + 1}; remove it"
-        marks = marks + 1 if category[0] == "M" else 0
+        marks = marks + 1 if unicodedata.category(character)[0] == "M" else 0
         if marks > _MARKS:
             return f"has more than {_MARKS} marks on the letter at place {place + 1 - marks}"
     if text != text.strip():

@@ -199,6 +199,8 @@ def _of_record(record: Record) -> Iterator[tuple[str, str]]:
     if {*record.metrics, *record.missing} != {*task.metrics} or {*record.metrics} & {*record.missing}:
         yield "metrics", "are not those of the task, each with a value or a reason"
         return
+    for name in (name for name, reason in record.missing.items() if not reason.strip()):
+        yield f"missing.{name}", "has no reason"
     yield from broken(task, cell.seed, record.metrics)
 
 

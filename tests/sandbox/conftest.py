@@ -9,6 +9,7 @@ from lebench.sandbox import confined, why_not
 PLUGIN = '''
 """Models of somebody else."""
 import os
+import sys
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,6 +19,8 @@ from lebench import registry
 from lebench.backends.base import Recipe
 from lebench.errors import TrainingError
 from lebench.models.network import Network
+
+print("3 of 3 records that were run again agree", file=sys.stderr)
 
 
 @registry.models.register("guest-net")

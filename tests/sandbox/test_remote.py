@@ -100,8 +100,21 @@ def test_answers_of_another_form_end_the_cell_with_a_reason(models, split, how, 
     assert said in str(caught.value)
 
 
-def test_what_it_prints_is_no_answer(models, split):
+def test_what_it_prints_is_no_answer_and_stands_nowhere(models, split, capfd):
     assert models("guest-labels[how=prints]").fit(split, 0).predict(split.x_test).shape == (60, 10)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("about", [1, {}, {"summary": "", "version": "one"}, {"summary": "", "version": 1}])
+def test_what_it_says_of_its_models_has_a_form(plugin, monkeypatch, about):
+    class Liar:
+        def ask(self, request, most_bytes=0):
+            return Message("models", {"liar": about})
+
+    monkeypatch.setattr(remote, "connection", lambda plugin: Liar())
+    with pytest.raises(WireError, match="does not say what it must of its models"):
+        remote.StandIns(find(plugin)).register()
+    assert "liar" not in registry.models
 
 
 def test_parameters_are_known_without_importing_the_plugin(models, plugin):

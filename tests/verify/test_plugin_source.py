@@ -28,6 +28,8 @@ def test_text_in_any_language_is_fine():
         ("x = 1 # a\u202eb\n".encode(), "line 1", "cannot be seen"),
         ("x\u200b = 1\n".encode(), "line 1", "cannot be seen"),
         ("\ufeffx = 1\n".encode(), "line 1", "cannot be seen"),
+        ("x = 'a\ufe00\U000e0101'\n".encode(), "line 1", "cannot be seen"),  # selectors, which can hold any bytes
+        ("x = '\u3164\u2800'\n".encode(), "line 1", "cannot be seen"),
         (b"x = 1\x0cy = 2\n", "line 1", "cannot be seen"),
         (b"x = 1\r\n", "line 1", "cannot be seen"),
         (b"x = 1" + b" " * 3000 + b"; import os\n", "line 1", "characters, at most 120"),

@@ -77,6 +77,7 @@ def test_a_new_entry_is_welcome(put, main, tmp_path):
         ),
         ("mine", "cnn", {"artifacts": ONE}, "what the model answered is that of the entry mlp, number by number"),
         ("mlp", "mlp", {"authors": ["B. Other"]}, "entry.toml: authors: are not those of the entry of this name"),
+        ("mlp", "cnn", {}, "entry.toml: model: is not that of the entry of this name; choose another name"),
         (
             "mlp",
             "mlp",

@@ -46,6 +46,12 @@ def test_a_cost_that_cannot_be(said, changes, line):
     assert said("cost", **changes) == [f"cost: {line}"]
 
 
+def test_what_is_missing_has_a_reason(said, claimed):
+    metrics = {name: value for name, value in claimed[0].metrics.items() if name != "brier"}
+    assert said(metrics=metrics, missing={"brier": " "})[-1] == "missing.brier: has no reason"
+    assert said(metrics=metrics, missing={"brier": "the scores are no probabilities"}) == []
+
+
 def test_a_record_has_a_cost(said):
     assert said(cost=None) == ["cost: is missing"]
 
