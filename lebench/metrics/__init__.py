@@ -1,6 +1,7 @@
 """The metrics: pure functions of NumPy, torch or JAX arrays, each with its definition and its known answers.
 
-Names are imported on first use, so that importing this package imports neither NumPy nor SciPy.
+All raise ``DataError`` for arrays that are empty, do not fit each other, hold NaN or infinity, or lack a class; what a
+metric refuses besides, it says. Names are imported on first use, so that this package imports neither NumPy nor SciPy.
 """
 
 from __future__ import annotations

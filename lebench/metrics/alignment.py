@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,6 @@ def centre(gram: Any) -> FloatArray:
     ----------
     gram : array of shape (n, n), float32 or float64
         Symmetric kernel matrix.
-
-    Raises
-    ------
-    DataError
-        If the matrix is not symmetric or not finite.
     """
     k = as_symmetric("kernel entries", gram)
     means = k.mean(axis=0)
@@ -46,11 +42,6 @@ def label_kernel(labels: Any) -> FloatArray:
     ----------
     labels : array of shape (n,), integer
         Labels 0 to C-1, every class present.
-
-    Raises
-    ------
-    DataError
-        If the labels are no integers from 0, or a class is missing.
     """
     y = as_labels("labels", labels)
     classes = len(class_counts("labels", y))
@@ -102,18 +93,18 @@ def _three_classes(kernel: str) -> dict[str, Any]:
     return {"gram": grams[kernel], "labels": labels}
 
 
-@metric(
+_metric = partial(metric, direction="none", invariant_to=("permutation", "scale"), tags=_TAGS)
+
+
+@_metric(
     symbol="A",
     equation=_ALIGNMENT,
     source=_CRISTIANINI,
-    direction="none",
     bounds=(-1.0, 1.0),
-    invariant_to=("permutation", "scale"),
     known_answers=(
         KnownAnswer("identity and labels of -1 and +1, n = 100", _identity_and_labels, 0.1, "1/sqrt(n)"),
         KnownAnswer("a kernel and seven times it", _scaled, 1.0, "blind to scale"),
     ),
-    tags=_TAGS,
 )
 def kernel_alignment(gram: Any, other: Any) -> float:
     """Cosine between two kernels as vectors; 1 if they are the same up to scale.
@@ -131,11 +122,10 @@ def kernel_alignment(gram: Any, other: Any) -> float:
     return _cosine(*_pair(gram, other))
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{CKA}",
     equation=r"A(HKH, HK'H),\quad H = I - \tfrac1n \mathbf 1\mathbf 1^\top",
     source=_CORTES,
-    direction="none",
     bounds=(-1.0, 1.0),
     invariant_to=("permutation", "scale", "translation"),
     known_answers=(
@@ -144,17 +134,12 @@ def kernel_alignment(gram: Any, other: Any) -> float:
         ),
         KnownAnswer("labels with and without a constant", _constant_and_labels, 1.0, "centring removes the constant"),
     ),
-    tags=_TAGS,
 )
 def centred_kernel_alignment(gram: Any, other: Any) -> float:
     """Alignment of two centred kernels (CKA): a constant added to all features does not count.
 
     Biased upwards for few points in many dimensions, see :func:`~lebench.metrics.debiased_centred_kernel_alignment`.
-
-    Parameters
-    ----------
-    gram, other : array of shape (n, n), float32 or float64
-        Symmetric kernel matrices of the same points.
+    Takes what :func:`kernel_alignment` takes.
 
     Raises
     ------
@@ -169,13 +154,12 @@ def centred_kernel_alignment(gram: Any, other: Any) -> float:
     return _cosine(*centred)
 
 
-@metric(
+@_metric(
     symbol=r"A(K, yy^\top)",
     equation=r"A(K, YY^\top),\quad Y = \mathrm{onehot} - 1/C",
     source=f"{_CRISTIANINI}; for C classes with the encoding of the kernel machines (our choice)",
     direction="higher",
     bounds=(-1.0, 1.0),
-    invariant_to=("permutation", "scale"),
     known_answers=(
         KnownAnswer("the label kernel", lambda: _three_classes("labels"), 1.0, "identity"),
         KnownAnswer(
@@ -185,7 +169,6 @@ def centred_kernel_alignment(gram: Any, other: Any) -> float:
             "trace (C-1)/C n over sqrt(n) times (n/C) sqrt(C-1): sqrt((C-1)/n)",
         ),
     ),
-    tags=_TAGS,
 )
 def kernel_target_alignment(gram: Any, labels: Any) -> float:
     """Alignment of a kernel with the kernel of the labels: how well it tells the classes apart.
@@ -196,16 +179,11 @@ def kernel_target_alignment(gram: Any, labels: Any) -> float:
         Symmetric kernel matrix.
     labels : array of shape (n,), integer
         Labels 0 to C-1, every class present.
-
-    Raises
-    ------
-    DataError
-        If a class is missing, or as :func:`kernel_alignment`.
     """
     return kernel_alignment(gram, label_kernel(labels))
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{CKA}(K, yy^\top)",
     equation=r"\mathrm{CKA}(K, YY^\top),\quad Y = \mathrm{onehot} - 1/C",
     source=f"{_CORTES}; for C classes with the encoding of the kernel machines (our choice)",
@@ -221,63 +199,39 @@ def kernel_target_alignment(gram: Any, labels: Any) -> float:
             "sqrt((C-1)/(n-1)): the centred identity has norm sqrt(n-1)",
         ),
     ),
-    tags=_TAGS,
 )
 def centred_target_alignment(gram: Any, labels: Any) -> float:
     """Centred alignment of a kernel with the kernel of the labels.
 
-    Parameters
-    ----------
-    gram : array of shape (n, n), float32 or float64
-        Symmetric kernel matrix.
-    labels : array of shape (n,), integer
-        Labels 0 to C-1, every class present.
-
-    Raises
-    ------
-    DataError
-        If a class is missing, or as :func:`centred_kernel_alignment`.
+    Takes what :func:`kernel_target_alignment` takes.
     """
     return centred_kernel_alignment(gram, label_kernel(labels))
 
 
-@metric(
+@_metric(
     symbol="S",
     equation=rf"1 - {_ALIGNMENT}",
     source="Fort et al. 2020, kernel distance",
-    direction="none",
     bounds=(0.0, 2.0),
-    invariant_to=("permutation", "scale"),
     known_answers=(
         KnownAnswer("identity and constant, n = 100", _identity_and_constant, 0.9, "1 - 1/sqrt(n)"),
         KnownAnswer("a kernel and seven times it", _scaled, 0.0, "blind to scale"),
     ),
-    tags=_TAGS,
 )
 def kernel_rotation(gram: Any, other: Any) -> float:
     """Kernel distance of Fort et al.: one minus the alignment, how far a kernel has turned in training.
 
-    Parameters
-    ----------
-    gram, other : array of shape (n, n), float32 or float64
-        The kernel at two times, on the same points.
-
-    Raises
-    ------
-    DataError
-        As :func:`kernel_alignment`.
+    Takes the kernel at two times, on the same points.
     """
     return 1.0 - kernel_alignment(gram, other)
 
 
-@metric(
+@_metric(
     symbol=r"v",
     equation=r"\frac{S(K_t, K_{t+\Delta t})}{\Delta t}",
     source="Fort et al. 2020, kernel velocity",
-    direction="none",
     bounds=(0.0, math.inf),
     unit="1/epoch",
-    invariant_to=("permutation", "scale"),
     known_answers=(
         KnownAnswer(
             "identity and constant, n = 100, 4 epochs",
@@ -286,7 +240,6 @@ def kernel_rotation(gram: Any, other: Any) -> float:
             "(1 - 1/sqrt(n))/4",
         ),
     ),
-    tags=_TAGS,
 )
 def kernel_velocity(gram: Any, other: Any, elapsed: float) -> float:
     """Kernel distance between two times, over the time between them; it depends on how long that is.
@@ -308,26 +261,20 @@ def kernel_velocity(gram: Any, other: Any, elapsed: float) -> float:
     return kernel_rotation(gram, other) / elapsed
 
 
-@metric(
+@_metric(
     symbol=r"\Delta_\Theta",
     equation=r"\frac{\|\Theta_T - \Theta_0\|_F}{\|\Theta_0\|_F}",
     source="Geiger, Spigler, Jacot & Wyart 2019, relative change of the kernel",
-    direction="none",
     bounds=(0.0, math.inf),
-    invariant_to=("permutation", "scale"),
     known_answers=(
         KnownAnswer("a kernel and seven times it", _scaled, 6.0, "7 - 1: sees the scale that the alignment does not"),
         KnownAnswer("identity and constant, n = 100", _identity_and_constant, math.sqrt(99), "sqrt(n (n-1)/n)"),
     ),
-    tags=_TAGS,
 )
 def kernel_change(gram: Any, other: Any) -> float:
     """Norm of the change of a kernel in training over its norm before: small in the lazy regime.
 
-    Parameters
-    ----------
-    gram, other : array of shape (n, n), float32 or float64
-        The kernel before and after training, on the same points.
+    Takes the kernel before and after training, on the same points.
 
     Raises
     ------

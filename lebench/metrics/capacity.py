@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -86,11 +87,6 @@ def unit_capacity(hidden: Any, hidden_init: Any) -> FloatArray:
     -------
     ndarray of shape (h,), float64
 
-    Raises
-    ------
-    DataError
-        If the arrays do not fit, are empty or not finite.
-
     Examples
     --------
     >>> unit_capacity(1.5 * np.eye(2), np.eye(2))
@@ -111,94 +107,54 @@ def unit_impact(output: Any) -> FloatArray:
     Returns
     -------
     ndarray of shape (h,), float64
-
-    Raises
-    ------
-    DataError
-        If the array is empty or not finite.
     """
     return row_norms(as_floats("output weights", output, 2).T)
 
 
-@metric(
+_metric = partial(metric, direction="lower", bounds=(0.0, math.inf), invariant_to=SYMMETRIES, tags=CAPACITY_TAGS)
+
+
+@_metric(
     symbol=r"dh",
     equation=r"d\,h",
     source=f"{PAPER}, table 1 (VC dimension, Harvey et al. 2017)",
-    direction="lower",
     bounds=(1.0, math.inf),
-    invariant_to=SYMMETRIES,
     known_answers=network_answers(("hidden",), 4.0, 1.0),
-    tags=CAPACITY_TAGS,
 )
 def capacity_parameters(hidden: Any) -> float:
     """Number of hidden weights: inputs times hidden units.
 
-    Parameters
-    ----------
-    hidden : array of shape (h, d), float32 or float64
-        Hidden weights.
-
-    Raises
-    ------
-    DataError
-        If the array is empty or not finite.
+    Takes weights as :func:`two_layer_measures` does.
     """
     return float(as_floats("hidden weights", hidden, 2).size)
 
 
-@metric(
+@_metric(
     symbol=r"\|U\|_{\infty,1}\|V\|_{\infty,1}",
     equation=r"\max_i\|u_i\|_1\,\max_k\sum_i|V_{ki}|",
     source=f"{PAPER}, table 1 (Bartlett & Mendelson 2002)",
-    direction="lower",
-    bounds=(0.0, math.inf),
     invariant_to=("permutation", "rescaling"),
     known_answers=network_answers(("hidden", "output"), 1.5, 8.0),
-    tags=CAPACITY_TAGS,
 )
 def capacity_l1_max(hidden: Any, output: Any) -> float:
     """Largest sum of absolute incoming weights of a unit, times the same of an output.
 
-    Parameters
-    ----------
-    hidden : array of shape (h, d), float32 or float64
-        Hidden weights.
-    output : array of shape (c, h), float32 or float64
-        Output weights.
-
-    Raises
-    ------
-    DataError
-        If the arrays do not fit, are empty or not finite.
+    Takes weights as :func:`two_layer_measures` does.
     """
     first, second = read_layers(hidden, output)
     return float(np.abs(first).sum(axis=1).max() * np.abs(second).sum(axis=1).max())
 
 
-@metric(
+@_metric(
     symbol=r"\|U\|_F\|V\|_F",
     equation=r"\|U\|_F\,\|V\|_F",
     source=f"{PAPER}, table 1 (Neyshabur et al. 2015)",
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=SYMMETRIES,
     known_answers=network_answers(("hidden", "output"), 3.0, 10.0),
-    tags=CAPACITY_TAGS,
 )
 def capacity_frobenius(hidden: Any, output: Any) -> float:
     """Product of the Frobenius norms of the two layers.
 
-    Parameters
-    ----------
-    hidden : array of shape (h, d), float32 or float64
-        Hidden weights.
-    output : array of shape (c, h), float32 or float64
-        Output weights.
-
-    Raises
-    ------
-    DataError
-        If the arrays do not fit, are empty or not finite.
+    Takes weights as :func:`two_layer_measures` does.
     """
     first, second = read_layers(hidden, output)
     return frobenius_norm(first) * frobenius_norm(second)
@@ -213,89 +169,48 @@ def _read_all(
     return first, first - first_start, second, second - read_init("initial output weights", output_init, second)
 
 
-@metric(
+@_metric(
     symbol=r"\mathcal C_{2,1}",
     equation=r"\|U\|_2\|V-V^0\|_{1,2} + \|U-U^0\|_{1,2}\|V\|_2",
     source=f"{PAPER}, table 1 (Bartlett et al. 2017); sums of the norms of the rows: of each unit's incoming weights",
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=SYMMETRIES,
     known_answers=network_answers(_ALL, 4.0, 19.0),
-    tags=CAPACITY_TAGS,
 )
 def capacity_spectral_l1(hidden: Any, hidden_init: Any, output: Any, output_init: Any) -> float:
     """Spectral norm of each layer times the summed distances that the other layer's units moved.
 
-    Parameters
-    ----------
-    hidden, hidden_init : array of shape (h, d), float32 or float64
-        Hidden weights after training and before.
-    output, output_init : array of shape (c, h), float32 or float64
-        Output weights after training and before.
-
-    Raises
-    ------
-    DataError
-        If the arrays do not fit, are empty or not finite.
+    Takes weights as :func:`two_layer_measures` does.
     """
     first, moved, second, second_moved = _read_all(hidden, hidden_init, output, output_init)
     return float(spectral_norm(first) * row_norms(second_moved).sum() + row_norms(moved).sum() * spectral_norm(second))
 
 
-@metric(
+@_metric(
     symbol=r"\mathcal C_{2,F}",
     equation=r"\|U\|_2\|V-V^0\|_F + \sqrt h\,\|U-U^0\|_F\|V\|_2",
     source=f"{PAPER}, table 1 (Neyshabur et al. 2018)",
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=SYMMETRIES,
     known_answers=network_answers(_ALL, 1.5 * math.sqrt(2) + 1, 15.0),
-    tags=CAPACITY_TAGS,
 )
 def capacity_spectral_frobenius(hidden: Any, hidden_init: Any, output: Any, output_init: Any) -> float:
     """Spectral norm of each layer times the distance that the other moved, with the root of the width.
 
-    Parameters
-    ----------
-    hidden, hidden_init : array of shape (h, d), float32 or float64
-        Hidden weights after training and before.
-    output, output_init : array of shape (c, h), float32 or float64
-        Output weights after training and before.
-
-    Raises
-    ------
-    DataError
-        If the arrays do not fit, are empty or not finite.
+    Takes weights as :func:`two_layer_measures` does.
     """
     first, moved, second, second_moved = _read_all(hidden, hidden_init, output, output_init)
     wide = math.sqrt(len(first)) * frobenius_norm(moved) * spectral_norm(second)
     return spectral_norm(first) * frobenius_norm(second_moved) + wide
 
 
-@metric(
+@_metric(
     symbol=r"\mathcal C_\mathrm{unit}",
     equation=r"\|U^0\|_2\|V\|_F + \|U-U^0\|_F\|V\|_F + \sqrt h",
     source=f"{PAPER}, table 1 (theorem 2)",
-    direction="lower",
     bounds=(1.0, math.inf),
-    invariant_to=SYMMETRIES,
     known_answers=network_answers(("hidden", "hidden_init", "output"), 2 * math.sqrt(2) + 1, 11.0),
-    tags=CAPACITY_TAGS,
 )
 def capacity_unit(hidden: Any, hidden_init: Any, output: Any) -> float:
     """Norms of unit capacity and unit impact with the initialization: the measure that falls with width.
 
-    Parameters
-    ----------
-    hidden, hidden_init : array of shape (h, d), float32 or float64
-        Hidden weights after training and before.
-    output : array of shape (c, h), float32 or float64
-        Output weights.
-
-    Raises
-    ------
-    DataError
-        If the arrays do not fit, are empty or not finite.
+    Takes weights as :func:`two_layer_measures` does.
     """
     first, second = read_layers(hidden, output)
     start = read_init("initial hidden weights", hidden_init, first)
@@ -312,11 +227,6 @@ def two_layer_measures(hidden: Any, hidden_init: Any, output: Any, output_init: 
         Hidden weights after training and before.
     output, output_init : array of shape (c, h), float32 or float64
         Output weights after training and before.
-
-    Raises
-    ------
-    DataError
-        If the arrays do not fit, are empty or not finite.
     """
     return {
         "capacity_parameters": capacity_parameters(hidden),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,15 +61,14 @@ def _terms(hidden: Any, hidden_init: Any, output: Any, inputs: Any) -> tuple[Flo
     return unit_impact(second), row_norms(first - start), row_norms(start @ x.T), frobenius_norm(x)
 
 
-@metric(
+_metric = partial(metric, direction="lower", bounds=(0.0, math.inf), invariant_to=SYMMETRIES, tags=CAPACITY_TAGS)
+
+
+@_metric(
     symbol=r"\hat{\mathcal R}_\gamma",
     equation=r"\frac{2\sqrt{2c}+2}{\gamma m}\sum_j \alpha_j\left(\beta_j\|X\|_F + \|u_j^0 X\|\right)",
     source=f"{PAPER}, theorem 1, first line",
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=SYMMETRIES,
     known_answers=network_answers(_BOUND, 6 + 3 * math.sqrt(2), 60.0),
-    tags=CAPACITY_TAGS,
 )
 def unit_bound(hidden: Any, hidden_init: Any, output: Any, inputs: Any, gamma: float) -> float:
     """Bound of the Rademacher complexity of a two-layer ReLU network by the capacity and impact of its units.
@@ -96,35 +96,17 @@ def unit_bound(hidden: Any, hidden_init: Any, output: Any, inputs: Any, gamma: f
     return _theorem_1(float(impact @ (capacity * x + start)), output, inputs, gamma)
 
 
-@metric(
+@_metric(
     symbol=r"\hat{\mathcal R}^F_\gamma",
     equation=r"\frac{2\sqrt{2c}+2}{\gamma\sqrt m}\|\alpha\|"
     r"\left(\|\beta\|\sqrt{\tfrac1m\textstyle\sum_i\|x_i\|^2} + \sqrt{\tfrac1m\textstyle\sum_i\|U^0x_i\|^2}\right)",
     source=f"{PAPER}, theorem 1, second line",
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=SYMMETRIES,
     known_answers=network_answers(_BOUND, 6 + 3 * math.sqrt(2), 60.0),
-    tags=CAPACITY_TAGS,
 )
 def unit_bound_norms(hidden: Any, hidden_init: Any, output: Any, inputs: Any, gamma: float) -> float:
     """The bound of `unit_bound` loosened to norms of whole layers; equal if all units share one ratio.
 
-    Parameters
-    ----------
-    hidden, hidden_init : array of shape (h, d), float32 or float64
-        Hidden weights U after training and U0 before.
-    output : array of shape (c, h), float32 or float64
-        Output weights V.
-    inputs : array of shape (m, d), float32 or float64
-        Training inputs.
-    gamma : float
-        Margin; the bound is infinite if it is not positive.
-
-    Raises
-    ------
-    DataError
-        As :func:`unit_bound`.
+    Takes what :func:`unit_bound` takes.
     """
     impact, capacity, start, x = _terms(hidden, hidden_init, output, inputs)
     norms = [float(np.linalg.norm(vector)) for vector in (impact, capacity, start)]
@@ -138,34 +120,16 @@ def _theorem_1(total: float, output: Any, inputs: Any, gamma: float) -> float:
     return (2 * math.sqrt(2 * len(output)) + 2) * total / (margin * len(inputs))
 
 
-@metric(
+@_metric(
     symbol=r"\tilde O",
     equation=r"\frac{\sqrt c\,\|V\|_F\left(\|U-U^0\|_F\|X\|_F + \|U^0X\|_F\right)}{\gamma m} + \sqrt{h/m}",
     source=f"{PAPER}, theorem 2, without constants and logarithms",
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=SYMMETRIES,
     known_answers=network_answers(_BOUND, 2 + math.sqrt(2), 10 * math.sqrt(2) + 1),
-    tags=CAPACITY_TAGS,
 )
 def two_layer_bound(hidden: Any, hidden_init: Any, output: Any, inputs: Any, gamma: float) -> float:
     """Bound of the generalization error of a two-layer ReLU network, up to constants and logarithms.
 
-    Parameters
-    ----------
-    hidden, hidden_init : array of shape (h, d), float32 or float64
-        Hidden weights U after training and U0 before.
-    output : array of shape (c, h), float32 or float64
-        Output weights V.
-    inputs : array of shape (m, d), float32 or float64
-        Training inputs.
-    gamma : float
-        Margin; the bound is infinite if it is not positive.
-
-    Raises
-    ------
-    DataError
-        As :func:`unit_bound`.
+    Takes what :func:`unit_bound` takes.
     """
     impact, capacity, start, x = _terms(hidden, hidden_init, output, inputs)
     margin, points = read_margin(gamma), len(inputs)

@@ -47,11 +47,6 @@ def project_on_class_means(features: Any, labels: Any, points: IntArray, axes: i
         Rows to project.
     axes : int, default 3
         Number of axes.
-
-    Raises
-    ------
-    DataError
-        If the arrays do not fit, a class is missing, or features are not finite.
     """
     data = class_statistics.read_labelled(features, labels)
     statistics = class_statistics.means_of(data)
@@ -69,11 +64,6 @@ def project_on_class_means_from_gram(gram: Any, labels: Any, points: IntArray, a
         Symmetric kernel matrix.
     labels, points, axes
         As for features.
-
-    Raises
-    ------
-    DataError
-        If the matrix is not symmetric or does not fit the labels, or a class is missing.
     """
     statistics = class_statistics.from_gram(gram, labels)
     kernel, y = np.asarray(gram, dtype=np.float64), np.asarray(labels)

@@ -130,11 +130,6 @@ def read_labelled(features: Any, labels: Any, classes: int | None = None, *, com
         C; by default the largest label plus one.
     complete : bool
         Whether every class must have points.
-
-    Raises
-    ------
-    DataError
-        If the arrays do not fit, or a class is missing.
     """
     values = read_floats("features", features, 2, finite=False)
     y = as_labels("labels", labels, len(values), classes)
@@ -148,13 +143,7 @@ def membership(labels: IntArray, classes: int) -> FloatArray:
 
 
 def means_of(data: Labelled) -> ClassStatistics:
-    """Return what the class means alone tell.
-
-    Raises
-    ------
-    DataError
-        If the features contain NaN or infinity.
-    """
+    """Return what the class means alone tell."""
     classes = len(data.counts)
     p = data.features.shape[1]
     sums, buffer = np.zeros((classes, p)), np.empty((block_rows(p), p))
@@ -231,11 +220,6 @@ def look_again(
         With class means: of the same points; or of others, and then only `nearest` and `disagreement` have a meaning.
     head : tuple of weights (C, p) and bias (C,), optional
         The classifier of NC4.
-
-    Raises
-    ------
-    DataError
-        If the features contain NaN or infinity.
     """
     assert statistics.means is not None
     classes, centred = statistics.classes, statistics.centred
@@ -301,11 +285,6 @@ def from_gram(gram: Any, labels: Any, classes: int | None = None, dimension: int
         C; by default the largest label plus one.
     dimension : int, optional
         Dimension of the features, if it is known to be smaller than C-1.
-
-    Raises
-    ------
-    DataError
-        If the matrix is not symmetric, does not fit the labels, or a class is missing.
     """
     kernel = as_symmetric("kernel entries", gram)
     y = as_labels("labels", labels, len(kernel), classes)

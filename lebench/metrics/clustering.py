@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -174,20 +175,20 @@ _ONE_ASTRAY_ENTROPIES = math.log(2) + _entropy_of(1 / 3, 2 / 3)
 _ONE_ASTRAY_NMI = 2 * (1 - _entropy_of(1 / 3, 1 / 6, 1 / 2) / _ONE_ASTRAY_ENTROPIES)
 
 
-@metric(
+_metric = partial(metric, direction="higher", invariant_to=("permutation",), tags=_TAGS)
+
+
+@_metric(
     symbol=r"\mathrm{ARI}",
     equation=r"\frac{\sum_{ij}\binom{n_{ij}}2 - E}{\frac12\left(\sum_i\binom{a_i}2 + \sum_j\binom{b_j}2\right) - E},"
     r"\quad E = \sum_i\binom{a_i}2\sum_j\binom{b_j}2\Big/\binom n2",
     source="Hubert & Arabie 1985, eq. 5",
-    direction="higher",
     bounds=(-0.5, 1.0),
-    invariant_to=("permutation",),
     known_answers=(
         KnownAnswer("the classes under other names", _relabelled, 1.0, "identity"),
         KnownAnswer("independent", _independent, -0.5, "0 - 2/3 over 2 - 2/3"),
         KnownAnswer("one of six astray", _one_astray, 12 / 37, "pairs: 4 - 2.8 over 6.5 - 2.8"),
     ),
-    tags=_TAGS,
 )
 def adjusted_rand_index(labels: Any, assignment: Any) -> float:
     """Agreement of a clustering with classes on pairs of points, corrected for chance; 0 is chance.
@@ -216,32 +217,21 @@ def adjusted_rand_index(labels: Any, assignment: Any) -> float:
     return (together - expected) / ((classes + clusters) / 2 - expected)
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{NMI}",
     equation=r"\frac{2\,I(Y;Z)}{H(Y) + H(Z)}",
     source="Vinh, Epps & Bailey 2010, arithmetic mean of the entropies; not corrected for chance",
-    direction="higher",
     bounds=(0.0, 1.0),
-    invariant_to=("permutation",),
     known_answers=(
         KnownAnswer("the classes under other names", _relabelled, 1.0, "identity"),
         KnownAnswer("independent", _independent, 0.0, "no information"),
         KnownAnswer("one of six astray", _one_astray, _ONE_ASTRAY_NMI, "entropies of the table (2 1; 0 3)"),
     ),
-    tags=_TAGS,
 )
 def normalized_mutual_information(labels: Any, assignment: Any) -> float:
     """Mutual information of classes and clusters over the mean of their entropies.
 
-    Parameters
-    ----------
-    labels, assignment
-        As in :func:`adjusted_rand_index`.
-
-    Raises
-    ------
-    DataError
-        If the lengths differ or the values are no integers from 0.
+    Takes what :func:`adjusted_rand_index` takes.
     """
     table = _contingency(labels, assignment)
     classes, clusters = _entropy(table.sum(axis=1)), _entropy(table.sum(axis=0))
@@ -251,32 +241,21 @@ def normalized_mutual_information(labels: Any, assignment: Any) -> float:
     return float(np.clip(2 * information / (classes + clusters), 0, 1))
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{acc}^*",
     equation=r"\max_\pi \frac1n\sum_i \mathbf 1[\pi(z_i) = y_i]",
     source="He & Su 2020 (max(acc, 1 - acc)); for more clusters the best one-to-one matching. Biased under the null",
-    direction="higher",
     bounds=(0.0, 1.0),
-    invariant_to=("permutation",),
     known_answers=(
         KnownAnswer("the classes under other names", _relabelled, 1.0, "identity"),
         KnownAnswer("independent", _independent, 0.5, "1/2"),
         KnownAnswer("one of six astray", _one_astray, 5 / 6, "counting"),
     ),
-    tags=_TAGS,
 )
 def clustering_accuracy(labels: Any, assignment: Any) -> float:
     """Fraction of points in the cluster matched to their class, for the best one-to-one matching.
 
-    Parameters
-    ----------
-    labels, assignment
-        As in :func:`adjusted_rand_index`.
-
-    Raises
-    ------
-    DataError
-        If the lengths differ or the values are no integers from 0.
+    Takes what :func:`adjusted_rand_index` takes.
     """
     table = _contingency(labels, assignment)
     return _matched(table) / int(table.sum())
@@ -287,17 +266,7 @@ def clustering_accuracy_null(labels: Any, assignment: Any) -> float:
 
     With two classes and two clusters the count of one cell is hypergeometric and the expectation exact; for 500 + 500
     points it is 0.5 + 1/sqrt(2 pi n) up to 1e-5 (the bias of the accuracy of He & Su). With more, it is the mean over
-    :data:`NULL_DRAWS` permutations from a fixed seed (our choice).
-
-    Parameters
-    ----------
-    labels, assignment
-        As in :func:`adjusted_rand_index`.
-
-    Raises
-    ------
-    DataError
-        As :func:`clustering_accuracy`.
+    :data:`NULL_DRAWS` permutations from a fixed seed (our choice). Takes what :func:`adjusted_rand_index` takes.
     """
     table = _contingency(labels, assignment)
     n = int(table.sum())
@@ -320,13 +289,11 @@ def clustering_accuracy_null(labels: Any, assignment: Any) -> float:
     return total / (NULL_DRAWS * n)
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{acc}^*_0",
     equation=r"\frac{\mathrm{acc}^* - E_0}{1 - E_0},\quad E_0 = \mathrm E_\sigma\,\mathrm{acc}^*(y, z\circ\sigma)",
     source="our correction of He & Su's accuracy; permutation null as in the adjusted Rand index",
-    direction="higher",
     bounds=(-math.inf, 1.0),
-    invariant_to=("permutation",),
     known_answers=(
         KnownAnswer("the classes under other names", _relabelled, 1.0, "identity"),
         KnownAnswer("independent, 2 + 2 points", _independent, -0.5, "null 2/3 = (1 + 4/2 + 1)/6: (1/2 - 2/3)/(1/3)"),
@@ -337,15 +304,11 @@ def clustering_accuracy_null(labels: Any, assignment: Any) -> float:
             "null 19/30: hypergeometric(6, 3, 2) gives 5, 3, 5 of 6 matched with weights 1/5, 3/5, 1/5",
         ),
     ),
-    tags=_TAGS,
 )
 def clustering_accuracy_corrected(labels: Any, assignment: Any) -> float:
     """Clustering accuracy corrected for chance: 0 is what a permuted assignment reaches, 1 is perfect.
 
-    Parameters
-    ----------
-    labels, assignment
-        As in :func:`adjusted_rand_index`.
+    Takes what :func:`adjusted_rand_index` takes.
 
     Raises
     ------
@@ -362,18 +325,16 @@ def _three_scores() -> dict[str, Any]:
     return {"scores": np.array([0.25, -0.5, 0.125])}
 
 
-@metric(
+@_metric(
     symbol=r"\Delta",
     equation=r"\max_i s_i - \min_i s_i",
     source="range of a sample; our choice to show how much a score depends on a setting such as the learning rate",
     direction="none",
     bounds=(0.0, math.inf),
-    invariant_to=("permutation",),
     known_answers=(
         KnownAnswer("three scores", _three_scores, 0.75, "1/4 + 1/2"),
         KnownAnswer("equal scores", lambda: {"scores": np.full(4, 0.3)}, 0.0, "identity"),
     ),
-    tags=_TAGS,
 )
 def spread(scores: Any) -> float:
     """Largest minus smallest of a score over settings that should not matter, or whose effect is asked for.

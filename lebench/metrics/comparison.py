@@ -44,11 +44,6 @@ def prediction_disagreement(predicted: Any, other: Any) -> float:
     ----------
     predicted, other : array of shape (n,), integer
         Predicted classes at the same points.
-
-    Raises
-    ------
-    DataError
-        If the lengths differ or the values are no integers from 0.
     """
     first = as_labels("predicted classes", predicted)
     return float((first != as_labels("other predicted classes", other, len(first))).mean())
@@ -70,11 +65,6 @@ def difference_to_kernel(value: float, kernel: float) -> float:
     ----------
     value, kernel : float
         Of the model and of the kernel.
-
-    Raises
-    ------
-    DataError
-        If one of them is not finite.
     """
     _finite(value, kernel)
     return float(value) - float(kernel)

@@ -137,15 +137,7 @@ def le_alpha_beta_gap(intra: Any, inter: Any) -> float:
 def impact_difference(intra: Any, inter: Any) -> float:
     """How much more a class moved itself than the others over the whole training: C times the log growth of separation.
 
-    Parameters
-    ----------
-    intra, inter : array of shape (T,), float32 or float64
-        Integrated impacts A(t) and B(t); what they grew by from the first to the last moment counts.
-
-    Raises
-    ------
-    DataError
-        If the lengths differ.
+    Takes what :func:`le_alpha_beta_gap` takes.
     """
     a, b = as_floats("values of A", intra, 1), as_floats("values of B", inter, 1)
     if len(a) != len(b):

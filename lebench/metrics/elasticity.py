@@ -26,11 +26,6 @@ def symmetrize(similarity: Any) -> FloatArray:
     ----------
     similarity : array of shape (n, n), float32 or float64
         Similarity of a set of points on itself.
-
-    Raises
-    ------
-    DataError
-        If the matrix is not square or not finite.
     """
     s = as_square("similarities", similarity)
     return np.ascontiguousarray((s + s.T) / 2)
@@ -39,10 +34,7 @@ def symmetrize(similarity: Any) -> FloatArray:
 def normalize(similarity: Any) -> FloatArray:
     """Return S_ij / sqrt(S_ii S_jj), float64 (He & Su 2020).
 
-    Parameters
-    ----------
-    similarity : array of shape (n, n), float32 or float64
-        Similarity of a set of points on itself.
+    Takes what :func:`symmetrize` takes.
 
     Raises
     ------
@@ -183,15 +175,7 @@ def within_class_similarity(similarity: Any, labels: Any, target_labels: Any | N
 def between_class_similarity(similarity: Any, labels: Any, target_labels: Any | None = None) -> float:
     """Mean similarity of pairs of different classes.
 
-    Parameters
-    ----------
-    similarity, labels, target_labels
-        As in :func:`within_class_similarity`.
-
-    Raises
-    ------
-    DataError
-        As :func:`within_class_similarity`.
+    Takes what :func:`within_class_similarity` takes.
     """
     return float(_split_by_class(similarity, labels, target_labels)[1].mean())
 
@@ -219,11 +203,7 @@ def elasticity_ratio(similarity: Any, labels: Any, target_labels: Any | None = N
     """Mean similarity within classes over the sum of the means within and between; 1/2 is no elasticity.
 
     It lies in [0, 1] if no entry is negative; publish :func:`elasticity_difference` beside it.
-
-    Parameters
-    ----------
-    similarity, labels, target_labels
-        As in :func:`within_class_similarity`.
+    Takes what :func:`within_class_similarity` takes.
 
     Raises
     ------
@@ -264,15 +244,7 @@ def elasticity_ratio(similarity: Any, labels: Any, target_labels: Any | None = N
 def elasticity_difference(similarity: Any, labels: Any, target_labels: Any | None = None) -> float:
     """Mean similarity within classes minus the mean between classes.
 
-    Parameters
-    ----------
-    similarity, labels, target_labels
-        As in :func:`within_class_similarity`.
-
-    Raises
-    ------
-    DataError
-        As :func:`within_class_similarity`.
+    Takes what :func:`within_class_similarity` takes.
     """
     within, between = _split_by_class(similarity, labels, target_labels)
     return float(within.mean() - between.mean())
@@ -367,11 +339,6 @@ def distance_spearman(similarity: Any, distance: Any) -> float:
         Row = source, column = target.
     distance : array of shape (n, n), float32 or float64
         Geodesic distances of the same points.
-
-    Raises
-    ------
-    DataError
-        As :func:`distance_pearson`.
     """
     s, d = _off_diagonal_pairs(similarity, distance)
     return _correlation(rankdata(s), rankdata(d))

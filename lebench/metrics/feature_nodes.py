@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,19 @@ def _effects(before: list[float], after: list[float]) -> dict[str, Any]:
     return {"before": np.array(before), "after": np.array(after)}
 
 
-@metric(
+_metric = partial(metric, direction="higher", bounds=(0.0, 1.0), tags=("dynamics",))
+
+
+@_metric(
     symbol="s",
     equation=r"s = \frac{1}{d}\,|\{j : e_j(T) > e_j(0)\}|",
     source=f"{_SOURCE}: nodes whose amplification is larger after training than before",
     direction="none",
-    bounds=(0.0, 1.0),
     invariant_to=("scale", "permutation"),
     known_answers=(
         KnownAnswer("one of four grew", lambda: _effects([1.0, 1.0, 1.0, 1.0], [2.0, 1.0, 0.5, 0.0]), 0.25, "1/4"),
         KnownAnswer("all grew", lambda: _effects([0.0, 0.5], [0.5, 0.75]), 1.0, "2/2"),
     ),
-    tags=("dynamics",),
 )
 def surviving_share(before: Any, after: Any) -> float:
     """Share of the input's features whose effect is larger after training than before.
@@ -39,11 +41,6 @@ def surviving_share(before: Any, after: Any) -> float:
     ----------
     before, after : array of shape (d,), float32 or float64
         How much a model's features, or scores, change when a feature of the input is taken away.
-
-    Raises
-    ------
-    DataError
-        If the lengths differ.
     """
     first, last = as_floats("effects before", before, 1), as_floats("effects after", after, 1)
     if len(first) != len(last):
@@ -59,18 +56,15 @@ def _predicted(after: list[float], frequency: list[float]) -> dict[str, Any]:
     return {"before": np.ones(4), "after": np.array(after), "frequency": np.array(frequency), "threshold": 0.625}
 
 
-@metric(
+@_metric(
     symbol="a",
     equation=r"a = \frac{1}{d}\,|\{j : [e_j(T) > e_j(0)] = [\nu_j > p^*]\}|",
     source=f"{_SOURCE}: a node survives if it fires in more than the share p* of the steps",
-    direction="higher",
-    bounds=(0.0, 1.0),
     invariant_to=("permutation",),
     known_answers=(
         KnownAnswer("as predicted", lambda: _predicted([2.0, 2.0, 0.5, 0.5], [1.0, 0.75, 0.5, 0.0]), 1.0, "4/4"),
         KnownAnswer("all grew", lambda: _predicted([2.0, 2.0, 2.0, 2.0], [1.0, 0.75, 0.5, 0.0]), 0.5, "2/4"),
     ),
-    tags=("dynamics",),
 )
 def survival_agreement(before: Any, after: Any, frequency: Any, threshold: float) -> float:
     """Share of the input's features that grew or fell as Neurashed predicts from how often they fire.
@@ -83,11 +77,6 @@ def survival_agreement(before: Any, after: Any, frequency: Any, threshold: float
         Share of the steps of training in which it fires.
     threshold : float
         The share p* above which it is to grow.
-
-    Raises
-    ------
-    DataError
-        If the lengths differ.
     """
     first, last = as_floats("effects before", before, 1), as_floats("effects after", after, 1)
     fires = as_floats("frequencies", frequency, 1)
@@ -96,12 +85,11 @@ def survival_agreement(before: Any, after: Any, frequency: Any, threshold: float
     return float(((last > first) == (fires > threshold)).mean())
 
 
-@metric(
+@_metric(
     symbol="p^*",
     equation=r"p^* = \frac{\ln(1/c_-)}{\ln c_+ + \ln(1/c_-)}",
     source=f"{_SOURCE}: above it the logarithm of an amplification drifts upwards",
     direction="none",
-    bounds=(0.0, 1.0),
     known_answers=(
         KnownAnswer("inverse factors", lambda: {"facilitation": 2.0, "inhibition": 0.5}, 0.5, "ln 2 / (2 ln 2)"),
         KnownAnswer(
@@ -112,7 +100,6 @@ def survival_agreement(before: Any, after: Any, frequency: Any, threshold: float
             rtol=1e-14,
         ),
     ),
-    tags=("dynamics",),
 )
 def survival_threshold(facilitation: float, inhibition: float) -> float:
     """Share of the steps in which a node must fire so that it grows in the long run.
@@ -135,18 +122,16 @@ def survival_threshold(facilitation: float, inhibition: float) -> float:
     return loss / (math.log(facilitation) + loss)
 
 
-@metric(
+@_metric(
     symbol=r"\rho_\nu",
     equation=r"\rho_\nu = \mathrm{Spearman}\left(\log \frac{e_j(T)}{e_j(0)},\ \nu_j\right)",
     source=f"{_SOURCE}: nodes that fire more often are strengthened more; the rank correlation is our choice",
-    direction="higher",
     bounds=(-1.0, 1.0),
     invariant_to=("permutation",),
     known_answers=(
         KnownAnswer("in the same order", lambda: _growing([0.25, 0.5, 2.0, 8.0]), 1.0, "both increase", rtol=1e-12),
         KnownAnswer("in the opposite order", lambda: _growing([8.0, 2.0, 1.0, 0.5]), -1.0, "one falls", rtol=1e-12),
     ),
-    tags=("dynamics",),
 )
 def survival_rank(before: Any, after: Any, frequency: Any) -> float:
     """Rank correlation of how much the input's features grow in training with how often they fire.
@@ -178,17 +163,15 @@ def survival_rank(before: Any, after: Any, frequency: Any) -> float:
     return float(spearmanr(growth, fires).statistic)
 
 
-@metric(
+@_metric(
     symbol=r"\Delta s",
     equation=r"\Delta s = s_\mathrm{full} - s_1",
     source=f"{_SOURCE}: small batches keep few nodes, the full batch keeps all",
-    direction="higher",
     bounds=(-1.0, 1.0),
     known_answers=(
         KnownAnswer("sparser by a quarter", lambda: {"small": 0.5, "full": 0.75}, 0.25, "0.75 - 0.5"),
         KnownAnswer("the same", lambda: {"small": 1.0, "full": 1.0}, 0.0, "1 - 1"),
     ),
-    tags=("dynamics",),
 )
 def sparsity_gain(small: float, full: float) -> float:
     """How much larger a share of the features survives the full batch than single inputs.

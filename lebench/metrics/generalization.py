@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,10 @@ def _half_right_at_three_quarters() -> dict[str, Any]:
     return {"probabilities": probabilities, "labels": np.array([0, 1, 1, 0])}
 
 
-@metric(
+_metric = partial(metric, direction="lower", tags=_TAGS)
+
+
+@_metric(
     symbol=r"\mathrm{acc}",
     equation=r"\frac1n\sum_i \mathbf 1\left[f_{y_i}(x_i) > \max_{c\ne y_i} f_c(x_i)\right]",
     source="standard; a tie of the maximum counts as wrong (our choice, so that a constant scores nothing)",
@@ -70,7 +74,6 @@ def _half_right_at_three_quarters() -> dict[str, Any]:
             "a constant", lambda: {"scores": np.zeros((6, 3)), "labels": np.arange(6) % 3}, 0.0, "every score is a tie"
         ),
     ),
-    tags=_TAGS,
 )
 def accuracy(scores: Any, labels: Any) -> float:
     """Fraction of points whose true class has the strictly largest score.
@@ -82,11 +85,6 @@ def accuracy(scores: Any, labels: Any) -> float:
     labels : array of shape (n,), integer
         Labels 0 to C-1; classes may be absent.
 
-    Raises
-    ------
-    DataError
-        If the arrays do not fit, are empty or not finite, or the labels are not 0 to C-1.
-
     Examples
     --------
     >>> accuracy(np.array([[2.0, 1.0], [0.0, 0.0]]), np.array([0, 1]))
@@ -95,39 +93,26 @@ def accuracy(scores: Any, labels: Any) -> float:
     return float(np.mean(_margins(*_read_scores(scores, labels)) > 0))
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{err}",
     equation=r"1 - \mathrm{acc}",
     source="standard; a tie of the maximum counts as wrong (our choice)",
-    direction="lower",
     bounds=(0.0, 1.0),
     invariant_to=("permutation", "scale", "translation"),
     known_answers=(KnownAnswer("two right, one wrong, one tie", _scores_four_points, 0.5, "counting"),),
-    tags=_TAGS,
 )
 def error(scores: Any, labels: Any) -> float:
     """Fraction of points that are classified wrongly, ties included.
 
-    Parameters
-    ----------
-    scores : array of shape (n, C), float32 or float64
-        Scores.
-    labels : array of shape (n,), integer
-        Labels 0 to C-1.
-
-    Raises
-    ------
-    DataError
-        As :func:`accuracy`.
+    Takes what :func:`accuracy` takes.
     """
     return float(np.mean(_margins(*_read_scores(scores, labels)) <= 0))
 
 
-@metric(
+@_metric(
     symbol=r"\ell_{\log}",
     equation=r"-\frac1n\sum_i \ln\,\mathrm{clip}(p_{i,y_i},\varepsilon,1-\varepsilon),\quad \varepsilon=2^{-52}",
     source="standard; clipped as in scikit-learn",
-    direction="lower",
     bounds=(0.0, -math.log(LOG_LOSS_EPS)),
     unit="nats",
     invariant_to=("permutation",),
@@ -146,7 +131,6 @@ def error(scores: Any, labels: Any) -> float:
             "the clip",
         ),
     ),
-    tags=_TAGS,
 )
 def log_loss(probabilities: Any, labels: Any) -> float:
     """Mean negative log-likelihood in nats, probabilities clipped at 2^-52.
@@ -168,11 +152,10 @@ def log_loss(probabilities: Any, labels: Any) -> float:
     return float(-np.mean(np.log(true)))
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{BS}",
     equation=r"\frac1n\sum_i\sum_c (p_{ic} - \mathbf 1[y_i=c])^2",
     source="Brier 1950, the multi-class form; for two classes twice the one-column form",
-    direction="lower",
     bounds=(0.0, 2.0),
     invariant_to=("permutation",),
     known_answers=(
@@ -184,7 +167,6 @@ def log_loss(probabilities: Any, labels: Any) -> float:
             "the upper bound",
         ),
     ),
-    tags=_TAGS,
 )
 def brier(probabilities: Any, labels: Any) -> float:
     """Mean squared distance of the probabilities from the one-hot label, summed over classes.
@@ -195,21 +177,15 @@ def brier(probabilities: Any, labels: Any) -> float:
         Rows sum to 1.
     labels : array of shape (n,), integer
         Labels 0 to C-1.
-
-    Raises
-    ------
-    DataError
-        As :func:`log_loss`.
     """
     values, y = _read_probabilities(probabilities, labels)
     return float(np.mean(np.sum((values - np.eye(values.shape[1])[y]) ** 2, axis=1)))
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{ECE}",
     equation=r"\sum_b \frac{n_b}{n}\left|\mathrm{acc}(b) - \mathrm{conf}(b)\right|",
     source="Guo et al. 2017, eq. 3; equal-width bins, closed on the right",
-    direction="lower",
     bounds=(0.0, 1.0),
     invariant_to=("permutation",),
     known_answers=(
@@ -221,7 +197,6 @@ def brier(probabilities: Any, labels: Any) -> float:
             "calibrated by construction",
         ),
     ),
-    tags=_TAGS,
 )
 def expected_calibration_error(probabilities: Any, labels: Any, bins: int = 15) -> float:
     """Mean distance between confidence and accuracy, over equal-width bins of the confidence.
@@ -250,11 +225,10 @@ def expected_calibration_error(probabilities: Any, labels: Any, bins: int = 15) 
     return float(np.abs(gaps).sum() / len(y))
 
 
-@metric(
+@_metric(
     symbol=r"\Delta",
     equation=r"\mathrm{acc}_\mathrm{train} - \mathrm{acc}_\mathrm{test}",
     source="standard",
-    direction="lower",
     bounds=(-1.0, 1.0),
     invariant_to=("permutation", "scale", "translation"),
     known_answers=(
@@ -270,7 +244,6 @@ def expected_calibration_error(probabilities: Any, labels: Any, bins: int = 15) 
             "1 - 1/2",
         ),
     ),
-    tags=_TAGS,
 )
 def generalization_gap(scores_train: Any, labels_train: Any, scores_test: Any, labels_test: Any) -> float:
     """Training accuracy minus test accuracy.
@@ -281,16 +254,11 @@ def generalization_gap(scores_train: Any, labels_train: Any, scores_test: Any, l
         Scores.
     labels_train, labels_test : array of shape (n,), integer
         Labels 0 to C-1.
-
-    Raises
-    ------
-    DataError
-        As :func:`accuracy`.
     """
     return accuracy(scores_train, labels_train) - accuracy(scores_test, labels_test)
 
 
-@metric(
+@_metric(
     symbol=r"\gamma_q",
     equation=r"\mathrm{percentile}_q\left(f_{y_i}(x_i) - \max_{c\ne y_i} f_c(x_i)\right)",
     source="Dziugaite et al. 2020 (10th percentile); linear interpolation between points",
@@ -310,7 +278,6 @@ def generalization_gap(scores_train: Any, labels_train: Any, scores_test: Any, l
             "the smallest of 1, -2, 0, 3", lambda: {**_scores_four_points(), "percentile": 0.0}, -2.0, "minimum"
         ),
     ),
-    tags=_TAGS,
 )
 def margin(scores: Any, labels: Any, percentile: float = 10.0) -> float:
     """Percentile of the margins: score of the true class minus the best other score.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -108,18 +109,18 @@ def _weights(planter: Callable[..., FloatArray], *arguments: int) -> Callable[[]
     return lambda: {"weights": planter(*arguments)}
 
 
-@metric(
+_metric = partial(metric, direction="lower", invariant_to=("permutation", "rotation", "scale"), tags=_TAGS)
+
+
+@_metric(
     symbol=r"\mathrm{GNC1}",
     equation=r"\frac1C\,\mathrm{Tr}\left(\Sigma_W\,\Sigma_B^{+}\right)\ \text{of}\ h/\|h\|",
     source=f"{_GNC}, GNC1: NC1 of unit-norm features",
-    direction="lower",
     bounds=(0.0, math.inf),
-    invariant_to=("permutation", "rotation", "scale"),
     known_answers=(
         KnownAnswer("norms differ, directions do not", lambda: _on_features(planted.circle(6)), 0.0, "no spread"),
         KnownAnswer("0, 60 and -60 degrees", _spread_on_a_circle, 1 / 16, "variance 1/18 over (2/3)^2, over C = 2"),
     ),
-    tags=_TAGS,
 )
 def gnc1(features: Any, labels: Any, classes: int | None = None) -> float:
     """NC1 of the features scaled to unit norm.
@@ -147,13 +148,12 @@ def _unit_features(features: Any) -> FloatArray:
     return _unit_rows("features", np.asarray(read_floats("features", features, 2), dtype=np.float64))
 
 
-@metric(
+@_metric(
     symbol=r"\rho_\mathrm{ovr}",
     equation=r"\min_k \mathrm{dist}\left(\hat w_k,\ \mathrm{conv}\{\hat w_j : j\ne k\}\right)",
     source=f"{_GNC}, GNC2; the exact quadratic program (the released code descends on a gradient)",
     direction="higher",
     bounds=(0.0, 2.0),
-    invariant_to=("permutation", "rotation", "scale"),
     known_answers=(
         *(
             KnownAnswer(f"simplex frame of {c}", _weights(planted.simplex_frame, c, 12), c / (c - 1), "C/(C-1)")
@@ -172,7 +172,6 @@ def _unit_features(features: Any) -> FloatArray:
         ),
         KnownAnswer("cross-polytope", _weights(planted.cross_polytope, 4), 1.0, "the origin is nearest"),
     ),
-    tags=_TAGS,
 )
 def gnc2_margin(weights: Any) -> float:
     """Smallest distance of a unit classifier from the convex hull of the others: the one-vs-rest distance.
@@ -181,22 +180,15 @@ def gnc2_margin(weights: Any) -> float:
     ----------
     weights : array of shape (C, p), float32 or float64
         Weights of the last layer, or class means.
-
-    Raises
-    ------
-    DataError
-        As :func:`one_vs_rest_distances`.
     """
     return float(one_vs_rest_distances(weights).min())
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{Var}\ln d^{-1}",
     equation=r"\mathrm{Var}_{c<c'}\ \ln\frac1{\|\hat w_c - \hat w_{c'}\|}",
     source=f"{_WU}, hyperspherical uniformity with the logarithmic kernel; population variance (our choice)",
-    direction="lower",
     bounds=(0.0, math.inf),
-    invariant_to=("permutation", "rotation", "scale"),
     known_answers=(
         KnownAnswer("simplex frame", _weights(planted.simplex_frame, 5, 8), 0.0, "equal distances"),
         KnownAnswer(
@@ -206,7 +198,6 @@ def gnc2_margin(weights: Any) -> float:
             "four distances sqrt 2, two of 2: (2/3)(1/3)(ln 2 / 2)^2",
         ),
     ),
-    tags=_TAGS,
 )
 def gnc2_uniformity(weights: Any) -> float:
     """Variance of the log inverse distances between unit classifiers; 0 if they are equally far apart.
@@ -229,19 +220,16 @@ def gnc2_uniformity(weights: Any) -> float:
     return float(np.var(np.log(distances)))
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{GNC3}",
     equation=r"\frac1C\sum_k \left(1 - \cos(w_k, \mu_k)\right),\quad \mu_k\ \text{of}\ h/\|h\|",
     source=f"{_GNC}, GNC3, means of unit-norm features, not centred",
-    direction="lower",
     bounds=(0.0, 2.0),
-    invariant_to=("permutation", "rotation", "scale"),
     known_answers=(
         KnownAnswer("turned by 60 degrees", lambda: _turned(math.pi / 3), 0.5, "1 - cos 60"),
         KnownAnswer("aligned", lambda: _turned(0.0), 0.0, "self-dual"),
         KnownAnswer("one of three opposite", _half_turned, 2 / 3, "(0 + 0 + 2)/3"),
     ),
-    tags=_TAGS,
 )
 def gnc3(features: Any, labels: Any, weights: Any, classes: int | None = None) -> float:
     """Mean of one minus the cosine between each classifier and its class mean, of unit-norm features.
@@ -265,18 +253,15 @@ def gnc3(features: Any, labels: Any, weights: Any, classes: int | None = None) -
     return float(np.mean(1 - np.clip(cosines, -1, 1)))
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{UNC3}",
     equation=r"\mathrm{Var}_c\ \cos(w_c,\ \mu_c - \mu_G)",
     source=f"{_WU}, uniform duality; cosines and population variance (our choice)",
-    direction="lower",
     bounds=(0.0, 1.0),
-    invariant_to=("permutation", "rotation", "scale"),
     known_answers=(
         KnownAnswer("all turned by 60 degrees", lambda: _turned(math.pi / 3), 0.0, "equal cosines"),
         KnownAnswer("one of three opposite", _half_turned, 8 / 9, "variance of 1, 1, -1"),
     ),
-    tags=_TAGS,
 )
 def unc3(features: Any, labels: Any, weights: Any, classes: int | None = None) -> float:
     """Variance over classes of the cosine between classifier and centred class mean.
@@ -321,13 +306,11 @@ def minority_classes(counts: Any) -> IntArray:
     return minority.astype(np.int64)
 
 
-@metric(
+@_metric(
     symbol=r"\overline{\cos}_\mathrm{min}",
     equation=r"\mathrm{mean}_{c\ne c'\in\mathrm{minority}}\ \cos(w_c, w_{c'})",
     source="Fang, He, Long & Su 2021 (minority collapse); minority: fewer points than the average class (our choice)",
-    direction="lower",
     bounds=(-1.0, 1.0),
-    invariant_to=("permutation", "rotation", "scale"),
     known_answers=(
         KnownAnswer(
             "minority classifiers coincide",
@@ -342,7 +325,6 @@ def minority_classes(counts: Any) -> IntArray:
             "-1/(C-1), no collapse",
         ),
     ),
-    tags=_TAGS,
 )
 def minority_cosine(weights: Any, counts: Any) -> float:
     """Mean cosine between the classifiers of minority classes; 1 is minority collapse.

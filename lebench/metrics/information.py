@@ -93,11 +93,6 @@ def excess_information(states: Any, labels: Any, decimals: int | None = None) ->
         Labels from 0.
     decimals : int, optional
         Digits to round to; by default none are lost.
-
-    Raises
-    ------
-    DataError
-        If the labels do not fit.
     """
     which = _rounded(states, decimals)
     y = as_labels("labels", labels, len(which))

@@ -7,6 +7,7 @@ that they can be compared between kernels.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,18 +19,18 @@ from lebench.metrics.base import KnownAnswer, metric
 _TAGS = ("kernel",)
 
 
-@metric(
+_metric = partial(metric, direction="none", bounds=(0.0, math.inf), tags=_TAGS)
+
+
+@_metric(
     symbol=r"\lambda / \bar K_{ii}",
     equation=r"\lambda \,/\, \frac1n \sum_i K_{ii}",
     source="relative to the mean diagonal, so that it can be compared between kernels (our choice)",
-    direction="none",
-    bounds=(0.0, math.inf),
     invariant_to=("permutation",),
     known_answers=(
         KnownAnswer("1 beside 2 and 6", lambda: {"ridge": 1.0, "diagonal": np.array([2.0, 6.0])}, 0.25, "1/4"),
         KnownAnswer("none", lambda: {"ridge": 0.0, "diagonal": np.array([2.0, 6.0])}, 0.0, "by definition"),
     ),
-    tags=_TAGS,
 )
 def relative_ridge(ridge: float, diagonal: Any) -> float:
     """What was added to the diagonal of a kernel, as a multiple of its mean.
@@ -51,11 +52,10 @@ def relative_ridge(ridge: float, diagonal: Any) -> float:
     return float(ridge) / _mean_diagonal(as_floats("diagonal entries", diagonal, 1))
 
 
-@metric(
+@_metric(
     symbol=r"\lambda_{\min} / \bar K_{ii}",
     equation=r"\lambda_{\min}(K) \,/\, \frac1n \sum_i K_{ii}",
     source="Chen, He & Su 2020 give kernels that can be indefinite; relative to the mean diagonal (our choice)",
-    direction="none",
     bounds=(-math.inf, 1.0),
     invariant_to=("permutation", "scale", "rotation"),
     known_answers=(
@@ -63,7 +63,6 @@ def relative_ridge(ridge: float, diagonal: Any) -> float:
         KnownAnswer("indefinite", lambda: {"kernel": np.array([[1.0, 2], [2, 1]])}, -1.0, "eigenvalues 1 -+ 2"),
         KnownAnswer("identity", lambda: {"kernel": np.eye(5)}, 1.0, "the largest there is"),
     ),
-    tags=_TAGS,
 )
 def smallest_eigenvalue(kernel: Any) -> float:
     """Smallest eigenvalue of a kernel of the training points over its mean diagonal; negative if it is indefinite.
@@ -92,18 +91,15 @@ def _parts() -> dict[str, Any]:
     return {"part": np.array([[0.2, -0.4], [-0.4, 0.2]]), "kernel": np.array([[2.0, 1], [1, 2]])}
 
 
-@metric(
+@_metric(
     symbol=r"\overline{|\lambda Z|} / \overline{|H|}",
     equation=r"\sum_{ij} |\lambda Z_{ij}| \,/\, \sum_{ij} |H_{ij}|",
     source="label ratio of the released code of Chen, He & Su 2020 (LANTK)",
-    direction="none",
-    bounds=(0.0, math.inf),
     invariant_to=("permutation", "scale"),
     known_answers=(
         KnownAnswer("a fifth", _parts, 0.2, "1.2 / 6"),
         KnownAnswer("no label-aware part", lambda: {**_parts(), "part": np.zeros((2, 2))}, 0.0, "by definition"),
     ),
-    tags=_TAGS,
 )
 def label_ratio(part: Any, kernel: Any) -> float:
     """Size of the label-aware part of a kernel relative to the kernel it was added to, over training pairs.
@@ -123,17 +119,14 @@ def label_ratio(part: Any, kernel: Any) -> float:
     return _relative_size("the label-aware part", part, kernel)
 
 
-@metric(
+@_metric(
     symbol=r"\lambda / \bar H_{ii}",
     equation=r"\lambda \,/\, \frac1n \sum_i H_{ii}",
     source="weight of label agreement in K = H + lambda Z, Chen, He & Su 2020; relative (our choice)",
-    direction="none",
-    bounds=(0.0, math.inf),
     invariant_to=("permutation",),
     known_answers=(
         KnownAnswer("1 beside 2 and 6", lambda: {"weight": 1.0, "diagonal": np.array([2.0, 6.0])}, 0.25, "1/4"),
     ),
-    tags=_TAGS,
 )
 def label_weight(weight: float, diagonal: Any) -> float:
     """Weight with which estimated label agreement, about -1 to 1, enters a kernel, over the kernel's mean diagonal.
@@ -144,29 +137,22 @@ def label_weight(weight: float, diagonal: Any) -> float:
         In the units of the kernel, not negative.
     diagonal : array of shape (n,), float32 or float64
         Of the kernel without its label-aware part.
-
-    Raises
-    ------
-    DataError
-        As :func:`relative_ridge`.
     """
     if not (weight >= 0 and math.isfinite(weight)):
         raise DataError(f"the weight is {weight}: a number from 0 is needed")
     return float(weight) / _mean_diagonal(as_floats("diagonal entries", diagonal, 1))
 
 
-@metric(
+@_metric(
     symbol=r"\overline{\mathrm{se}} / \overline{|H|}",
     equation=r"\sum_{ij} \mathrm{se}_{ij} \,/\, \sum_{ij} |H_{ij}|",
     source="standard error of a kernel estimated by Monte Carlo, in the units of the label ratio (our choice)",
     direction="lower",
-    bounds=(0.0, math.inf),
     invariant_to=("permutation", "scale"),
     known_answers=(
         KnownAnswer("a fifth", lambda: {**_parts(), "part": np.abs(_parts()["part"])}, 0.2, "1.2 / 6"),
         KnownAnswer("exact", lambda: {**_parts(), "part": np.zeros((2, 2))}, 0.0, "by definition"),
     ),
-    tags=_TAGS,
 )
 def kernel_standard_error(part: Any, kernel: Any) -> float:
     """Mean standard error of the entries of a kernel by Monte Carlo, relative to the mean size of the kernel.
@@ -188,14 +174,11 @@ def kernel_standard_error(part: Any, kernel: Any) -> float:
     return _relative_size("the standard errors", part, kernel)
 
 
-@metric(
+@_metric(
     symbol=r"r / n",
     equation=r"r \,/\, n",
     source="by definition",
-    direction="none",
-    bounds=(0.0, math.inf),
     known_answers=(KnownAnswer("5 of 20", lambda: {"rank": 5, "points": 20}, 0.25, "5/20"),),
-    tags=_TAGS,
 )
 def solver_rank(rank: int, points: int) -> float:
     """Rank of what a kernel was solved with, over the training points: 1 if it was the kernel itself.
@@ -217,12 +200,11 @@ def solver_rank(rank: int, points: int) -> float:
     return rank / points
 
 
-@metric(
+@_metric(
     symbol=r"\lVert f - f^* \rVert / \lVert f^* \rVert",
     equation=r"\sqrt{\textstyle\sum_{ic} (f_{ic} - f^*_{ic})^2 \,/\, \sum_{ic} (f^*_{ic})^2}",
     source="relative error in the Frobenius norm",
     direction="lower",
-    bounds=(0.0, math.inf),
     invariant_to=("permutation", "scale"),
     known_answers=(
         KnownAnswer(
@@ -233,7 +215,6 @@ def solver_rank(rank: int, points: int) -> float:
         ),
         KnownAnswer("equal", lambda: {"scores": np.eye(3), "exact": np.eye(3)}, 0.0, "by definition"),
     ),
-    tags=_TAGS,
 )
 def score_difference(scores: Any, exact: Any) -> float:
     """How far scores of an approximation are from exact ones: root mean square, relative to theirs.

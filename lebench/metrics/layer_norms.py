@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -133,11 +134,6 @@ def folded_layers(layers: Sequence[LayerWeights]) -> tuple[list[FloatArray], lis
     -------
     weights, biases : list of ndarray, float64
         One of each per layer.
-
-    Raises
-    ------
-    DataError
-        As :func:`fold_batch_norm`.
     """
     folded = []
     for layer in layers:
@@ -150,12 +146,19 @@ def folded_layers(layers: Sequence[LayerWeights]) -> tuple[list[FloatArray], lis
     return [weight for weight, _ in folded], [bias for _, bias in folded]
 
 
-@metric(
+_metric = partial(
+    metric,
+    direction="lower",
+    bounds=(0.0, math.inf),
+    invariant_to=("permutation", "rotation", "rescaling"),
+    tags=CAPACITY_TAGS,
+)
+
+
+@_metric(
     symbol=r"\prod_k\|W_k\|_{p,q}",
     equation=r"\prod_k\left(\sum_i\|w_{k,i}\|_p^q\right)^{1/q}",
     source="Neyshabur, Tomioka & Srebro 2015; (2, 2) Frobenius, (1, inf) Bartlett & Mendelson 2002",
-    direction="lower",
-    bounds=(0.0, math.inf),
     invariant_to=("permutation", "rescaling"),
     known_answers=(
         KnownAnswer("(2, 2)", lambda: {"weights": _two_layers()}, math.sqrt(250), _CLOSED_FORM),
@@ -167,7 +170,6 @@ def folded_layers(layers: Sequence[LayerWeights]) -> tuple[list[FloatArray], lis
             _CLOSED_FORM,
         ),
     ),
-    tags=CAPACITY_TAGS,
 )
 def group_norm_product(weights: Sequence[Any], p: float = 2.0, q: float = 2.0) -> float:
     """Product over layers of the l_q norm, over units, of the l_p norms of their incoming weights.
@@ -189,19 +191,15 @@ def group_norm_product(weights: Sequence[Any], p: float = 2.0, q: float = 2.0) -
     return float(np.prod(norms))
 
 
-@metric(
+@_metric(
     symbol=r"\prod_k\|\sigma(W_k)\|_p",
     equation=r"\prod_k\left(\sum_i\sigma_i(W_k)^p\right)^{1/p}",
     source="Bartlett et al. 2017 (infinite p, the spectral norm); released code of Neyshabur et al. (p = 1, 1.5)",
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=("permutation", "rotation", "rescaling"),
     known_answers=(
         KnownAnswer("spectral norms", lambda: {"weights": _diagonal_and_row()}, 4 * math.sqrt(5), _CLOSED_FORM),
         KnownAnswer("trace norms", lambda: {"weights": _diagonal_and_row(), "p": 1.0}, 7 * math.sqrt(5), _CLOSED_FORM),
         KnownAnswer("a convolution as a row", lambda: {"weights": [np.ones((1, 1, 2, 2))]}, 2.0, _CLOSED_FORM),
     ),
-    tags=CAPACITY_TAGS,
 )
 def schatten_product(weights: Sequence[Any], p: float = math.inf) -> float:
     """Product over layers of the l_p norm of their singular values; by default of their spectral norms.
@@ -227,12 +225,10 @@ def schatten_product(weights: Sequence[Any], p: float = math.inf) -> float:
     return float(np.prod([np.linalg.norm(singular, order) for singular in values]))
 
 
-@metric(
+@_metric(
     symbol=r"\|\theta-\theta_0\|",
     equation=r"\sqrt{\sum_k\|W_k-W_k^0\|_F^2}",
     source="Nagarajan & Kolter 2019; Neyshabur et al. 2017",
-    direction="lower",
-    bounds=(0.0, math.inf),
     invariant_to=("permutation", "rotation"),
     known_answers=(
         KnownAnswer(
@@ -243,7 +239,6 @@ def schatten_product(weights: Sequence[Any], p: float = math.inf) -> float:
             rtol32=2e-7,
         ),
     ),
-    tags=CAPACITY_TAGS,
 )
 def distance_from_initialization(weights: Sequence[Any], initial: Sequence[Any]) -> float:
     """Euclidean distance of all weights from where they started.
@@ -267,13 +262,10 @@ def _others(values: Sequence[float]) -> list[float]:
     return [math.prod(values[:index]) * math.prod(values[index + 1 :]) for index in range(len(values))]
 
 
-@metric(
+@_metric(
     symbol=r"\mathcal R_{2,1}",
     equation=r"\prod_k\|W_k\|_2\left(\sum_k\left(\|W_k-W_k^0\|_{2,1}/\|W_k\|_2\right)^{2/3}\right)^{3/2}",
     source="Bartlett, Foster & Telgarsky 2017; norms of units' incoming weights, summed over units",
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=("permutation", "rotation", "rescaling"),
     known_answers=(
         KnownAnswer(
             "moved by diag(1, 1) and (3, 4)",
@@ -282,7 +274,6 @@ def _others(values: Sequence[float]) -> list[float]:
             _CLOSED_FORM,
         ),
     ),
-    tags=CAPACITY_TAGS,
 )
 def spectral_complexity(weights: Sequence[Any], initial: Sequence[Any]) -> float:
     """Spectral complexity of Bartlett et al.: spectral norms and summed distances of units from initialization.
@@ -291,11 +282,6 @@ def spectral_complexity(weights: Sequence[Any], initial: Sequence[Any]) -> float
     ----------
     weights, initial : sequence of array of shape (outputs, ...), float32 or float64
         Layers after training and before, in the same order.
-
-    Raises
-    ------
-    DataError
-        As :func:`distance_from_initialization`.
     """
     final, moved = _moved(weights, initial)
     others = _others([spectral_norm(layer) for layer in final])
@@ -303,13 +289,10 @@ def spectral_complexity(weights: Sequence[Any], initial: Sequence[Any]) -> float
     return float(sum(term ** (2 / 3) for term in terms) ** 1.5)
 
 
-@metric(
+@_metric(
     symbol=r"\mathcal R_F",
     equation=r"\prod_k\|W_k\|_2\sqrt{\sum_k h_k\|W_k-W_k^0\|_F^2/\|W_k\|_2^2}",
     source="Neyshabur, Bhojanapalli & Srebro 2018, theorem 1; h_k the outputs of layer k (released code)",
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=("permutation", "rotation", "rescaling"),
     known_answers=(
         KnownAnswer(
             "moved by diag(1, 1) and (3, 4)",
@@ -318,20 +301,11 @@ def spectral_complexity(weights: Sequence[Any], initial: Sequence[Any]) -> float
             _CLOSED_FORM,
         ),
     ),
-    tags=CAPACITY_TAGS,
 )
 def spectral_distance(weights: Sequence[Any], initial: Sequence[Any]) -> float:
     """Spectral norms of the layers and their Frobenius distances from initialization, weighted by width.
 
-    Parameters
-    ----------
-    weights, initial : sequence of array of shape (outputs, ...), float32 or float64
-        Layers after training and before, in the same order.
-
-    Raises
-    ------
-    DataError
-        As :func:`distance_from_initialization`.
+    Takes what :func:`spectral_complexity` takes.
     """
     final, moved = _moved(weights, initial)
     others = _others([spectral_norm(layer) for layer in final])

@@ -75,11 +75,6 @@ def two_layer_hessian_norm(first: Any, second: Any) -> float:
         p_i, second derivative in a_i.
     second : array of shape (m,), float32 or float64
         q_i, mixed derivative in a_i and b_i.
-
-    Raises
-    ------
-    DataError
-        If the lengths differ.
     """
     p, q = as_floats("second derivatives", first, 1), as_floats("mixed derivatives", second, 1)
     if p.shape != q.shape:

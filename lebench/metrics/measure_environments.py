@@ -142,15 +142,7 @@ def sign_error(
 ) -> float:
     """Mean over environments of the share of pairs of networks that a measure orders wrongly.
 
-    Parameters
-    ----------
-    measure, gap, settings, direction, test_points, smallest_sample
-        As for :func:`sign_errors`.
-
-    Raises
-    ------
-    DataError
-        As :func:`sign_errors`.
+    Takes what :func:`sign_errors` takes.
     """
     found = sign_errors(measure, gap, settings, direction, test_points=test_points, smallest_sample=smallest_sample)
     return float(found.errors.mean())
@@ -185,15 +177,7 @@ def sign_error_worst(
 ) -> float:
     """Largest share of pairs of networks that a measure orders wrongly, over environments.
 
-    Parameters
-    ----------
-    measure, gap, settings, direction, test_points, smallest_sample
-        As for :func:`sign_errors`.
-
-    Raises
-    ------
-    DataError
-        As :func:`sign_errors`.
+    Takes what :func:`sign_errors` takes.
     """
     found = sign_errors(measure, gap, settings, direction, test_points=test_points, smallest_sample=smallest_sample)
     return float(found.errors.max())

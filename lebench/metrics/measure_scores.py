@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import combinations
 from typing import Any, Literal
 
@@ -82,20 +83,22 @@ def _tau(ranks: FloatArray, gaps: FloatArray) -> float:
     return float(kendalltau(ranks, gaps).statistic * math.sqrt(untied[0] * untied[1]) / pairs)
 
 
-@metric(
+_metric = partial(
+    metric, direction="higher", invariant_to=("permutation", "scale", "translation", "monotone"), tags=SCORE_TAGS
+)
+
+
+@_metric(
     symbol=r"\tau",
     equation=r"\frac{1}{n(n-1)}\sum_{i\ne j}\operatorname{sign}(\mu_i-\mu_j)\operatorname{sign}(g_i-g_j)",
     source=f"{_JIANG}; tau-a: a tie counts 0",
-    direction="higher",
     bounds=(-1.0, 1.0),
-    invariant_to=("permutation", "scale", "translation", "monotone"),
     known_answers=(
         KnownAnswer("the gap itself", lambda: _toy("gap", False), 1.0, "identity"),
         KnownAnswer("minus the gap", lambda: _toy("-gap", False), -1.0, "identity"),
         KnownAnswer("one of two axes", lambda: _toy("a", False), 0.25, "counting"),
         KnownAnswer("right and wrong axis", lambda: _toy("a + 3 b", False), -0.5, "counting"),
     ),
-    tags=SCORE_TAGS,
 )
 def kendall_tau(measure: Any, gap: Any, direction: Direction = "lower") -> float:
     """Kendall's rank correlation of a measure with the generalization gap, over all pairs of networks.
@@ -171,18 +174,15 @@ def _numbered(rows: IntArray) -> IntArray:
     return np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-@metric(
+@_metric(
     symbol=r"\Psi",
     equation=r"\frac1a\sum_{i=1}^a\psi_i,\quad \psi_i = \operatorname{mean}_{\theta_{-i}}\tau(\theta_i\mid\theta_{-i})",
     source=f"{_JIANG}, {_CODE}; unweighted mean over axes and over settings of the others",
-    direction="higher",
     bounds=(-1.0, 1.0),
-    invariant_to=("permutation", "scale", "translation", "monotone"),
     known_answers=(
         KnownAnswer("one of two axes", lambda: _toy("a"), 0.5, "psi is (1, 0)"),
         KnownAnswer("right and wrong axis", lambda: _toy("a + 3 b"), 0.0, "psi is (1, -1)"),
     ),
-    tags=SCORE_TAGS,
 )
 def granulated_tau(measure: Any, gap: Any, settings: Any, direction: Direction = "lower") -> float:
     """Kendall's tau when one hyper-parameter varies at a time, averaged over hyper-parameters.
@@ -195,11 +195,6 @@ def granulated_tau(measure: Any, gap: Any, settings: Any, direction: Direction =
         Hyper-parameters of each network.
     direction : {"lower", "higher"}
         Which values of the measure promise a small gap.
-
-    Raises
-    ------
-    DataError
-        As :func:`granulated_taus`.
     """
     return float(granulated_taus(measure, gap, settings, direction).mean())
 
@@ -267,13 +262,11 @@ def _conditional_entropy(counts: FloatArray) -> float:
     return float(-xlogy(counts, shares).sum())
 
 
-@metric(
+@_metric(
     symbol=r"\mathcal K",
     equation=r"\min_{|S|\le2} I(V_\mu;V_g\mid U_S)\,/\,H(V_g\mid U_S)",
     source=f"{_JIANG}, {_CODE}; a tie is a sign of its own (our choice); blind to the sign of the relation",
-    direction="higher",
     bounds=(0.0, 1.0),
-    invariant_to=("permutation", "scale", "translation", "monotone"),
     known_answers=(
         KnownAnswer("tau 1/2, no axes", lambda: _rotated(8), 0.75 * math.log2(3) - 1, "1 - H((1 + tau)/2)"),
         KnownAnswer("tau 0, no axes", lambda: _rotated(4), 0.0, "1 - H((1 + tau)/2)"),
@@ -281,7 +274,6 @@ def _conditional_entropy(counts: FloatArray) -> float:
         KnownAnswer("minus the gap", lambda: _toy("-gap"), 1.0, "blind to the sign"),
         KnownAnswer("one axis", lambda: _toy("a"), 0.0, "nothing is left, given that axis"),
     ),
-    tags=SCORE_TAGS,
 )
 def conditional_information(measure: Any, gap: Any, settings: Any = None, conditions: int = 2) -> float:
     """Smallest share of the order of the gaps that a measure explains, whichever two hyper-parameters are known.
@@ -296,10 +288,5 @@ def conditional_information(measure: Any, gap: Any, settings: Any = None, condit
         Hyper-parameters of each network; without it nothing is conditioned on.
     conditions : int
         Most hyper-parameters that are known at a time.
-
-    Raises
-    ------
-    DataError
-        As :func:`conditional_informations`.
     """
     return min(conditional_informations(measure, gap, settings, conditions).values())

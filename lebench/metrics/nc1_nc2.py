@@ -7,6 +7,7 @@ points are pooled, averages over classes unweighted, also under imbalance.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 from lebench.metrics import class_statistics, planted
@@ -36,18 +37,23 @@ def _of_points(features: Any, labels: Any, classes: int | None) -> ClassStatisti
     return class_statistics.look_again(data, statistics)
 
 
-@metric(
-    symbol=r"\mathrm{NC1}",
-    equation=r"\frac1C\,\mathrm{Tr}\left(\Sigma_W\,\Sigma_B^{+}\right),\quad \mathrm{rank}\,\Sigma_B^{+} = C-1",
-    source=f"{_PAPYAN}, NC1; {_ZHU}",
+_metric = partial(
+    metric,
     direction="lower",
     bounds=(0.0, math.inf),
     invariant_to=("permutation", "rotation", "scale", "translation"),
+    tags=_TAGS,
+)
+
+
+@_metric(
+    symbol=r"\mathrm{NC1}",
+    equation=r"\frac1C\,\mathrm{Tr}\left(\Sigma_W\,\Sigma_B^{+}\right),\quad \mathrm{rank}\,\Sigma_B^{+} = C-1",
+    source=f"{_PAPYAN}, NC1; {_ZHU}",
     known_answers=(
         KnownAnswer(_SIMPLEX, planted.noisy_simplex, 0.072, "s^2 (C-1)^2/(C rho^2)", rtol32=1e-5),
         KnownAnswer(_EXACT, planted.collapsed_simplex, 0.0, "no noise"),
     ),
-    tags=_TAGS,
 )
 def nc1_pinv_over_C(features: Any, labels: Any, classes: int | None = None) -> float:
     """Within-class over between-class covariance: the trace of NC1, divided by C.
@@ -75,49 +81,30 @@ def nc1_pinv_over_C(features: Any, labels: Any, classes: int | None = None) -> f
     return formula.nc1_trace(statistics) / statistics.classes
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{NC1}_\Sigma",
     equation=r"\mathrm{Tr}\left(\Sigma_W\,\Sigma_B^{+}\right),\quad \mathrm{rank}\,\Sigma_B^{+} = C-1",
     source=f"released code of {_PAPYAN}, without the division by C",
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=("permutation", "rotation", "scale", "translation"),
     known_answers=(KnownAnswer(_SIMPLEX, planted.noisy_simplex, 0.36, "s^2 (C-1)^2/rho^2", rtol32=1e-5),),
-    tags=_TAGS,
 )
 def nc1_pinv_sum(features: Any, labels: Any, classes: int | None = None) -> float:
     """Within-class over between-class covariance: the trace of NC1, not divided by C.
 
-    Parameters
-    ----------
-    features, labels, classes
-        As in :func:`nc1_pinv_over_C`.
-
-    Raises
-    ------
-    DataError
-        As :func:`nc1_pinv_over_C`.
+    Takes what :func:`nc1_pinv_over_C` takes.
     """
     return formula.nc1_trace(_of_points(features, labels, classes))
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{NC1}_\mathrm{tr}",
     equation=r"\frac{\mathrm{Tr}\,\Sigma_W}{\mathrm{Tr}\,\Sigma_B}",
     source="Tirer, Huang & Niles-Weed 2023",
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=("permutation", "rotation", "scale", "translation"),
     known_answers=(KnownAnswer(_SIMPLEX, planted.noisy_simplex, 0.9, "p s^2/rho^2", rtol32=1e-5),),
-    tags=_TAGS,
 )
 def nc1_quotient(features: Any, labels: Any, classes: int | None = None) -> float:
     """Trace of the within-class covariance over the trace of the between-class covariance.
 
-    Parameters
-    ----------
-    features, labels, classes
-        As in :func:`nc1_pinv_over_C`.
+    Takes what :func:`nc1_pinv_over_C` takes.
 
     Raises
     ------
@@ -127,27 +114,20 @@ def nc1_quotient(features: Any, labels: Any, classes: int | None = None) -> floa
     return formula.trace_quotient(_of_points(features, labels, classes))
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{CDNV}",
     equation=r"\mathrm{mean}_{c\ne c'}\,\frac{\mathrm{Var}_c + \mathrm{Var}_{c'}}{2\,\|\mu_c - \mu_{c'}\|^2},\quad "
     r"\mathrm{Var}_c = \mathrm E\|h - \mu_c\|^2",
     source="Galanti, György & Hutter 2022",
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=("permutation", "rotation", "scale", "translation"),
     known_answers=(
         KnownAnswer(_SIMPLEX, planted.noisy_simplex, 0.36, "p s^2 (C-1)/(2 C rho^2)", rtol32=1e-5),
         KnownAnswer("variances 1 and 3, distance 4", planted.two_on_a_line, 0.125, "(1 + 3)/(2 16)"),
     ),
-    tags=_TAGS,
 )
 def cdnv(features: Any, labels: Any, classes: int | None = None) -> float:
     """Class-distance normalized variance, averaged over pairs of classes.
 
-    Parameters
-    ----------
-    features, labels, classes
-        As in :func:`nc1_pinv_over_C`.
+    Takes what :func:`nc1_pinv_over_C` takes.
 
     Raises
     ------
@@ -157,26 +137,19 @@ def cdnv(features: Any, labels: Any, classes: int | None = None) -> float:
     return formula.mean_cdnv(_of_points(features, labels, classes))
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{NC2}_\mathrm{norm}",
     equation=r"\frac{\mathrm{Std}_c\,\|\mu_c - \mu_G\|}{\mathrm{Avg}_c\,\|\mu_c - \mu_G\|}",
     source=f"{_PAPYAN}, NC2; unbiased deviation, as in the released code",
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=("permutation", "rotation", "scale", "translation"),
     known_answers=(
         KnownAnswer(_SIMPLEX, planted.noisy_simplex, 0.0, "equal norms"),
         _NORMS,
     ),
-    tags=_TAGS,
 )
 def nc2_equinorm(features: Any, labels: Any, classes: int | None = None) -> float:
     """Variation of the norms of the centred class means: deviation over mean.
 
-    Parameters
-    ----------
-    features, labels, classes
-        As in :func:`nc1_pinv_over_C`.
+    Takes what :func:`nc1_pinv_over_C` takes.
 
     Raises
     ------
@@ -187,26 +160,19 @@ def nc2_equinorm(features: Any, labels: Any, classes: int | None = None) -> floa
     return formula.variation(statistics.gram, statistics.rounding)
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{NC2}_\mathrm{angle}",
     equation=r"\mathrm{Avg}_{c\ne c'}\left|\cos(\mu_c - \mu_G,\,\mu_{c'} - \mu_G) + \frac1{C-1}\right|",
     source=f"{_PAPYAN}, NC2, the form of the released code",
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=("permutation", "rotation", "scale", "translation"),
     known_answers=(
         KnownAnswer(_SIMPLEX, planted.noisy_simplex, 0.0, "cosines -1/(C-1)"),
         _ANGLES,
     ),
-    tags=_TAGS,
 )
 def nc2_equiangular(features: Any, labels: Any, classes: int | None = None) -> float:
     """Mean distance of the cosines between centred class means from -1/(C-1).
 
-    Parameters
-    ----------
-    features, labels, classes
-        As in :func:`nc1_pinv_over_C`.
+    Takes what :func:`nc1_pinv_over_C` takes.
 
     Raises
     ------
@@ -217,12 +183,10 @@ def nc2_equiangular(features: Any, labels: Any, classes: int | None = None) -> f
     return formula.angle_gap(statistics.gram, statistics.floor)
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{NC2}_\mathrm{norm}(W)",
     equation=r"\frac{\mathrm{Std}_c\,\|w_c\|}{\mathrm{Avg}_c\,\|w_c\|}",
     source=f"{_PAPYAN}, NC2; unbiased deviation, as in the released code",
-    direction="lower",
-    bounds=(0.0, math.inf),
     invariant_to=("permutation", "rotation", "scale"),
     known_answers=(
         KnownAnswer("orthonormal, 3 classes", lambda: planted.orthonormal_weights(3), 0.0, "equal norms"),
@@ -230,7 +194,6 @@ def nc2_equiangular(features: Any, labels: Any, classes: int | None = None) -> f
             "norms 1, 1, 3, 3", planted.rhombus_weights, 1 / math.sqrt(3), "unbiased deviation 2/sqrt 3 over mean 2"
         ),
     ),
-    tags=_TAGS,
 )
 def nc2_equinorm_weights(weights: Any) -> float:
     """Variation of the norms of the classifiers: deviation over mean.
@@ -249,26 +212,20 @@ def nc2_equinorm_weights(weights: Any) -> float:
     return formula.variation(w @ w.T)
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{NC2}_\mathrm{angle}(W)",
     equation=r"\mathrm{Avg}_{c\ne c'}\left|\cos(w_c, w_{c'}) + \frac1{C-1}\right|",
     source=f"{_PAPYAN}, NC2, the form of the released code",
-    direction="lower",
-    bounds=(0.0, math.inf),
     invariant_to=("permutation", "rotation", "scale"),
     known_answers=(
         KnownAnswer("orthonormal, 3 classes", lambda: planted.orthonormal_weights(3), 0.5, "1/(C-1)"),
         KnownAnswer("cosines -1 and 0", planted.rhombus_weights, 4 / 9, "4 of 12 pairs are off by 2/3, 8 by 1/3"),
     ),
-    tags=_TAGS,
 )
 def nc2_equiangular_weights(weights: Any) -> float:
     """Mean distance of the cosines between classifiers from -1/(C-1).
 
-    Parameters
-    ----------
-    weights
-        As in :func:`nc2_equinorm_weights`.
+    Takes what :func:`nc2_equinorm_weights` takes.
 
     Raises
     ------
@@ -279,11 +236,10 @@ def nc2_equiangular_weights(weights: Any) -> float:
     return formula.angle_gap(w @ w.T)
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{NC2}_\mathrm{Zhu}",
     equation=r"\left\|\frac{WW^\top}{\|WW^\top\|_F} - \frac{I - \mathbf 1\mathbf 1^\top/C}{\sqrt{C-1}}\right\|_F",
     source=f"{_ZHU}, the NC2 of its code (on W, not on the means)",
-    direction="lower",
     bounds=(0.0, 2.0),
     invariant_to=("permutation", "rotation", "scale"),
     known_answers=(
@@ -313,20 +269,11 @@ def nc2_equiangular_weights(weights: Any) -> float:
             atol=1e-12,
         ),
     ),
-    tags=_TAGS,
 )
 def nc2_weights(weights: Any) -> float:
     """Distance of the normalized W W^T from the simplex.
 
-    Parameters
-    ----------
-    weights
-        As in :func:`nc2_equinorm_weights`.
-
-    Raises
-    ------
-    DataError
-        As :func:`nc2_equinorm_weights`.
+    Takes what :func:`nc2_equinorm_weights` takes.
     """
     w = formula.read_weights(weights)
     return formula.distance_to_simplex(w @ w.T, "W W^T")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 from lebench.metrics import class_statistics, planted
@@ -16,19 +17,21 @@ _PAPYAN = "Papyan, Han & Donoho 2020"
 _ZHU = "Zhu et al. 2021"
 
 
-@metric(
+_metric = partial(
+    metric, direction="lower", invariant_to=("permutation", "rotation", "scale", "translation"), tags=_TAGS
+)
+
+
+@_metric(
     symbol=r"\mathrm{NC3}",
     equation=r"\left\|\frac{W}{\|W\|_F} - \frac{M}{\|M\|_F}\right\|_F^2",
     source=f"{_PAPYAN}, NC3, squared as in the released code",
-    direction="lower",
     bounds=(0.0, 4.0),
-    invariant_to=("permutation", "rotation", "scale", "translation"),
     known_answers=(
         KnownAnswer("W = M", planted.simplex_with_head, 0.0, "self-dual"),
         KnownAnswer("W = -M", lambda: planted.simplex_with_head(-1.0), 4.0, "opposite", rtol32=1e-5),
         KnownAnswer("W orthogonal to M", planted.orthogonal_head, 2.0, "orthogonal"),
     ),
-    tags=_TAGS,
 )
 def nc3_selfduality(features: Any, labels: Any, weights: Any, classes: int | None = None) -> float:
     """Squared distance between classifier and centred class means, both of norm 1.
@@ -50,42 +53,30 @@ def nc3_selfduality(features: Any, labels: Any, weights: Any, classes: int | Non
     return formula.selfduality(statistics, weights)
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{NC3}_\mathrm{Zhu}",
     equation=r"\left\|\frac{WM^\top}{\|WM^\top\|_F} - \frac{I - \mathbf 1\mathbf 1^\top/C}{\sqrt{C-1}}\right\|_F",
     source=f"{_ZHU}, NC3",
-    direction="lower",
     bounds=(0.0, 2.0),
-    invariant_to=("permutation", "rotation", "scale", "translation"),
     known_answers=(
         KnownAnswer("W = M", planted.simplex_with_head, 0.0, "W M^T is the target"),
         KnownAnswer("W = -M", lambda: planted.simplex_with_head(-1.0), 2.0, "opposite", rtol32=1e-5),
     ),
-    tags=_TAGS,
 )
 def nc3_zhu(features: Any, labels: Any, weights: Any, classes: int | None = None) -> float:
     """Distance of the normalized W M^T from the simplex.
 
-    Parameters
-    ----------
-    features, labels, weights, classes
-        As in :func:`nc3_selfduality`.
-
-    Raises
-    ------
-    DataError
-        As :func:`nc3_selfduality`.
+    Takes what :func:`nc3_selfduality` takes.
     """
     statistics = class_statistics.means_of_classes(features, labels, classes)
     weights = formula.read_weights(weights, statistics.classes, statistics.dimension)
     return formula.distance_to_simplex(weights @ statistics.centred.T, "W M^T")
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{NC3}_b",
     equation=r"\|b + W\mu_G\|",
     source=f"{_ZHU}, NC3 of the bias",
-    direction="lower",
     bounds=(0.0, math.inf),
     invariant_to=("permutation", "rotation"),
     known_answers=(
@@ -98,7 +89,6 @@ def nc3_zhu(features: Any, labels: Any, weights: Any, classes: int | None = None
         ),
         KnownAnswer("means 0 and 2 on an axis", planted.head_off_by_a_bias, 5.0, "|(2.5, 4) + (.5, 0)| = |(3, 4)|"),
     ),
-    tags=_TAGS,
 )
 def nc3_bias(features: Any, labels: Any, weights: Any, bias: Any, classes: int | None = None) -> float:
     """Norm of the scores at the mean of the class means; 0 if the bias takes the mean away.
@@ -109,21 +99,15 @@ def nc3_bias(features: Any, labels: Any, weights: Any, bias: Any, classes: int |
         As in :func:`nc3_selfduality`.
     bias : array of shape (C,), float32 or float64
         Bias of the last layer.
-
-    Raises
-    ------
-    DataError
-        If the shapes do not fit or a class is missing.
     """
     statistics = class_statistics.means_of_classes(features, labels, classes)
     return formula.bias_norm(statistics, *formula.read_head(weights, bias, statistics.classes, statistics.dimension))
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{NC4}",
     equation=r"1 - \mathrm{mean}\,\mathbf 1\left[\arg\max_c w_c^\top h + b_c = \arg\min_c \|h - \mu_c\|\right]",
     source=f"{_PAPYAN}, NC4; a tie of either rule counts as disagreement (our choice)",
-    direction="lower",
     bounds=(0.0, 1.0),
     invariant_to=("permutation", "rotation"),
     known_answers=(
@@ -138,7 +122,6 @@ def nc3_bias(features: Any, labels: Any, weights: Any, bias: Any, classes: int |
             "a bias that outweighs the scores", planted.head_off_by_a_bias, 0.5, "the second class always wins"
         ),
     ),
-    tags=_TAGS,
 )
 def nc4(
     features: Any, labels: Any, weights: Any, bias: Any, means: Any | None = None, classes: int | None = None
@@ -166,20 +149,18 @@ def nc4(
     return seen.disagreement
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{acc}_\mathrm{ncc}",
     equation=r"\frac1n\sum_i \mathbf 1\left[\|h_i - \mu_{y_i}\| < \min_{c\ne y_i}\|h_i - \mu_c\|\right]",
     source=f"{_PAPYAN}, NC4; a tie counts as wrong (our choice)",
     direction="higher",
     bounds=(0.0, 1.0),
-    invariant_to=("permutation", "rotation", "scale", "translation"),
     known_answers=(
         KnownAnswer(
             "simplex frame and isotropic noise", planted.noisy_simplex, 1.0, "noise smaller than half the distance"
         ),
         KnownAnswer("two of eight on the other side", planted.two_astray, 0.75, "counting"),
     ),
-    tags=_TAGS,
 )
 def ncc_accuracy(features: Any, labels: Any, means: Any | None = None, classes: int | None = None) -> float:
     """Accuracy of the nearest class centre.

@@ -15,15 +15,7 @@ from lebench.metrics.base import Missing
 def class_means(features: Any, labels: Any, classes: int | None = None) -> FloatArray:
     """Return the class means (C, p), float64, to pass as `means` when other points are scored.
 
-    Parameters
-    ----------
-    features, labels, classes
-        As in :func:`~lebench.metrics.nc1_pinv_over_C`.
-
-    Raises
-    ------
-    DataError
-        If a class is missing or features are not finite.
+    Takes what :func:`~lebench.metrics.nc1_pinv_over_C` takes.
     """
     means = class_statistics.means_of_classes(features, labels, classes).means
     assert means is not None
@@ -53,11 +45,6 @@ def collapse(
     -------
     dict
         By name of the metric; :class:`~lebench.metrics.base.Missing` with the reason where a value is undefined.
-
-    Raises
-    ------
-    DataError
-        If the arrays do not fit, a class is missing, or features are not finite.
     """
     if bias is not None and weights is None:
         raise DataError("a bias is given without weights")
@@ -110,11 +97,6 @@ def collapse_from_gram(
     -------
     dict
         By name of the metric; :class:`~lebench.metrics.base.Missing` with the reason where a value is undefined.
-
-    Raises
-    ------
-    DataError
-        If the matrix is not symmetric or does not fit the labels, or a class is missing.
     """
     return formula.values_of(
         class_statistics.from_gram(in_units(as_symmetric("kernel entries", gram)), labels, classes, dimension)

@@ -53,11 +53,6 @@ def relu_moments(weights: Any, biases: Any) -> tuple[FloatArray, FloatArray]:
     mean : ndarray of shape (h,), float64
     product : ndarray of shape (h, h), float64
 
-    Raises
-    ------
-    DataError
-        If the arrays do not fit, are empty or not finite.
-
     Notes
     -----
     With z = s (n + h), n standard normal, and c the correlation of two units, the product is ``s s'`` times
@@ -174,11 +169,6 @@ def scaled_population_loss(
         Biases of its outputs.
     teacher_hidden, teacher_output : array of shape (k, d) and (c, k)
         Weights of the teacher, a two-layer ReLU network without biases.
-
-    Raises
-    ------
-    DataError
-        If the arrays do not fit, are empty or not finite.
     """
     u, w = as_floats("hidden weights", hidden, 2), as_floats("teacher's hidden weights", teacher_hidden, 2)
     v, a = as_floats("output weights", output, 2), as_floats("teacher's output weights", teacher_output, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,18 +27,18 @@ def _two_points(prediction: float, **more: Any) -> dict[str, Any]:
     return {"predictions": np.full((2, 1), prediction), "targets": np.array([[1.0], [3.0]]), **more}
 
 
-@metric(
+_metric = partial(metric, direction="lower", bounds=(0.0, math.inf), tags=_TAGS)
+
+
+@_metric(
     symbol=r"d\,L",
     equation=r"\frac dn\sum_i|f(x_i)-y_i|^2",
     source="Li, Ma & Zhang 2020 compare losses with 1/d, the order of a constant predictor's",
-    direction="lower",
-    bounds=(0.0, math.inf),
     invariant_to=("permutation", "translation"),
     known_answers=(
         KnownAnswer("predicting zero", lambda: _two_points(0.0, dimension=4), 20.0, "4 (1 + 9)/2"),
         KnownAnswer("predicting the mean", lambda: _two_points(2.0, dimension=4), 4.0, "4 times the variance 1"),
     ),
-    tags=_TAGS,
 )
 def scaled_loss(predictions: Any, targets: Any, dimension: int) -> float:
     """Mean squared error times the dimension of the input.
@@ -60,18 +61,15 @@ def scaled_loss(predictions: Any, targets: Any, dimension: int) -> float:
     return float(dimension * np.square(found - wanted).sum(axis=1).mean())
 
 
-@metric(
+@_metric(
     symbol=r"1-R^2",
     equation=r"\sum_i|f(x_i)-y_i|^2\,/\,\sum_i|y_i-\bar y|^2",
     source="standard: one minus the coefficient of determination",
-    direction="lower",
-    bounds=(0.0, math.inf),
     invariant_to=("permutation", "translation", "scale"),
     known_answers=(
         KnownAnswer("predicting the mean", lambda: _two_points(2.0), 1.0, "identity"),
         KnownAnswer("predicting zero", lambda: _two_points(0.0), 5.0, "(1 + 9)/(1 + 1)"),
     ),
-    tags=_TAGS,
 )
 def unexplained_share(predictions: Any, targets: Any) -> float:
     """Mean squared error as a share of the variance of the targets; a constant has 1 at best.
@@ -93,17 +91,14 @@ def unexplained_share(predictions: Any, targets: Any) -> float:
     return float(np.square(found - wanted).sum() / spread)
 
 
-@metric(
+@_metric(
     symbol=r"L/L_\mathrm{ref}",
     equation=r"L\,/\,L_\mathrm{ref}",
     source="ours: below 1 a model beats what it is compared with, at the same points",
-    direction="lower",
-    bounds=(0.0, math.inf),
     known_answers=(
         KnownAnswer("half of it", lambda: {"loss": 0.25, "reference": 0.5}, 0.5, "division"),
         KnownAnswer("the reference itself", lambda: {"loss": 0.3, "reference": 0.3}, 1.0, "identity"),
     ),
-    tags=_TAGS,
 )
 def loss_ratio(loss: float, reference: float) -> float:
     """Loss of a model in units of another's.

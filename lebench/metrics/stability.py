@@ -7,6 +7,7 @@ i and z; locally elastic stability averages over z first. The predictions come f
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,11 +65,6 @@ def loss_changes(loss_full: Any, loss_without: Any) -> FloatArray:
         Losses at the targets.
     loss_without : array of shape (n, m), float32 or float64
         Losses at the targets without training point i.
-
-    Raises
-    ------
-    DataError
-        If the shapes do not fit.
     """
     full, without = as_floats("losses", loss_full, 1), as_floats("losses without a point", loss_without, 2)
     if without.shape[1] != len(full):
@@ -85,11 +81,6 @@ def prediction_changes(full: Any, without: Any) -> FloatArray:
         Predictions at the targets.
     without : array of shape (n, m, C), float32 or float64
         Predictions at the targets without training point i.
-
-    Raises
-    ------
-    DataError
-        If the shapes do not fit.
     """
     kept, others = as_floats("predictions", full, 2), as_floats("predictions without a point", without, 3)
     if others.shape[1:] != kept.shape:
@@ -110,15 +101,14 @@ _UNIFORM_EXAMPLE = 2 * 0.8 / 2 + (4 * 0.8 + 1) * math.sqrt(math.log(20) / 4)
 _ELASTIC_EXAMPLE = 2 * 0.4 / 2 + 2 * (2 * 0.4 + 1) * math.sqrt(2 * math.log(40) / 2)
 
 
-@metric(
+_metric = partial(metric, direction="lower", bounds=(0.0, math.inf), invariant_to=("permutation",), tags=_TAGS)
+
+
+@_metric(
     symbol=r"M_\beta",
     equation=r"n\,\max_i\,\mathrm{mean}_z\,|\ell(A_S, z) - \ell(A_{S^{-i}}, z)|",
     source="Deng, He & Su 2021, locally elastic stability, over the sample",
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=("permutation",),
     known_answers=(KnownAnswer("two points, three targets", _two_by_three, 0.4, "2 x .2"),),
-    tags=_TAGS,
 )
 def elastic_stability(changes: Any) -> float:
     """Locally elastic stability: n times the largest mean change of the loss when one point is removed.
@@ -139,53 +129,36 @@ def elastic_stability(changes: Any) -> float:
     return float(len(values) * values.mean(axis=1).max())
 
 
-@metric(
+@_metric(
     symbol=r"\beta^U",
     equation=r"n\,\max_i\,\max_z\,|\ell(A_S, z) - \ell(A_{S^{-i}}, z)|",
     source="Bousquet & Elisseeff 2002, uniform stability, over the sample",
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=("permutation",),
     known_answers=(KnownAnswer("two points, three targets", _two_by_three, 0.8, "2 x .4"),),
-    tags=_TAGS,
 )
 def uniform_stability(changes: Any) -> float:
     """Uniform stability: n times the largest change of the loss when one point is removed.
 
-    Parameters
-    ----------
-    changes
-        As in :func:`elastic_stability`.
-
-    Raises
-    ------
-    DataError
-        As :func:`elastic_stability`.
+    Takes what :func:`elastic_stability` takes.
     """
     values = read_changes(changes)
     return float(len(values) * values.max())
 
 
-@metric(
+@_metric(
     symbol=r"M_\beta / \beta^U",
     equation=r"\frac{\max_i\,\mathrm{mean}_z\,\beta(i,z)}{\max_i\,\max_z\,\beta(i,z)}",
     source="Deng, He & Su 2021: average against worst-case sensitivity; at most 1 by definition",
-    direction="lower",
     bounds=(0.0, 1.0),
     invariant_to=("permutation", "scale"),
     known_answers=(
         KnownAnswer("two points, three targets", _two_by_three, 0.5, ".2/.4"),
         KnownAnswer("every loss changes alike", lambda: {"changes": np.full((3, 5), 0.2)}, 1.0, "no local elasticity"),
     ),
-    tags=_TAGS,
 )
 def elastic_to_uniform_ratio(changes: Any) -> float:
     """Locally elastic over uniform stability: how much averaging over targets gains; 1 is nothing.
 
-    Parameters
-    ----------
-    changes
-        As in :func:`elastic_stability`.
+    Takes what :func:`elastic_stability` takes.
 
     Raises
     ------
@@ -199,13 +172,10 @@ def elastic_to_uniform_ratio(changes: Any) -> float:
     return float(min(values.mean(axis=1).max() / largest, 1.0))
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{gap}_\mathrm{LES}",
     equation=r"\frac{2M_\beta}{n} + 2\,(2M_\beta + \varepsilon + M_\ell)\sqrt{\frac{2\ln(2/\delta)}{n}}",
     source=_LES,
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=("permutation",),
     known_answers=(
         KnownAnswer(
             "M_beta .4, n = 2, delta .05",
@@ -215,7 +185,6 @@ def elastic_to_uniform_ratio(changes: Any) -> float:
         ),
         KnownAnswer("nothing changes, ln(2/delta) = 4, n = 2", lambda: _nothing(2 * math.exp(-4)), 2.8, "4 M_l"),
     ),
-    tags=_TAGS,
 )
 def elastic_bound(changes: Any, bound: float, delta: float = 0.05, epsilon: float = 0.0) -> float:
     """Bound of the generalization gap by locally elastic stability, with probability 1 - delta for many points.
@@ -256,13 +225,10 @@ def elastic_bound(changes: Any, bound: float, delta: float = 0.05, epsilon: floa
     return 2 * stability / n + 2 * (2 * stability + epsilon + bound) * math.sqrt(2 * math.log(2 / delta) / n)
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{gap}_\mathrm{U}",
     equation=r"\frac{2\beta^U}{n} + (4\beta^U + M_\ell)\sqrt{\frac{\ln(1/\delta)}{2n}}",
     source="Bousquet & Elisseeff 2002, theorem 12; derived in the notes from McDiarmid's inequality",
-    direction="lower",
-    bounds=(0.0, math.inf),
-    invariant_to=("permutation",),
     known_answers=(
         KnownAnswer(
             "beta^U .8, n = 2, delta .05",
@@ -272,20 +238,11 @@ def elastic_bound(changes: Any, bound: float, delta: float = 0.05, epsilon: floa
         ),
         KnownAnswer("nothing changes, ln(1/delta) = 4, n = 2", lambda: _nothing(math.exp(-4)), 0.7, "Hoeffding: M_l"),
     ),
-    tags=_TAGS,
 )
 def uniform_bound(changes: Any, bound: float, delta: float = 0.05) -> float:
     """Bound of the generalization gap by uniform stability, with probability 1 - delta.
 
-    Parameters
-    ----------
-    changes, bound, delta
-        As in :func:`elastic_bound`.
-
-    Raises
-    ------
-    DataError
-        As :func:`elastic_bound`.
+    Takes what :func:`elastic_bound` takes.
 
     Notes
     -----
@@ -305,11 +262,10 @@ def _check_bound(bound: float, delta: float) -> None:
         raise DataError(f"delta is {delta}: a probability between 0 and 1 is needed")
 
 
-@metric(
+@_metric(
     symbol=r"\mathrm{gap}_\ell",
     equation=r"\mathrm{mean}_\mathrm{test}\,\ell - \mathrm{mean}_\mathrm{train}\,\ell",
     source="standard; what the bounds of stability bound",
-    direction="lower",
     bounds=(-math.inf, math.inf),
     invariant_to=("permutation", "translation"),
     known_answers=(
@@ -320,7 +276,6 @@ def _check_bound(bound: float, delta: float) -> None:
             "3 - 1",
         ),
     ),
-    tags=_TAGS,
 )
 def loss_gap(losses_train: Any, losses_test: Any) -> float:
     """Mean test loss minus mean training loss: the generalization gap that stability bounds.
@@ -329,10 +284,5 @@ def loss_gap(losses_train: Any, losses_test: Any) -> float:
     ----------
     losses_train, losses_test : array of shapes (n,) and (m,), float32 or float64
         Losses of single points.
-
-    Raises
-    ------
-    DataError
-        If a loss is not finite.
     """
     return float(as_floats("test losses", losses_test, 1).mean() - as_floats("training losses", losses_train, 1).mean())
