@@ -8,11 +8,17 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from lebench.data.base import Split, Variant
-from lebench.errors import LebenchError
+from lebench import registry
+from lebench.arrays import FloatArray, IntArray
+from lebench.data.base import Split, Variant, balanced_subset
+from lebench.errors import DataError, LebenchError
 from lebench.metrics.base import Missing as Missing
 from lebench.registry import Change
+from lebench.seeds import generator
 from lebench.tasks.facts import SHARES, Derived, Fact, KnownAnswer, Share
+
+#: For :mod:`lebench.registry`: whose task it is declares it.
+_REGISTERS_FOR_CALLER = True
 
 Track = Literal["generalization", "elasticity", "collapse"]
 Suite = Literal["core", "explore", "replicate"]
@@ -54,6 +60,16 @@ class Fit:
 
 #: Values by name ``"metric"`` or ``"metric@qualifier"``.
 Scores = Mapping[str, "float | Missing"]
+#: The same while they are collected.
+Values = dict[str, "float | Missing"]
+
+
+def or_missing(value: Callable[[], float]) -> float | Missing:
+    """Return a value, or the reason why it is undefined."""
+    try:
+        return value()
+    except DataError as problem:
+        return Missing(str(problem))
 
 
 @dataclass(frozen=True)
@@ -72,14 +88,14 @@ class Scored:
     artifacts: Mapping[str, NDArray[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """A standardized question: data, variants to fit, capabilities needed, metrics, in one track.
 
     Attributes
     ----------
     name : str
-        ``"family/question"``.
+        ``"family/question"``; a question gives it, and `dataset`, to the task that it makes.
     track : {"generalization", "elasticity", "collapse"}
         Where it is ranked.
     summary : str
@@ -123,12 +139,12 @@ class Task:
         If a share of points is not declared under `facts`, or a fact is of no value of the task.
     """
 
-    name: str
+    name: str = ""
     track: Track
     summary: str
     reference: str
-    version: int
-    dataset: str
+    version: int = 1
+    dataset: str = ""
     needs: tuple[str | tuple[str, ...], ...]
     primary: str
     metrics: tuple[str, ...]
@@ -174,6 +190,23 @@ class Task:
                         return lacks[option]
                 return f"needs the capability {' or '.join(options)}, which the model does not offer"
         return None
+
+
+#: Held-out points per class between which similarities and kernels are measured.
+POINTS_PER_CLASS = 10
+
+
+def held_out(fit: Fit) -> tuple[FloatArray, IntArray]:
+    """Return the same few test points of each class, and their labels, for every question that compares points."""
+    split = fit.split
+    count = POINTS_PER_CLASS * split.classes
+    chosen = balanced_subset(split.y_test, count, split.classes, generator(fit.seed, "probe"))
+    return split.x_test[chosen], split.y_test[chosen]
+
+
+def declare(task: Task, *tags: str) -> Task:
+    """Register a task under its name, with words to select it by; return it."""
+    return registry.tasks.register(task.name, task, tags=tags)
 
 
 def metric_of(name: str) -> str:

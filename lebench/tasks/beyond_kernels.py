@@ -16,7 +16,7 @@ from lebench.capabilities import offers
 from lebench.data.base import Split, Variant
 from lebench.data.teachers import DIMENSIONS, teacher_directions
 from lebench.metrics.base import Missing
-from lebench.tasks.base import Fit, Scores, Task
+from lebench.tasks.base import Fit, Scores, Task, declare
 from lebench.tasks.facts import Derived, KnownAnswer
 
 #: What a network is compared with, at the same points: kernels of two and three layers, of all weights or of the last
@@ -113,15 +113,13 @@ _TEACHER_RECIPE: tuple[tuple[str, str | int | float], ...] = (
 )
 
 for _d in DIMENSIONS:
-    registry.tasks.register(
-        f"overparam/teacher-{_d}",
+    declare(
         Task(
             name=f"overparam/teacher-{_d}",
             track="generalization",
             summary=f"Does the model learn a teacher network in {_d} dimensions better than every kernel?",
             reference="Li, Ma & Zhang 2020: loss o(1/d) for networks, of order 1/d for kernels. Ours: uniform weights, "
             "ridge by leave-one-out, AdamW for all networks",
-            version=1,
             dataset=f"teacher-{_d}",
             needs=("predict",),
             primary="loss_ratio",
@@ -160,7 +158,7 @@ for _d in DIMENSIONS:
             variants=(Variant("trained", recipe=_TEACHER_RECIPE),),
             references=_REFERENCES,
         ),
-        tags=("overparam",),
+        "overparam",
     )
 
 
@@ -195,8 +193,7 @@ for _name, _formula in (
     ("sin", "(sin 3x1 + sin 3x2 + sin 3x3 - 2)^2 cos 7x4"),
     ("tanh", "(tanh 8x1 + tanh 8x2 + tanh 8x3 - 2)^2 tanh 8x4"),
 ):
-    registry.tasks.register(
-        f"overparam/concept-{_name}",
+    declare(
         Task(
             name=f"overparam/concept-{_name}",
             track="generalization",
@@ -204,7 +201,6 @@ for _name, _formula in (
             reference="Allen-Zhu, Li & Liang 2019, section on experiments: networks of three and two layers, NTK, last "
             "layer. Ours: kernels at infinite width with the ridge by leave-one-out, all weights trained, one recipe "
             "that was not chosen on test points",
-            version=1,
             dataset=f"concept-{_name}",
             needs=("predict",),
             primary="loss_ratio",
@@ -239,5 +235,5 @@ for _name, _formula in (
             variants=(Variant("trained", recipe=_CONCEPT_RECIPE),),
             references=_REFERENCES,
         ),
-        tags=("overparam",),
+        "overparam",
     )

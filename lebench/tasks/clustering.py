@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lebench import metrics, registry
+from lebench import metrics
 from lebench.arrays import FloatArray, IntArray
 from lebench.capabilities import offers
 from lebench.data.base import Split, Variant, balanced_subset
 from lebench.errors import DataError
 from lebench.metrics.base import Missing
 from lebench.seeds import generator, stream
-from lebench.tasks.base import Fit, NotFitted, Scored, Scores, Task
+from lebench.tasks.base import Fit, NotFitted, Scored, Scores, Task, Values, declare, or_missing
 from lebench.tasks.baselines import LADDER, STANDARD
 from lebench.tasks.facts import Derived, KnownAnswer, Share, mean_of, test
-from lebench.tasks.questions import DIGITS, Data, Question, ask
+from lebench.tasks.questions import DIGITS, Data, question
 
 #: Primary pair and auxiliary classes, from He & Su 2020, section 3.
 _PAIRS: dict[str, tuple[tuple[int, ...], tuple[int, int]]] = {
@@ -29,8 +29,6 @@ _PAIRS: dict[str, tuple[tuple[int, ...], tuple[int, int]]] = {
 }
 #: Training points per digit that are clustered.
 _CLUSTER_POINTS = 60
-
-_Values = dict[str, float | Missing]
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def _no_clusters(value: str) -> tuple[KnownAnswer, ...]:
 def score_clustering(fits: Mapping[str, Fit]) -> Scored:
     """Cluster points of two digits that share a label by their similarities, and compare with the digits."""
     found: dict[str, list[float]] = {"adjusted_rand_index": [], "clustering_accuracy_corrected": [], "pixels": []}
-    values: _Values = {}
+    values: Values = {}
     artifacts: dict[str, NDArray[Any]] = {}
     for name, fit in fits.items():
         primary = _primary(fit.split, fit.seed, _CLUSTER_POINTS)
@@ -109,15 +107,13 @@ def _groups(data: Data) -> tuple[tuple[tuple[int, ...], tuple[int, int]], ...]:
     return tuple(_pairs(data).values())
 
 
+@question("clustering", baselines=LADDER, classes=4, per_class=_CLUSTER_POINTS)
 def _ask_clustering(data: Data) -> Task:
     pairs = _pairs(data)
     return Task(
-        name=f"{data.name}/clustering",
         track="elasticity",
         summary="Do similarities reveal two classes that were trained as one?",
         reference="He & Su 2020, section 3: k-means on the symmetrized relative similarity",
-        version=1,
-        dataset=data.name,
         needs=("similarity",),
         primary="adjusted_rand_index@mean",
         metrics=(
@@ -133,18 +129,6 @@ def _ask_clustering(data: Data) -> Task:
     )
 
 
-ask(
-    Question(
-        "clustering",
-        _ask_clustering,
-        baselines=LADDER,
-        classes=4,
-        per_class=_CLUSTER_POINTS,
-    ),
-    DIGITS,
-)
-
-
 def _flat(x: FloatArray) -> FloatArray:
     return x.reshape(len(x), -1)
 
@@ -153,12 +137,12 @@ def _relative(fitted: Any, primary: _Primary) -> FloatArray:
     return metrics.symmetrize(fitted.similarity(primary.x, primary.y, primary.x, kind="relative"))
 
 
-def _by_similarity(fitted: Any, primary: _Primary, name: str) -> _Values:
+def _by_similarity(fitted: Any, primary: _Primary, name: str) -> Values:
     """Cluster by both similarities; what cannot be clustered is missing with the reason.
 
     A step moves nothing if the units of a network are dead, as they may be after training at a large learning rate.
     """
-    values: _Values = {}
+    values: Values = {}
     try:
         assignment = primary.kmeans(_relative(fitted, primary))
         values[f"adjusted_rand_index@{name}"] = primary.score(assignment)
@@ -189,9 +173,9 @@ _COMPONENTS = 100
 _BASELINES = tuple(f"adjusted_rand_index@{name}" for name in ("pixels", "pca", "autoencoder", "features"))
 
 
-def _baselines(split: Split, fitted: Any, primary: _Primary) -> _Values:
+def _baselines(split: Split, fitted: Any, primary: _Primary) -> Values:
     """Cluster by what needs no similarity: pixels, principal components, codes of an autoencoder, features."""
-    values: _Values = {
+    values: Values = {
         "adjusted_rand_index@pixels": primary.score(primary.kmeans(_flat(primary.x))),
         "adjusted_rand_index@pca": primary.score(primary.kmeans(_components(_flat(split.x_train), _flat(primary.x)))),
         "adjusted_rand_index@autoencoder": primary.score(primary.kmeans(_codes(split, primary))),
@@ -199,17 +183,12 @@ def _baselines(split: Split, fitted: Any, primary: _Primary) -> _Values:
     if isinstance(fitted, NotFitted):
         values["adjusted_rand_index@features"] = Missing(fitted.reason)
     elif offers(fitted, "features"):
-        values["adjusted_rand_index@features"] = _features_score(fitted, primary)
+        values["adjusted_rand_index@features"] = or_missing(
+            lambda: primary.score(primary.kmeans(fitted.features(primary.x)))
+        )
     else:
         values["adjusted_rand_index@features"] = Missing("the model has no features")
     return values
-
-
-def _features_score(fitted: Any, primary: _Primary) -> float | Missing:
-    try:
-        return primary.score(primary.kmeans(fitted.features(primary.x)))
-    except DataError as error:
-        return Missing(str(error))
 
 
 def _components(rows: FloatArray, points: FloatArray) -> FloatArray:
@@ -257,7 +236,7 @@ def score_learning_rates(fits: Mapping[str, Fit]) -> Scores:
     """Cluster at every learning rate by both similarities, summarize over rates, and compare with the baselines."""
     ranking = fits[_RANKING_RATE]
     primary = _primary(ranking.split, ranking.seed, _CLUSTER_POINTS)
-    values: _Values = {}
+    values: Values = {}
     for rate, fit in fits.items():
         if isinstance(fit.fitted, NotFitted):
             values |= dict.fromkeys(_values_at(rate), Missing(fit.fitted.reason))
@@ -270,7 +249,7 @@ def score_learning_rates(fits: Mapping[str, Fit]) -> Scores:
     return values | _baselines(ranking.split, ranking.fitted, primary)
 
 
-def _over_rates(found: list[float], kind: str) -> _Values:
+def _over_rates(found: list[float], kind: str) -> Values:
     names = (f"adjusted_rand_index@{kind}best", f"adjusted_rand_index@{kind}worst", f"spread@{kind}rates")
     if len(found) < 2:
         return dict.fromkeys(names, Missing("fewer than two learning rates have a value"))
@@ -281,16 +260,14 @@ def _values_at(rate: str) -> tuple[str, ...]:
     return (*_relative_values(rate), f"adjusted_rand_index@kernel-{rate}", f"accuracy@{rate}")
 
 
+@question("learning-rate", classes=4, per_class=_CLUSTER_POINTS, formerly={"digits": "clustering/learning-rate"})
 def _ask_learning_rate(data: Data) -> Task:
     return Task(
-        name=f"{data.name}/learning-rate",
         track="elasticity",
         summary="Two classes trained as one: how much does what similarities reveal depend on the learning rate?",
         reference="He & Su 2020, section 3: 5 and 8 against 9 and 3, mse, plain SGD, batches of 50. Ours: digits of "
         "scikit-learn, 60 + 60 points clustered, 50 epochs, all networks, and rates relative to their recipes. "
         f"{_RANKING_RATE} ranks, fixed beforehand; the best rate would be chosen by the hidden digits",
-        version=1,
-        dataset=data.name,
         needs=("similarity", "predict"),
         primary=f"adjusted_rand_index@{_RANKING_RATE}",
         metrics=(
@@ -335,17 +312,6 @@ def _ask_learning_rate(data: Data) -> Task:
     )
 
 
-ask(
-    Question(
-        "learning-rate",
-        _ask_learning_rate,
-        classes=4,
-        per_class=_CLUSTER_POINTS,
-        formerly={"digits": "clustering/learning-rate"},
-    ),
-    DIGITS,
-)
-
 #: Training images of four digits: five batches, so that no network needs more than its 500 updates.
 _MNIST_IMAGES = 320
 _MNIST_POINTS = 50
@@ -369,15 +335,13 @@ def _mnist_values(name: str) -> tuple[str, ...]:
     return (*_relative_values(name), f"adjusted_rand_index@kernel-{name}")
 
 
-registry.tasks.register(
-    "mnist/clustering-5v8",
+declare(
     Task(
         name="mnist/clustering-5v8",
         track="elasticity",
         summary="Do similarities reveal the 5 and the 8 of MNIST that were trained as one class against 9 and 3?",
         reference="He & Su 2020, section 3. Ours, for a laptop: 320 training images instead of 2,000, 50 + 50 points "
         "clustered instead of 500 + 500, and each model's own recipe (cross-entropy) instead of theirs",
-        version=1,
         dataset="mnist",
         needs=("similarity", "predict"),
         primary="adjusted_rand_index@5v8",
@@ -388,5 +352,5 @@ registry.tasks.register(
         baselines=STANDARD,
         variants=(Variant("5v8", n_train=_MNIST_IMAGES, groups=_PAIRS["5v8"], may_fail=True),),
     ),
-    tags=("elasticity",),
+    "elasticity",
 )

@@ -11,14 +11,11 @@ from lebench import metrics
 from lebench.arrays import FloatArray, IntArray
 from lebench.capabilities import offers
 from lebench.data.base import Split, Variant
-from lebench.errors import DataError
 from lebench.metrics.base import Missing
-from lebench.tasks.base import Fit, Scored, Scores, Task
+from lebench.tasks.base import Fit, Scored, Scores, Task, Values, or_missing
 from lebench.tasks.baselines import CORE
 from lebench.tasks.facts import Derived, KnownAnswer, Share, chance, test, train
-from lebench.tasks.questions import DIGITS, Data, Question, ask
-
-Values = dict[str, float | Missing]
+from lebench.tasks.questions import Data, question
 
 _NO_HEAD = Missing("a kernel machine has no last layer")
 
@@ -91,20 +88,15 @@ def _terminal_ratio(course: Sequence[float | Missing], error: FloatArray) -> flo
     for value in course:
         if isinstance(value, Missing):
             return value
-    try:
-        return metrics.terminal_ratio(np.array(course), error)
-    except DataError as problem:
-        return Missing(str(problem))
+    return or_missing(lambda: metrics.terminal_ratio(np.array(course), error))
 
 
+@question("trajectory", formerly={"digits": "collapse/trajectory"})
 def _ask_trajectory(data: Data) -> Task:
     return Task(
-        name=f"{data.name}/trajectory",
         track="collapse",
         summary="Once every training point is classified correctly, do the features go on collapsing?",
         reference="Papyan, Han & Donoho 2020: the terminal phase of training",
-        version=1,
-        dataset=data.name,
         # Not from a Gram matrix: the kernel of a kernel machine is the same at every moment of its training.
         needs=("checkpoints", "features"),
         primary="terminal_ratio@nc1-train",
@@ -156,15 +148,6 @@ def _ask_trajectory(data: Data) -> Task:
     )
 
 
-ask(
-    Question(
-        "trajectory",
-        _ask_trajectory,
-        formerly={"digits": "collapse/trajectory"},
-    ),
-    DIGITS,
-)
-
 #: Points that balanced classes have together, and the imbalances: the second five classes keep 50, 10 and 2 points.
 _POINTS = 500
 _RATIOS = (1, 5, 25)
@@ -210,14 +193,12 @@ def _centred_means(gram: FloatArray, labels: IntArray) -> FloatArray:
     return np.asarray(vectors * np.sqrt(np.clip(values, 0, None)))
 
 
+@question("imbalance", classes=4, balanced=_POINTS, formerly={"digits": "collapse/imbalance"})
 def _ask_imbalance(data: Data) -> Task:
     return Task(
-        name=f"{data.name}/imbalance",
         track="collapse",
         summary="When half of the classes have few points, do their classifiers fall together?",
         reference="Fang, He, Long & Su 2021: minority collapse under step imbalance",
-        version=1,
-        dataset=data.name,
         needs=("predict", ("features", "gram")),
         primary=f"minority_cosine@R={_RATIOS[-1]}",
         metrics=tuple(
@@ -259,17 +240,6 @@ def _ask_imbalance(data: Data) -> Task:
     )
 
 
-ask(
-    Question(
-        "imbalance",
-        _ask_imbalance,
-        classes=4,
-        balanced=_POINTS,
-        formerly={"digits": "collapse/imbalance"},
-    ),
-    DIGITS,
-)
-
 _SHARES = (0, 0.2, 0.4)
 _UNDER_NOISE = ("nc1_pinv_over_C", "ncc_accuracy")
 
@@ -292,14 +262,14 @@ def score_label_noise(fits: Mapping[str, Fit]) -> Scores:
     return values
 
 
+@question(
+    "label-noise", baselines=CORE, core=("digits",), balanced=_POINTS, formerly={"digits": "collapse/label-noise"}
+)
 def _ask_label_noise(data: Data) -> Task:
     return Task(
-        name=f"{data.name}/label-noise",
         track="collapse",
         summary="When training labels are wrong, do the features collapse to the wrong ones?",
         reference="Nguyen, Levie, Lienen, Kutyniok & Hüllermeier 2023: memorization and dilation of collapse",
-        version=1,
-        dataset=data.name,
         needs=("predict", ("features", "gram")),
         primary=f"nc1_pinv_over_C@p={_SHARES[-1]}-noisy",
         metrics=(
@@ -333,16 +303,3 @@ def _ask_label_noise(data: Data) -> Task:
         ),
         variants=tuple(Variant(f"p={share}", n_train=_POINTS, label_noise=share) for share in _SHARES),
     )
-
-
-ask(
-    Question(
-        "label-noise",
-        _ask_label_noise,
-        baselines=CORE,
-        core=("digits",),
-        balanced=_POINTS,
-        formerly={"digits": "collapse/label-noise"},
-    ),
-    DIGITS,
-)

@@ -12,17 +12,15 @@ from numpy.typing import NDArray
 from lebench import metrics
 from lebench.arrays import IntArray
 from lebench.capabilities import offers
-from lebench.data.base import Variant, balanced_subset
+from lebench.data.base import Variant
 from lebench.metrics.base import Missing
 from lebench.metrics.class_projection import ClassProjection, project_on_class_means, project_on_class_means_from_gram
 from lebench.seeds import generator
-from lebench.tasks.base import Fit, Scored, Scores, Task
+from lebench.tasks.base import POINTS_PER_CLASS, Fit, Scored, Scores, Task, Values, held_out
 from lebench.tasks.baselines import CORE
 from lebench.tasks.facts import ELASTICITY, KnownAnswer, Relation, Share, at_least, chance, mean_of, test, train
-from lebench.tasks.questions import DIGITS, Data, Question, ask
+from lebench.tasks.questions import Data, question
 
-#: Points per class between which similarities are measured.
-_POINTS_PER_CLASS = 10
 #: Training points in the picture of the class means.
 _PICTURED_POINTS = 300
 
@@ -37,7 +35,7 @@ def score_accuracy(fits: Mapping[str, Fit]) -> Scores:
     fit = _one(fits)
     split = fit.split
     train, test = fit.fitted.predict(split.x_train), fit.fitted.predict(split.x_test)
-    values: dict[str, float | Missing] = {
+    values: Values = {
         "accuracy": metrics.accuracy(test, split.y_test),
         "error": metrics.error(test, split.y_test),
         "generalization_gap": metrics.generalization_gap(train, split.y_train, test, split.y_test),
@@ -53,14 +51,12 @@ def score_accuracy(fits: Mapping[str, Fit]) -> Scores:
     return values | dict.fromkeys(of_probabilities, Missing("the model gives scores, not probabilities"))
 
 
+@question("accuracy", baselines=CORE, core=("digits",))
 def _ask_accuracy(data: Data) -> Task:
     return Task(
-        name=f"{data.name}/accuracy",
         track="generalization",
         summary="How well does the model classify what it has not seen, and does it know how sure it may be?",
         reference="Guo et al. 2017 for the calibration error; the rest is standard",
-        version=1,
-        dataset=data.name,
         needs=("predict",),
         primary="accuracy",
         metrics=("accuracy", "error", "log_loss", "brier", "expected_calibration_error", "generalization_gap"),
@@ -98,16 +94,6 @@ def _ask_accuracy(data: Data) -> Task:
     )
 
 
-ask(
-    Question(
-        "accuracy",
-        _ask_accuracy,
-        baselines=CORE,
-        core=("digits",),
-    ),
-    DIGITS,
-)
-
 _SIZES = (50, 100, 200, 500)
 
 
@@ -125,15 +111,13 @@ def _listed(sizes: tuple[int, ...]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
+@question("small-n", baselines=CORE, core=("digits",), balanced=_SIZES[0])
 def _ask_small_n(data: Data) -> Task:
     sizes = tuple(n for n in _SIZES if -(-n // data.classes) <= data.per_class)
     return Task(
-        name=f"{data.name}/small-n",
         track="generalization",
         summary=f"How much does the model learn from {_listed(sizes)} points?",
         reference="Arora et al. 2020 ask it of kernels and networks on small data",
-        version=1,
-        dataset=data.name,
         needs=("predict",),
         primary="accuracy@mean",
         metrics=(*(f"accuracy@n={n}" for n in sizes), "accuracy@mean"),
@@ -147,26 +131,10 @@ def _ask_small_n(data: Data) -> Task:
     )
 
 
-ask(
-    Question(
-        "small-n",
-        _ask_small_n,
-        baselines=CORE,
-        core=("digits",),
-        balanced=_SIZES[0],
-    ),
-    DIGITS,
-)
-
-
 def score_elasticity(fits: Mapping[str, Fit]) -> Scored:
     """Compare the effect of a gradient step within and between classes, on held-out points."""
     fit = _one(fits)
-    split = fit.split
-    chosen = balanced_subset(
-        split.y_test, _POINTS_PER_CLASS * split.classes, split.classes, generator(fit.seed, "probe")
-    )
-    x, y = split.x_test[chosen], split.y_test[chosen]
+    x, y = held_out(fit)
     relative = fit.fitted.similarity(x, y, x, kind="relative")
     signed = fit.fitted.similarity(x, y, x, kind="signed")
     values = {
@@ -180,14 +148,12 @@ def score_elasticity(fits: Mapping[str, Fit]) -> Scored:
     return Scored(values, {"similarity": relative[np.ix_(order, order)], "labels": y[order]})
 
 
+@question("elasticity", baselines=CORE, core=("digits",), tested_per_class=POINTS_PER_CLASS)
 def _ask_elasticity(data: Data) -> Task:
     return Task(
-        name=f"{data.name}/elasticity",
         track="elasticity",
         summary="Does a gradient step on a point move the predictions of its own class more than of others?",
         reference="He & Su 2020, section 2; ratio: Chen, He & Su 2020, without the diagonal",
-        version=1,
-        dataset=data.name,
         needs=("similarity",),
         primary="elasticity_ratio",
         metrics=(
@@ -222,17 +188,6 @@ def _ask_elasticity(data: Data) -> Task:
     )
 
 
-ask(
-    Question(
-        "elasticity",
-        _ask_elasticity,
-        baselines=CORE,
-        core=("digits",),
-        tested_per_class=_POINTS_PER_CLASS,
-    ),
-    DIGITS,
-)
-
 _OF_MEANS = ("nc1_pinv_over_C", "nc1_quotient", "cdnv", "nc2_equinorm", "nc2_equiangular", "ncc_accuracy")
 _OF_HEAD = ("nc2_equinorm_weights", "nc2_equiangular_weights", "nc3_selfduality", "nc4")
 
@@ -242,7 +197,7 @@ def score_collapse(fits: Mapping[str, Fit]) -> Scored:
     fit = _one(fits)
     split = fit.split
     pictured = np.sort(generator(fit.seed, "probe").permutation(len(split.y_train))[:_PICTURED_POINTS])
-    values: dict[str, float | Missing] = {}
+    values: Values = {}
     artifacts: dict[str, NDArray[Any]] = {}
     project: Callable[[Any, Any, IntArray], ClassProjection]
     for part, x, y in (("train", split.x_train, split.y_train), ("test", split.x_test, split.y_test)):
@@ -261,22 +216,17 @@ def score_collapse(fits: Mapping[str, Fit]) -> Scored:
     return Scored(values, artifacts)
 
 
+@question("collapse", baselines=CORE, core=("digits",))
 def _ask_collapse(data: Data) -> Task:
     return Task(
-        name=f"{data.name}/collapse",
         track="collapse",
         summary="Have the features of a class collapsed to its mean, and the means to a simplex?",
         reference="Papyan, Han & Donoho 2020; class-distance normalized variance: Galanti, György & Hutter 2022",
-        version=1,
-        dataset=data.name,
         needs=(("features", "gram"),),
         primary="nc1_pinv_over_C@train",
         metrics=tuple(f"{name}@{part}" for part in ("train", "test") for name in (*_OF_MEANS, *_OF_HEAD)),
         score=score_collapse,
-        facts=(
-            Share(train, ("ncc_accuracy@train", "nc4@train")),
-            Share(test, ("ncc_accuracy@test", "nc4@test")),
-        ),
+        facts=(Share(train, ("ncc_accuracy@train", "nc4@train")), Share(test, ("ncc_accuracy@test", "nc4@test"))),
         known=(
             KnownAnswer(
                 "nc1_pinv_over_C@train",
@@ -296,9 +246,3 @@ def _ask_collapse(data: Data) -> Task:
             ),
         ),
     )
-
-
-ask(
-    Question("collapse", _ask_collapse, baselines=CORE, core=("digits",)),
-    DIGITS,
-)

@@ -6,17 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lebench import metrics, registry
+from lebench import metrics
 from lebench.arrays import FloatArray, IntArray
-from lebench.data.base import Variant, balanced_subset
-from lebench.seeds import generator
-from lebench.tasks.base import Fit, Scored, Task
+from lebench.data.base import Split, Variant
+from lebench.tasks.base import POINTS_PER_CLASS, Fit, Scored, Task, declare, held_out
 from lebench.tasks.baselines import STANDARD
 from lebench.tasks.facts import KERNELS, LABEL_BLIND, Derived, KnownAnswer, Share, labellings, test
-from lebench.tasks.questions import DIGITS, Data, Question, ask
+from lebench.tasks.questions import Data, question
 
-#: Points per class between which similarities are measured, the same points as in ``digits/elasticity``.
-_POINTS_PER_CLASS = 10
 #: Moments of training at which they are, by their share of log(1 + epochs).
 _STAGES = {"start": 0.0, "t=0.2": 0.2, "t=0.4": 0.4, "t=0.6": 0.6, "t=0.8": 0.8, "end": 1.0}
 #: Values by the name of their course over training: metric and qualifier.
@@ -43,11 +40,7 @@ def stages(times: FloatArray) -> IntArray:
 def score_over_training(fits: Mapping[str, Fit]) -> Scored:
     """Measure elasticity on the same held-out points before, during and after training."""
     (fit,) = fits.values()
-    split = fit.split
-    chosen = balanced_subset(
-        split.y_test, _POINTS_PER_CLASS * split.classes, split.classes, generator(fit.seed, "probe")
-    )
-    x, y = split.x_test[chosen], split.y_test[chosen]
+    x, y = held_out(fit)
     kept = fit.fitted.checkpoints()
     times = np.array([checkpoint.time for checkpoint in kept])
     at = stages(times)
@@ -72,14 +65,12 @@ def _growth(course: str) -> str:
     return f"elasticity_growth@{course.replace('_', '-')}"
 
 
+@question("over-training", tested_per_class=POINTS_PER_CLASS, formerly={"digits": "elasticity/over-training"})
 def _ask_over_training(data: Data) -> Task:
     return Task(
-        name=f"{data.name}/over-training",
         track="elasticity",
         summary="Does a network become more elastic as it is trained?",
         reference="He & Su 2020; growth of the ratio in training: Chen, He & Su 2020",
-        version=1,
-        dataset=data.name,
         needs=("similarity", "checkpoints"),
         primary=_growth("difference"),
         metrics=(
@@ -108,18 +99,15 @@ def _ask_over_training(data: Data) -> Task:
     )
 
 
-ask(
-    Question(
-        "over-training",
-        _ask_over_training,
-        tested_per_class=_POINTS_PER_CLASS,
-        formerly={"digits": "elasticity/over-training"},
-    ),
-    DIGITS,
-)
-
 #: The cells of each factor, low and high, in the numbering of ``two-factor``.
-_SYSTEMS = {"first": ((0, 1), (2, 3)), "second": ((0, 2), (1, 3))}
+SYSTEMS = {"first": ((0, 1), (2, 3)), "second": ((0, 2), (1, 3))}
+
+
+def factors(split: Split, trained: str) -> tuple[IntArray, IntArray]:
+    """Return the levels of the test points in the factor that was trained on, and in the other one."""
+    cells = split.fine_test
+    assert cells is not None, "the variants of this task merge cells"
+    return (cells // 2, cells % 2) if trained == "first" else (cells % 2, cells // 2)
 
 
 def score_label_systems(fits: Mapping[str, Fit]) -> Scored:
@@ -127,17 +115,14 @@ def score_label_systems(fits: Mapping[str, Fit]) -> Scored:
     values: dict[str, float] = {}
     arrays: dict[str, FloatArray] = {}
     for name, fit in fits.items():
-        x, y, cells = fit.split.x_test, fit.split.y_test, fit.split.fine_test
-        assert cells is not None, "the variants of this task merge cells"
-        factors = {"first": cells // 2, "second": cells % 2}
-        own = factors.pop(name)
-        (other,) = factors.values()
+        x, y = fit.split.x_test, fit.split.y_test
+        own, other = factors(fit.split, name)
         kernel = metrics.normalize(fit.fitted.similarity(x, y, x, kind="kernel"))
         relative = fit.fitted.similarity(x, y, x, kind="relative")
         values[f"label_following@{name}"] = metrics.label_following(kernel, own, other)
         values[f"label_following@{name}-relative"] = metrics.label_following(relative, own, other)
         values[f"accuracy@{name}"] = metrics.accuracy(fit.fitted.predict(x), y)
-        arrays[f"cells_{name}"] = _cell_means(kernel, cells)
+        arrays[f"cells_{name}"] = _cell_means(kernel, fit.split.fine_test)
     for kind in ("", "-relative"):
         values[f"label_following@mean{kind}"] = (
             values[f"label_following@first{kind}"] + values[f"label_following@second{kind}"]
@@ -152,26 +137,24 @@ def _cell_means(similarity: FloatArray, cells: IntArray) -> FloatArray:
     return np.asarray(members @ (similarity - np.diag(np.diagonal(similarity))) @ members.T / pairs)
 
 
-registry.tasks.register(
-    "elasticity/label-systems",
+declare(
     Task(
         name="elasticity/label-systems",
         track="elasticity",
         summary="Of two labellings of the same points, does similarity follow the one that was trained on?",
         reference="Chen, He & Su 2020: label systems; on planted factors instead of photographs",
-        version=1,
         dataset="two-factor",
         needs=("predict", "similarity"),
         primary="label_following@mean",
         metrics=(
-            *(f"label_following@{name}{kind}" for kind in ("", "-relative") for name in ("mean", *_SYSTEMS)),
-            *(f"accuracy@{name}" for name in _SYSTEMS),
+            *(f"label_following@{name}{kind}" for kind in ("", "-relative") for name in ("mean", *SYSTEMS)),
+            *(f"accuracy@{name}" for name in SYSTEMS),
         ),
         score=score_label_systems,
         facts=(Share(test, ("accuracy@{variant}",)), *(labellings(kind) for kind in ("", "-relative"))),
         known=LABEL_BLIND,
         baselines=STANDARD,
-        variants=tuple(Variant(name, groups=groups) for name, groups in _SYSTEMS.items()),
+        variants=tuple(Variant(name, groups=groups) for name, groups in SYSTEMS.items()),
     ),
-    tags=("elasticity",),
+    "elasticity",
 )

@@ -8,23 +8,21 @@ scores as far. Where the paper averages over 100 runs of which each logs one poi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from lebench import metrics, registry
+from lebench import metrics
 from lebench.arrays import FloatArray
 from lebench.capabilities import Trajectory, offers
 from lebench.data.base import Split, Variant
 from lebench.dynamics import estimate_impacts, solve_le_ode, window_rates
 from lebench.errors import DataError
 from lebench.metrics.base import Missing
-from lebench.tasks.base import Fit, Scored, Scores, Task
+from lebench.tasks.base import Fit, Scored, Scores, Task, Values, declare, or_missing
 from lebench.tasks.facts import Derived, KnownAnswer, Share, test
-
-Values = dict[str, float | Missing]
 
 _PAPER = "Zhang, Wang & Su 2021"
 _MODELS: tuple[Literal["I", "L"], ...] = ("I", "L")
@@ -80,6 +78,15 @@ PROBLEMS = (
     Problem("geomnist", 0.001, baselines=("mlp", "linear", "deep-linear", "lenet")),
     Problem("cifar-10", 0.0003, ((0,), (1,), (2,)), ("linear",)),
 )
+
+
+def of_both(question: str, variants: Callable[[Problem], tuple[Variant, ...]], **declared: Any) -> Iterator[Task]:
+    """Yield a task of each problem, which has in common with the other what is declared."""
+    for problem in PROBLEMS:
+        of_problem: Any = {"dataset": problem.dataset, "baselines": problem.baselines, "variants": variants(problem)}
+        yield Task(name=f"{problem.dataset}/{question}", **of_problem, **declared)
+
+
 #: An imitation begins when the class means have left where they happened to be at initialization, in epochs.
 _BEGIN = 1.0
 
@@ -103,14 +110,6 @@ def _courses(fits: Mapping[str, Fit]) -> tuple[FloatArray, FloatArray]:
     """Return times (T,), and class means of each run (runs, T, C, C)."""
     recorded = [(fit.fitted.trajectory(), fit.split) for fit in fits.values()]
     return recorded[0][0].times, np.stack([class_courses(course, split) for course, split in recorded])
-
-
-def or_missing(value: Callable[[], float]) -> float | Missing:
-    """Return a value, or the reason why it is undefined."""
-    try:
-        return value()
-    except DataError as problem:
-        return Missing(str(problem))
 
 
 def tail(times: FloatArray, integral: FloatArray, windows: int = 4) -> float | Missing:
@@ -161,34 +160,27 @@ _DYNAMICS = tuple(
     )
 )
 
-for _problem in PROBLEMS:
-    registry.tasks.register(
-        f"{_problem.dataset}/dynamics",
-        Task(
-            name=f"{_problem.dataset}/dynamics",
-            track="elasticity",
-            summary="How much more does training on a class move itself than the others, and how fast does that end?",
-            reference=f"{_PAPER}, LE-ODE: A and B from class means of logits",
-            version=1,
-            dataset=_problem.dataset,
-            needs=("trajectory",),
-            primary="impact_difference@I",
-            metrics=_DYNAMICS,
-            score=score_dynamics,
-            facts=tuple(
-                Derived(
-                    f"impact_difference@{model}",
-                    lambda intra, inter: intra - inter,
-                    (f"integrated_impact@intra-{model}", f"integrated_impact@inter-{model}"),
-                    "the difference of the impacts",
-                )
-                for model in _MODELS
-            ),
-            baselines=_problem.baselines,
-            variants=_problem.runs(3),
-        ),
-        tags=(_problem.dataset, "dynamics"),
-    )
+for _task in of_both(
+    "dynamics",
+    lambda problem: problem.runs(3),
+    track="elasticity",
+    summary="How much more does training on a class move itself than the others, and how fast does that end?",
+    reference=f"{_PAPER}, LE-ODE: A and B from class means of logits",
+    needs=("trajectory",),
+    primary="impact_difference@I",
+    metrics=_DYNAMICS,
+    score=score_dynamics,
+    facts=tuple(
+        Derived(
+            f"impact_difference@{model}",
+            lambda intra, inter: intra - inter,
+            (f"integrated_impact@intra-{model}", f"integrated_impact@inter-{model}"),
+            "the difference of the impacts",
+        )
+        for model in _MODELS
+    ),
+):
+    declare(_task, _task.dataset, "dynamics")
 
 
 def score_imitation(fits: Mapping[str, Fit]) -> Scores:
@@ -214,25 +206,18 @@ def score_imitation(fits: Mapping[str, Fit]) -> Scores:
     return {f"imitation_error@{name}": reasons.get(name) or float(np.mean(found)) for name, found in errors.items()}
 
 
-for _problem in PROBLEMS:
-    registry.tasks.register(
-        f"{_problem.dataset}/imitation",
-        Task(
-            name=f"{_problem.dataset}/imitation",
-            track="elasticity",
-            summary="Fitted to two runs of training, how far from a third is a locally elastic differential equation?",
-            reference=f"{_PAPER}: simulated against genuine dynamics, there by eye",
-            version=1,
-            dataset=_problem.dataset,
-            needs=("trajectory",),
-            primary="imitation_error@L",
-            metrics=("imitation_error@L", "imitation_error@I", "imitation_error@copied"),
-            score=score_imitation,
-            baselines=_problem.baselines,
-            variants=_problem.runs(3),
-        ),
-        tags=(_problem.dataset, "dynamics"),
-    )
+for _task in of_both(
+    "imitation",
+    lambda problem: problem.runs(3),
+    track="elasticity",
+    summary="Fitted to two runs of training, how far from a third is a locally elastic differential equation?",
+    reference=f"{_PAPER}: simulated against genuine dynamics, there by eye",
+    needs=("trajectory",),
+    primary="imitation_error@L",
+    metrics=("imitation_error@L", "imitation_error@I", "imitation_error@copied"),
+    score=score_imitation,
+):
+    declare(_task, _task.dataset, "dynamics")
 
 _OF_SCORES = ("nc2_equiangular", "nc2_equinorm", "nc1_pinv_over_C")
 
@@ -263,36 +248,29 @@ def _angle_gap(means: FloatArray) -> float:
     return metrics.nc2_equiangular(means, np.arange(len(means)))
 
 
-for _problem in PROBLEMS:
-    registry.tasks.register(
-        f"{_problem.dataset}/simplex",
-        Task(
-            name=f"{_problem.dataset}/simplex",
-            track="collapse",
-            summary="Do the class means of the scores end in the simplex that the L-model predicts?",
-            reference=f"{_PAPER}, L-model: class means tend to the directions e_k - 1/K, an equiangular tight frame",
-            version=1,
-            dataset=_problem.dataset,
-            needs=("predict", "trajectory"),
-            primary="nc2_equiangular@scores",
-            metrics=(
-                *(f"{name}@{of}" for of in ("scores", "features") for name in _OF_SCORES),
-                "separation@train",
-                "separation@test",
-                "accuracy",
-            ),
-            score=score_collapse,
-            facts=(Share(test, ("accuracy",)),),
-            known=(
-                KnownAnswer(
-                    "nc2_equiangular@scores",
-                    0.0,
-                    "the L-model of the locally elastic equation",
-                    "its class means end in a simplex (Zhang, Wang & Su 2021)",
-                ),
-            ),
-            baselines=_problem.baselines,
-            variants=_problem.runs(1),
+for _task in of_both(
+    "simplex",
+    lambda problem: problem.runs(1),
+    track="collapse",
+    summary="Do the class means of the scores end in the simplex that the L-model predicts?",
+    reference=f"{_PAPER}, L-model: class means tend to the directions e_k - 1/K, an equiangular tight frame",
+    needs=("predict", "trajectory"),
+    primary="nc2_equiangular@scores",
+    metrics=(
+        *(f"{name}@{of}" for of in ("scores", "features") for name in _OF_SCORES),
+        "separation@train",
+        "separation@test",
+        "accuracy",
+    ),
+    score=score_collapse,
+    facts=(Share(test, ("accuracy",)),),
+    known=(
+        KnownAnswer(
+            "nc2_equiangular@scores",
+            0.0,
+            "the L-model of the locally elastic equation",
+            "its class means end in a simplex (Zhang, Wang & Su 2021)",
         ),
-        tags=(_problem.dataset, "dynamics"),
-    )
+    ),
+):
+    declare(_task, _task.dataset, "dynamics")

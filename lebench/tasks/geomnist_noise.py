@@ -7,14 +7,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lebench import metrics, registry
+from lebench import metrics
 from lebench.data.base import Variant
 from lebench.dynamics import estimate_impacts
 from lebench.errors import DataError
 from lebench.metrics.base import Missing
-from lebench.tasks.base import Fit, Scored, Task
+from lebench.tasks.base import Fit, Scored, Values, declare, or_missing
 from lebench.tasks.facts import Derived, KnownAnswer, Share, test, train
-from lebench.tasks.geomnist import PROBLEMS, Values, or_missing, tail
+from lebench.tasks.geomnist import Problem, of_both, tail
 
 #: Shares of wrong labels; of three classes, the best rule is at chance on the true ones from 2/3 on.
 _SHARES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -66,52 +66,48 @@ _LABEL_NOISE = (
     "noise_crossing",
 )
 
-for _problem in PROBLEMS:
-    registry.tasks.register(
-        f"{_problem.dataset}/noise-transition",
-        Task(
-            name=f"{_problem.dataset}/noise-transition",
-            track="generalization",
-            summary="How does accuracy on true labels fall with wrong ones in training, and where is it at chance?",
-            reference="Zhang, Wang & Su 2021, label corruption; the best rule is at chance from (C-1)/C on",
-            version=1,
-            dataset=_problem.dataset,
-            needs=("predict", "predict_proba", "trajectory", "checkpoints"),
-            primary="accuracy@p=0.4",
-            metrics=_LABEL_NOISE,
-            score=score_label_noise,
-            facts=(
-                Share(test, ("accuracy@{variant}",)),
-                Share(train, ("error@{variant}-train",)),
-                Derived(
-                    "noise_crossing",
-                    lambda *found: metrics.noise_crossing(np.array(found), np.array(_SHARES), 3),
-                    tuple(f"accuracy@p={p:g}" for p in _SHARES),
-                    "where the accuracies fall to chance",
-                ),
-            ),
-            known=(
-                KnownAnswer(
-                    "noise_crossing",
-                    2 / 3,
-                    "the best rule for noisy labels of three classes",
-                    "beyond (C − 1)/C a wrong class has more of the labels than the right one",
-                ),
-                KnownAnswer(
-                    "log_loss@p=0.4",
-                    -math.log(0.6),
-                    "a calibrated model at a share p of wrong labels",
-                    "it gives the right class the probability 1 − p: −ln(1 − p)",
-                ),
-            ),
-            baselines=_problem.baselines,
-            # 400 points of each class, so that 9,600 steps see each eight times and do not yet memorize it.
-            variants=tuple(
-                Variant(
-                    f"p={p:g}", n_train=1200, groups=_problem.groups, label_noise=p, recipe=_problem.steps(epochs=8)
-                )
-                for p in _SHARES
-            ),
-        ),
-        tags=(_problem.dataset, "dynamics"),
+
+def _noisy(problem: Problem) -> tuple[Variant, ...]:
+    # 400 points of each class, so that 9,600 steps see each eight times and do not yet memorize it.
+    recipe = problem.steps(epochs=8)
+    return tuple(
+        Variant(f"p={p:g}", n_train=1200, groups=problem.groups, label_noise=p, recipe=recipe) for p in _SHARES
     )
+
+
+for _task in of_both(
+    "noise-transition",
+    _noisy,
+    track="generalization",
+    summary="How does accuracy on true labels fall with wrong ones in training, and where is it at chance?",
+    reference="Zhang, Wang & Su 2021, label corruption; the best rule is at chance from (C-1)/C on",
+    needs=("predict", "predict_proba", "trajectory", "checkpoints"),
+    primary="accuracy@p=0.4",
+    metrics=_LABEL_NOISE,
+    score=score_label_noise,
+    facts=(
+        Share(test, ("accuracy@{variant}",)),
+        Share(train, ("error@{variant}-train",)),
+        Derived(
+            "noise_crossing",
+            lambda *found: metrics.noise_crossing(np.array(found), np.array(_SHARES), 3),
+            tuple(f"accuracy@p={p:g}" for p in _SHARES),
+            "where the accuracies fall to chance",
+        ),
+    ),
+    known=(
+        KnownAnswer(
+            "noise_crossing",
+            2 / 3,
+            "the best rule for noisy labels of three classes",
+            "beyond (C − 1)/C a wrong class has more of the labels than the right one",
+        ),
+        KnownAnswer(
+            "log_loss@p=0.4",
+            -math.log(0.6),
+            "a calibrated model at a share p of wrong labels",
+            "it gives the right class the probability 1 − p: −ln(1 − p)",
+        ),
+    ),
+):
+    declare(_task, _task.dataset, "dynamics")

@@ -8,33 +8,22 @@ from functools import lru_cache, partial
 import numpy as np
 
 from lebench import metrics, registry
-from lebench.arrays import FloatArray, IntArray
-from lebench.data.base import Variant, balanced_subset
+from lebench.arrays import IntArray
+from lebench.data.base import Variant
 from lebench.metrics.base import Missing
-from lebench.seeds import generator
-from lebench.tasks.base import Fit, NotFitted, Scored, Scores, Task
+from lebench.tasks.base import POINTS_PER_CLASS, Fit, NotFitted, Scored, Scores, Task, Values, held_out
 from lebench.tasks.baselines import CORE
 from lebench.tasks.facts import Derived, KnownAnswer, Relation, Share, at_least, test
-from lebench.tasks.questions import DIGITS, Data, Question, ask
+from lebench.tasks.questions import Data, question
 
-#: Held-out points per class on which kernels and similarities are compared.
-_POINTS_PER_CLASS = 10
 #: Moments of training at which the kernel is looked at, by their share of log(1 + epochs).
 _STAGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-
-
-def _probe(fit: Fit) -> tuple[FloatArray, IntArray]:
-    split = fit.split
-    chosen = balanced_subset(
-        split.y_test, _POINTS_PER_CLASS * split.classes, split.classes, generator(fit.seed, "probe")
-    )
-    return split.x_test[chosen], split.y_test[chosen]
 
 
 def score_alignment(fits: Mapping[str, Fit]) -> Scored:
     """Follow the kernel over training: how it turns, and whether towards the labels."""
     (fit,) = fits.values()
-    x, y = _probe(fit)
+    x, y = held_out(fit)
     kept = fit.fitted.checkpoints()
     passed = np.log1p([checkpoint.time for checkpoint in kept])
     at = np.unique(np.abs(passed - passed[-1] * np.array(_STAGES)[:, None]).argmin(axis=1))
@@ -42,7 +31,7 @@ def score_alignment(fits: Mapping[str, Fit]) -> Scored:
     kernels = [kept[moment].fitted.gram(x, x) for moment in at]
     alignment = np.array([metrics.centred_target_alignment(kernel, y) for kernel in kernels])
     rotation = np.array([metrics.kernel_rotation(kernels[0], kernel) for kernel in kernels])
-    values: dict[str, float | Missing] = {
+    values: Values = {
         "centred_target_alignment@start": alignment[0],
         "centred_target_alignment@end": alignment[-1],
         "kernel_target_alignment@start": metrics.kernel_target_alignment(kernels[0], y),
@@ -55,14 +44,19 @@ def score_alignment(fits: Mapping[str, Fit]) -> Scored:
     return Scored(values, {"epochs": times, "alignment": alignment, "rotation": rotation})
 
 
+@question(
+    "alignment",
+    baselines=CORE,
+    core=("digits",),
+    tested_per_class=POINTS_PER_CLASS,
+    formerly={"digits": "kernel/alignment"},
+    tags=("kernel",),
+)
 def _ask_alignment(data: Data) -> Task:
     return Task(
-        name=f"{data.name}/alignment",
         track="elasticity",
         summary="How far does training turn the kernel of a network towards the labels of points it has not seen?",
         reference="Fort et al. 2020 for the kernel's distance and velocity; Cortes, Mohri & Rostamizadeh 2012",
-        version=1,
-        dataset=data.name,
         needs=("gram", "checkpoints"),
         primary="centred_target_alignment@end",
         metrics=(
@@ -79,19 +73,6 @@ def _ask_alignment(data: Data) -> Task:
     )
 
 
-ask(
-    Question(
-        "alignment",
-        _ask_alignment,
-        baselines=CORE,
-        core=("digits",),
-        tested_per_class=_POINTS_PER_CLASS,
-        formerly={"digits": "kernel/alignment"},
-        tags=("kernel",),
-    ),
-    DIGITS,
-)
-
 #: Output scales a of lazy training, and how the published recipe is changed: weight decay would move every kernel.
 _SCALES = (1, 4, 16)
 _SHORT = (("epochs", "x0.5"), ("min_steps", "x0.5"), ("weight_decay", 0.0))
@@ -99,12 +80,12 @@ _SHORT = (("epochs", "x0.5"), ("min_steps", "x0.5"), ("weight_decay", 0.0))
 
 def score_laziness(fits: Mapping[str, Fit]) -> Scores:
     """Measure how far the kernel moves and how well the network does, from rich training to lazy training."""
-    values: dict[str, float | Missing] = {}
+    values: Values = {}
     for name, fit in fits.items():
         if isinstance(fit.fitted, NotFitted):
             values |= {f"{metric}@{name}": Missing(fit.fitted.reason) for metric in _LAZINESS}
             continue
-        x, _ = _probe(fit)
+        x, _ = held_out(fit)
         kept = fit.fitted.checkpoints()
         before, after = kept[0].fitted.gram(x, x), fit.fitted.gram(x, x)
         values |= {
@@ -118,14 +99,19 @@ def score_laziness(fits: Mapping[str, Fit]) -> Scores:
 _LAZINESS = ("accuracy", "kernel_change", "kernel_rotation")
 
 
+@question(
+    "laziness",
+    baselines=("mlp",),
+    tested_per_class=POINTS_PER_CLASS,
+    balanced=200,
+    formerly={"digits": "kernel/laziness"},
+    tags=("kernel",),
+)
 def _ask_laziness(data: Data) -> Task:
     return Task(
-        name=f"{data.name}/laziness",
         track="generalization",
         summary="How well does a network do whose training an output scale makes lazy, and does its kernel move?",
         reference="Chizat, Oyallon & Bach 2019; Geiger, Spigler, Jacot & Wyart 2019; centred scores, no weight decay",
-        version=1,
-        dataset=data.name,
         needs=("predict", "gram", "checkpoints"),
         primary=f"accuracy@a={_SCALES[-1]}",
         metrics=tuple(f"{metric}@a={scale}" for metric in _LAZINESS for scale in reversed(_SCALES)),
@@ -138,32 +124,19 @@ def _ask_laziness(data: Data) -> Task:
     )
 
 
-ask(
-    Question(
-        "laziness",
-        _ask_laziness,
-        baselines=("mlp",),
-        tested_per_class=_POINTS_PER_CLASS,
-        balanced=200,
-        formerly={"digits": "kernel/laziness"},
-        tags=("kernel",),
-    ),
-    DIGITS,
-)
-
 _SIDES = ("network", "linearized")
 
 
 def score_linearization(fits: Mapping[str, Fit]) -> Scores:
     """Compare a network with its first-order expansion: predictions, elasticity, collapse of their kernels."""
-    values: dict[str, float | Missing] = {}
+    values: Values = {}
     predicted: dict[str, IntArray] = {}
     for name in _SIDES:
         fit = fits[name]
         if isinstance(fit.fitted, NotFitted):
             values |= {f"{metric}@{name}": Missing(fit.fitted.reason) for metric in _COMPARED}
             continue
-        x, y = _probe(fit)
+        x, y = held_out(fit)
         scores = fit.fitted.predict(fit.split.x_test)
         predicted[name] = scores.argmax(axis=1)
         similarity = fit.fitted.similarity(x, y, x, kind="relative")
@@ -183,14 +156,19 @@ def score_linearization(fits: Mapping[str, Fit]) -> Scores:
 _COMPARED = ("accuracy", "elasticity_ratio", "elasticity_difference", "cdnv")
 
 
+@question(
+    "linearization",
+    baselines=("mlp",),
+    tested_per_class=POINTS_PER_CLASS,
+    balanced=500,
+    formerly={"digits": "kernel/linearization"},
+    tags=("kernel",),
+)
 def _ask_linearization(data: Data) -> Task:
     return Task(
-        name=f"{data.name}/linearization",
         track="generalization",
         summary="How far is a network from its first-order expansion at initialization, trained in the same way?",
         reference="Lee et al. 2019; Fort et al. 2020; collapse is that of the tangent kernels, which both have",
-        version=1,
-        dataset=data.name,
         needs=("predict", "similarity", "gram", "checkpoints"),
         primary="prediction_disagreement",
         metrics=("prediction_disagreement", *(f"{metric}@{side}" for metric in _COMPARED for side in _SIDES)),
@@ -210,20 +188,6 @@ def _ask_linearization(data: Data) -> Task:
     )
 
 
-ask(
-    Question(
-        "linearization",
-        _ask_linearization,
-        baselines=("mlp",),
-        tested_per_class=_POINTS_PER_CLASS,
-        balanced=500,
-        formerly={"digits": "kernel/linearization"},
-        tags=("kernel",),
-    ),
-    DIGITS,
-)
-
-
 #: What spans the gap.
 _ENDS = {"ntk": "ntk-mlp", "network": "mlp"}
 
@@ -239,7 +203,7 @@ def _ends(dataset: str, variant: Variant, seed: int) -> dict[str, tuple[float, f
 
 
 def _accuracy_and_ratio(fit: Fit) -> tuple[float, float]:
-    x, y = _probe(fit)
+    x, y = held_out(fit)
     accuracy = metrics.accuracy(fit.fitted.predict(fit.split.x_test), fit.split.y_test)
     return accuracy, metrics.elasticity_ratio(fit.fitted.similarity(x, y, x, kind="relative"), y)
 
@@ -252,7 +216,7 @@ def score_gap(dataset: str, fits: Mapping[str, Fit]) -> Scores:
     (fit,) = fits.values()
     ends = _ends(dataset, _GAP, fit.seed)
     own = _accuracy_and_ratio(fit)
-    values: dict[str, float | Missing] = {}
+    values: Values = {}
     for index, metric in enumerate(("accuracy", "elasticity_ratio")):
         kernel, network, value = ends["ntk"][index], ends["network"][index], own[index]
         values |= {
@@ -273,14 +237,20 @@ def score_gap(dataset: str, fits: Mapping[str, Fit]) -> Scores:
     return values
 
 
+@question(
+    "gap",
+    baselines=CORE,
+    core=("digits",),
+    tested_per_class=POINTS_PER_CLASS,
+    balanced=200,
+    formerly={"digits": "kernel/gap"},
+    tags=("kernel",),
+)
 def _ask_gap(data: Data) -> Task:
     return Task(
-        name=f"{data.name}/gap",
         track="elasticity",
         summary="How much of the gap between infinite-width kernel and trained perceptron does a model close?",
         reference="Chen, He & Su 2020 ask it of label-aware kernels; paired: the same points for all three",
-        version=1,
-        dataset=data.name,
         needs=("predict", "similarity"),
         primary="gap_closed@elasticity_ratio",
         metrics=(
@@ -333,18 +303,3 @@ def _ask_gap(data: Data) -> Task:
         variants=(_GAP,),
         references=tuple(_ENDS.values()),
     )
-
-
-ask(
-    Question(
-        "gap",
-        _ask_gap,
-        baselines=CORE,
-        core=("digits",),
-        tested_per_class=_POINTS_PER_CLASS,
-        balanced=200,
-        formerly={"digits": "kernel/gap"},
-        tags=("kernel",),
-    ),
-    DIGITS,
-)

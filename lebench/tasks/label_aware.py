@@ -29,8 +29,9 @@ from lebench.capabilities import offers
 from lebench.data.base import Dataset, Split, Variant
 from lebench.errors import DataError
 from lebench.metrics.base import Missing
-from lebench.tasks.base import Fit, NotFitted, Scores, Task
+from lebench.tasks.base import Fit, NotFitted, Scores, Task, Values, declare, or_missing
 from lebench.tasks.baselines import ADAM, CONVOLUTIONAL, HIERARCHY, LABEL_AWARE, TRAINED
+from lebench.tasks.elasticity import SYSTEMS, factors
 from lebench.tasks.facts import KERNELS, LABEL_BLIND, KnownAnswer, Share, chance, labellings, mean_of, test
 
 #: Points at most whose predictions are scored, and points between which the kernel is looked at.
@@ -56,7 +57,7 @@ def _tested(split: Split) -> int:
     return len(_first_of_each(split.y_test, split.classes, _TEST_POINTS // split.classes))
 
 
-def _elasticity(fit: Fit, x: FloatArray, y: IntArray) -> dict[str, float | Missing]:
+def _elasticity(fit: Fit, x: FloatArray, y: IntArray) -> Values:
     """Return ratio and difference of the normalized kernel between points, or why there is none."""
     if not offers(fit.fitted, "gram"):
         return dict.fromkeys(("ratio", "difference"), Missing("the model has no kernel"))
@@ -65,21 +66,16 @@ def _elasticity(fit: Fit, x: FloatArray, y: IntArray) -> dict[str, float | Missi
     except DataError as error:
         return dict.fromkeys(("ratio", "difference"), Missing(str(error)))
     difference = metrics.elasticity_difference(kernel, y)
-    try:
-        return {"ratio": metrics.elasticity_ratio(kernel, y), "difference": difference}
-    except DataError as error:
-        return {"ratio": Missing(str(error)), "difference": difference}
+    return {"ratio": or_missing(lambda: metrics.elasticity_ratio(kernel, y)), "difference": difference}
 
 
-def _measured(fit: Fit) -> dict[str, float | Missing]:
+def _measured(fit: Fit) -> Values:
     """Return the measures of one fit, and what was chosen when it was made."""
     if isinstance(fit.fitted, NotFitted):
         return dict.fromkeys((*_MEASURES, *_DIAGNOSTICS), Missing(fit.fitted.reason))
     split = fit.split
     tested = _first_of_each(split.y_test, split.classes, _TEST_POINTS // split.classes)
-    values: dict[str, float | Missing] = {
-        "accuracy": metrics.accuracy(fit.fitted.predict(split.x_test[tested]), split.y_test[tested])
-    }
+    values: Values = {"accuracy": metrics.accuracy(fit.fitted.predict(split.x_test[tested]), split.y_test[tested])}
     count = _PROBES_OF_A_PAIR if split.classes == 2 else _PROBES
     for suffix, x, y in (("", split.x_test, split.y_test), ("-train", split.x_train, split.y_train)):
         probe = _first_of_each(y, split.classes, count)
@@ -87,9 +83,13 @@ def _measured(fit: Fit) -> dict[str, float | Missing]:
         values[f"elasticity_ratio{suffix}"] = elasticity["ratio"]
         if not suffix:
             values["elasticity_difference"] = elasticity["difference"]
+    return values | _diagnostics(fit)
+
+
+def _diagnostics(fit: Fit) -> Values:
     found = fit.fitted.diagnostics() if offers(fit.fitted, "diagnostics") else {}
     reason = Missing("nothing of the kind was chosen in fitting this model")
-    return values | {name: found.get(name.replace("-", "@"), reason) for name in _DIAGNOSTICS}
+    return {name: found.get(name.replace("-", "@"), reason) for name in _DIAGNOSTICS}
 
 
 def _qualified(measure: str, name: str) -> str:
@@ -159,7 +159,6 @@ def label_aware_task(
         track="generalization",
         summary=summary,
         reference="Chen, He & Su 2020, section 4; the sizes, and how points are drawn, are ours",
-        version=1,
         dataset=dataset,
         needs=("predict",),
         primary="accuracy@mean",
@@ -179,8 +178,7 @@ def label_aware_task(
         baselines=baselines,
         variants=chosen,
     )
-    registry.tasks.register(name, task, tags=tags)
-    return task
+    return declare(task, *tags)
 
 
 def pairs(classes: Mapping[str, tuple[int, int]], n: int) -> tuple[Variant, ...]:
@@ -257,20 +255,14 @@ label_aware_task(
     baselines=(*TRAINED, *LABEL_AWARE, HIERARCHY, *CONVOLUTIONAL),
 )
 
-#: The cells of each factor, low and high, in the numbering of ``two-factor``.
-_SYSTEMS = {"first": ((0, 1), (2, 3)), "second": ((0, 2), (1, 3))}
-
 
 def score_label_systems(fits: Mapping[str, Fit]) -> Scores:
     """Compare the kernels that a model has after training on one and on the other labelling of the same points."""
-    values: dict[str, float | Missing] = {}
+    values: Values = {}
     kernels, followed = [], []
     for name, fit in fits.items():
-        x, y, cells = fit.split.x_test, fit.split.y_test, fit.split.fine_test
-        assert cells is not None, "the variants of this task merge cells"
-        factors = {"first": cells // 2, "second": cells % 2}
-        own = factors.pop(name)
-        (other,) = factors.values()
+        x, y = fit.split.x_test, fit.split.y_test
+        own, other = factors(fit.split, name)
         kernels.append(fit.fitted.gram(x, x))
         kernel = metrics.normalize(kernels[-1])
         followed.append(metrics.label_following(kernel, own, other))
@@ -280,32 +272,28 @@ def score_label_systems(fits: Mapping[str, Fit]) -> Scores:
             f"elasticity_difference@{name}-other": metrics.elasticity_difference(kernel, other),
             f"accuracy@{name}": metrics.accuracy(fit.fitted.predict(x), y),
         }
-        found = fit.fitted.diagnostics() if offers(fit.fitted, "diagnostics") else {}
-        reason = Missing("nothing of the kind was chosen in fitting this model")
-        values |= {_qualified(d, name): found.get(d.replace("-", "@"), reason) for d in _DIAGNOSTICS}
+        values |= {_qualified(measure, name): value for measure, value in _diagnostics(fit).items()}
     values["label_following@mean"] = sum(followed) / 2
     # Exactly 0 for a kernel that knows no labels: the two are the same numbers, bit by bit.
     values["kernel_change@systems"] = metrics.kernel_change(*kernels)
     return values
 
 
-registry.tasks.register(
-    "kernel/label-systems",
+declare(
     Task(
         name="kernel/label-systems",
         track="elasticity",
         summary="Does the kernel of a model follow the one of two labellings of the same points that it was fitted to?",
         reference="Chen, He & Su 2020: label systems; on planted factors instead of photographs",
-        version=1,
         dataset="two-factor",
         needs=("predict", "gram"),
         primary="label_following@mean",
         metrics=(
-            *(f"label_following@{name}" for name in ("mean", *_SYSTEMS)),
+            *(f"label_following@{name}" for name in ("mean", *SYSTEMS)),
             "kernel_change@systems",
-            *(f"elasticity_difference@{name}-{whose}" for name in _SYSTEMS for whose in ("own", "other")),
-            *(f"accuracy@{name}" for name in _SYSTEMS),
-            *(_qualified(diagnostic, name) for diagnostic in _DIAGNOSTICS for name in _SYSTEMS),
+            *(f"elasticity_difference@{name}-{whose}" for name in SYSTEMS for whose in ("own", "other")),
+            *(f"accuracy@{name}" for name in SYSTEMS),
+            *(_qualified(diagnostic, name) for diagnostic in _DIAGNOSTICS for name in SYSTEMS),
         ),
         score=score_label_systems,
         facts=(Share(test, ("accuracy@{variant}",)), labellings()),
@@ -322,7 +310,8 @@ registry.tasks.register(
             ),
         ),
         baselines=(*TRAINED, *LABEL_AWARE, HIERARCHY),
-        variants=tuple(Variant(name, groups=groups) for name, groups in _SYSTEMS.items()),
+        variants=tuple(Variant(name, groups=groups) for name, groups in SYSTEMS.items()),
     ),
-    tags=("kernel", "lantk"),
+    "kernel",
+    "lantk",
 )

@@ -6,19 +6,13 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from lebench import metrics, registry
+from lebench import metrics
 from lebench.data.manifolds import MANIFOLDS, Manifold
-from lebench.tasks.base import Fit, Scored, Task
+from lebench.tasks.base import Fit, Scored, Task, declare
 from lebench.tasks.baselines import STANDARD
 from lebench.tasks.facts import KnownAnswer, Share, test
 
-_METRICS = (
-    "distance_pearson",
-    "distance_spearman",
-    "distance_pearson@signed",
-    "distance_spearman@signed",
-    "accuracy",
-)
+_METRICS = ("distance_pearson", "distance_spearman", "distance_pearson@signed", "distance_spearman@signed", "accuracy")
 
 
 def scorer(manifold: Manifold) -> Callable[[Mapping[str, Fit]], Scored]:
@@ -45,14 +39,12 @@ def scorer(manifold: Manifold) -> Callable[[Mapping[str, Fit]], Scored]:
 
 
 for _manifold in MANIFOLDS.values():
-    registry.tasks.register(
-        f"manifold/{_manifold.name}",
+    declare(
         Task(
             name=f"manifold/{_manifold.name}",
             track="elasticity",
             summary=f"{_manifold.summary}: does similarity fall with distance along the manifold?",
             reference="He & Su 2020, section 3; the signed similarity beside the relative one is ours",
-            version=1,
             dataset=f"manifold-{_manifold.name}",
             needs=("predict", "similarity"),
             primary="distance_pearson",
@@ -72,5 +64,5 @@ for _manifold in MANIFOLDS.values():
                 ),
             ),
         ),
-        tags=("elasticity",),
+        "elasticity",
     )

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lebench import metrics, registry
+from lebench import metrics
 from lebench.data.base import Variant
 from lebench.data.measure_grid import AXES, SEEDS, GridNetwork, load_grid
 from lebench.errors import DataError
 from lebench.metrics.base import Missing
-from lebench.tasks.base import Fit, Scored, Task
+from lebench.tasks.base import Fit, Scored, Task, Values, declare
 
 _VARIANTS = (Variant(n_train=60),)
 
@@ -29,7 +29,7 @@ def score_measures(fits: Mapping[str, Fit]) -> Scored:
     others = [network for network in grid if network.seed != own_seed]
     measured, gaps, settings = _table(fit, own)
     psi = metrics.granulated_taus(measured, gaps, settings)
-    values: dict[str, float | Missing] = {
+    values: Values = {
         "granulated_tau": metrics.granulated_tau(measured, gaps, settings),
         "kendall_tau": metrics.kendall_tau(measured, gaps),
         "conditional_information": metrics.conditional_information(measured, gaps, settings),
@@ -54,15 +54,13 @@ def _table(fit: Fit, networks: list[GridNetwork]) -> tuple[np.ndarray, np.ndarra
     )
 
 
-registry.tasks.register(
-    "overparam/measures",
+declare(
     Task(
         name="overparam/measures",
         track="generalization",
         summary="Does a measure order trained networks by their generalization gap, one hyper-parameter at a time?",
         reference="Jiang et al. 2020 (granulated tau, conditional information), Dziugaite et al. 2020 (sign errors). "
         "Ours: perceptrons on digits, two values of six hyper-parameters, five seeds, at training cross-entropy 0.01",
-        version=1,
         dataset="digits",
         needs=("complexity",),
         primary="granulated_tau",
@@ -78,5 +76,5 @@ registry.tasks.register(
         baselines=("measure",),
         variants=_VARIANTS,
     ),
-    tags=("overparam",),
+    "overparam",
 )

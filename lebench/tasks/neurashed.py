@@ -11,18 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from lebench import metrics, registry
+from lebench import metrics
 from lebench.arrays import FloatArray
 from lebench.capabilities import offers
 from lebench.data.base import Split, Variant
 from lebench.data.feature_graph import GROUPS
 from lebench.dynamics import Rule
 from lebench.errors import DataError
-from lebench.metrics.base import Missing
-from lebench.tasks.base import Fit, Scored, Scores, Task
+from lebench.tasks.base import Fit, Scored, Scores, Task, Values, declare, or_missing
 from lebench.tasks.facts import ELASTICITY, Derived, KnownAnswer, Relation, Share, at_least, test
-
-Values = dict[str, float | Missing]
 
 _PAPER = "Su 2021, Neurashed"
 _POINTS = 400
@@ -101,7 +98,9 @@ def score_regularization(fits: Mapping[str, Fit]) -> Scored:
         after, frequency = node_effects(fit.fitted, fit.split), firing_frequency(fit.split, batch)
         shares[name] = metrics.surviving_share(before, after)
         values[f"surviving_share@{name}"] = shares[name]
-        values[f"survival_rank@{name}"] = _rank(before, after, frequency)
+        values[f"survival_rank@{name}"] = or_missing(
+            lambda b=before, a=after, f=frequency: metrics.survival_rank(b, a, f)  # type: ignore[misc]
+        )
         values[f"survival_agreement@{name}"] = metrics.survival_agreement(
             before, after, frequency, _survival_threshold(fit.fitted)
         )
@@ -118,23 +117,14 @@ def _survival_threshold(fitted: Any) -> float:
     return float(found.get("survival_threshold", Rule().survival_threshold))
 
 
-def _rank(before: FloatArray, after: FloatArray, frequency: FloatArray) -> float | Missing:
-    try:
-        return metrics.survival_rank(before, after, frequency)
-    except DataError as problem:
-        return Missing(str(problem))
-
-
 _SIZES = tuple(_variant(batch).name for batch in _BATCHES)
 
-registry.tasks.register(
-    "neurashed/implicit-regularization",
+declare(
     Task(
         name="neurashed/implicit-regularization",
         track="generalization",
         summary="Trained on small batches, does a model strengthen the features that many inputs share?",
         reference=f"{_PAPER}: implicit regularization",
-        version=1,
         dataset="feature-graph",
         needs=("predict", "features", "checkpoints"),
         primary="survival_rank@B=1",
@@ -159,7 +149,8 @@ registry.tasks.register(
         baselines=_MODELS,
         variants=tuple(map(_variant, _BATCHES)),
     ),
-    tags=("neurashed", "dynamics"),
+    "neurashed",
+    "dynamics",
 )
 
 #: Digits to which states are rounded.
@@ -195,14 +186,12 @@ def score_bottleneck(fits: Mapping[str, Fit]) -> Scored:
 
 _SUFFIXES = (*(f"digits={decimals}" for decimals in _RESOLUTIONS), "raw")
 
-registry.tasks.register(
-    "neurashed/bottleneck",
+declare(
     Task(
         name="neurashed/bottleneck",
         track="collapse",
         summary="Trained on single inputs, do the features lose what they say about the input beyond its class?",
         reference=f"{_PAPER}: information bottleneck; the rounding is ours, without which nothing is lost",
-        version=1,
         dataset="feature-graph",
         needs=("predict", "features", "checkpoints"),
         primary="excess_information@digits=2",
@@ -241,7 +230,8 @@ registry.tasks.register(
         baselines=_MODELS,
         variants=(_variant(1),),
     ),
-    tags=("neurashed", "dynamics"),
+    "neurashed",
+    "dynamics",
 )
 
 
@@ -268,14 +258,12 @@ def score_elasticity(fits: Mapping[str, Fit]) -> Scores:
     return values
 
 
-registry.tasks.register(
-    "neurashed/elasticity",
+declare(
     Task(
         name="neurashed/elasticity",
         track="elasticity",
         summary="Does a step on an input move its own sub-class more than its class, and that more than others?",
         reference=f"{_PAPER}: local elasticity",
-        version=1,
         dataset="feature-graph",
         needs=("similarity", "checkpoints"),
         primary="elasticity_ratio@end",
@@ -307,5 +295,6 @@ registry.tasks.register(
         baselines=_MODELS,
         variants=(_variant(32),),
     ),
-    tags=("neurashed", "dynamics"),
+    "neurashed",
+    "dynamics",
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -131,7 +132,7 @@ class Question:
         """Return the task that asks a dataset; one that refuses every model if the dataset cannot answer."""
         name = f"{data.name}/{self.name}"
         if (reason := self.unmet(data)) is None:
-            task = replace(self.ask(data), name=name, baselines=self.baselines)
+            task = replace(self.ask(data), name=name, dataset=data.name, baselines=self.baselines)
             if data.recipe and any(variant.n_train is not None for variant in task.variants):
                 # Before, the recipe for all points of such data trained subsets of them, too.
                 task = replace(task, version=task.version + 1)
@@ -140,20 +141,29 @@ class Question:
         return replace(refused, name=name, dataset=data.name, refusal=reason)
 
 
-def ask(question: Question, *datasets: Data) -> Question:
-    """Register a question, and the tasks that ask it of some datasets; return it.
+def question(name: str, *datasets: Data, **needs: Any) -> Callable[[Callable[[Data], Task]], Callable[[Data], Task]]:
+    """Register what asks a dataset as a question, and the tasks that ask it of some datasets, by default of digits.
 
-    Raises
-    ------
-    LebenchError
-        If a task of one of these names is there already and asks something else.
+    Parameters
+    ----------
+    name : str
+        Of the question.
+    *datasets : Data
+        What it is asked of already.
+    **needs
+        The other attributes of :class:`Question`.
     """
-    registry.questions.register(question.name, question, summary=question.ask(DIGITS).summary)
-    for data in datasets:
-        task = question.task(data)
-        former = [question.formerly[data.name]] if data.name in question.formerly else []
-        registry.tasks.register(task.name, task, tags=question.tags or (task.track,), aliases=former)
-    return question
+
+    def decorate(ask: Callable[[Data], Task]) -> Callable[[Data], Task]:
+        asking = Question(name, ask, **needs)
+        registry.questions.register(name, asking, summary=ask(DIGITS).summary)
+        for data in datasets or (DIGITS,):
+            task = asking.task(data)
+            former = [asking.formerly[data.name]] if data.name in asking.formerly else []
+            registry.tasks.register(task.name, task, tags=asking.tags or (task.track,), aliases=former)
+        return ask
+
+    return decorate
 
 
 def asked(tasks: Iterable[str], datasets: Iterable[str]) -> list[str]:

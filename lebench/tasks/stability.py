@@ -12,9 +12,9 @@ from lebench.capabilities import offers
 from lebench.data.base import Variant
 from lebench.kernels import one_hot_targets
 from lebench.metrics.base import Missing
-from lebench.tasks.base import Fit, Scored, Scores, Task
+from lebench.tasks.base import Fit, Scored, Scores, Task, Values
 from lebench.tasks.facts import Derived, KnownAnswer
-from lebench.tasks.questions import DIGITS, Data, Question, ask
+from lebench.tasks.questions import Data, question
 
 _SENSITIVITY_SIZE = 200
 #: The first points of a training set that is in random order: a sample of its points, not one of each class.
@@ -34,7 +34,7 @@ def score_class_sensitivity(fits: Mapping[str, Fit]) -> Scored:
     changes = metrics.prediction_changes(scores, np.stack([model.predict(x) for model in models]))
     losses = metrics.loss_changes(_losses(whole, x, y), np.stack([_losses(fit, x, y) for fit in without.values()]))
     floor = metrics.prediction_changes(scores, fits["again"].fitted.predict(x)[None])
-    values: dict[str, float | Missing] = {
+    values: Values = {
         "class_sensitivity": _score(metrics.class_sensitivity, changes, removed, y),
         "class_sensitivity_loss": _score(metrics.class_sensitivity_loss, losses, removed, y),
         "removal_change@removed": metrics.removal_change(changes),
@@ -64,14 +64,12 @@ def _losses(fit: Fit, x: FloatArray, y: IntArray) -> FloatArray:
     return metrics.clipped_squared_loss(fit.fitted.predict(x), one_hot_targets(y, fit.split.classes))
 
 
+@question("class-sensitivity", balanced=_SENSITIVITY_SIZE, formerly={"digits": "stability/class-sensitivity"})
 def _ask_class_sensitivity(data: Data) -> Task:
     return Task(
-        name=f"{data.name}/class-sensitivity",
         track="elasticity",
         summary="Does training without one point move the predictions of its own class more than those of others?",
         reference="Deng, He & Su 2021, class-level sensitivity, by retraining with the same randomness",
-        version=1,
-        dataset=data.name,
         needs=("predict",),
         primary="class_sensitivity",
         metrics=(
@@ -109,16 +107,6 @@ def _ask_class_sensitivity(data: Data) -> Task:
         ),
     )
 
-
-ask(
-    Question(
-        "class-sensitivity",
-        _ask_class_sensitivity,
-        balanced=_SENSITIVITY_SIZE,
-        formerly={"digits": "stability/class-sensitivity"},
-    ),
-    DIGITS,
-)
 
 _BOUND_SIZE = 500
 #: The same for every model, relative to the mean diagonal of its kernel.
@@ -162,14 +150,12 @@ def _kernels(fit: Fit) -> tuple[FloatArray, FloatArray]:
     return of_train @ of_train.T + 1.0, of_test @ of_train.T + 1.0
 
 
+@question("stability", balanced=_BOUND_SIZE, formerly={"digits": "stability/bound"})
 def _ask_stability(data: Data) -> Task:
     return Task(
-        name=f"{data.name}/stability",
         track="elasticity",
         summary="How much smaller is the locally elastic stability of the last layer than its uniform stability?",
         reference="Deng, He & Su 2021; uniform stability: Bousquet & Elisseeff 2002",
-        version=1,
-        dataset=data.name,
         needs=(("features", "gram"),),
         primary="elastic_to_uniform_ratio",
         metrics=(
@@ -214,14 +200,3 @@ def _ask_stability(data: Data) -> Task:
         ),
         variants=(Variant(f"n={_BOUND_SIZE}", n_train=_BOUND_SIZE),),
     )
-
-
-ask(
-    Question(
-        "stability",
-        _ask_stability,
-        balanced=_BOUND_SIZE,
-        formerly={"digits": "stability/bound"},
-    ),
-    DIGITS,
-)

@@ -13,7 +13,7 @@ from lebench.capabilities import offers
 from lebench.data.base import Split, Variant
 from lebench.errors import LebenchError
 from lebench.metrics.base import Missing
-from lebench.tasks.base import Fit, NotFitted, Scored, Task
+from lebench.tasks.base import Fit, NotFitted, Scored, Task, Values, declare
 from lebench.tasks.facts import Derived, Share, test
 
 #: Units per hidden layer.
@@ -54,12 +54,10 @@ _BOUND = "unit_bound"
 #: Means over hidden units, of which only the growth is judged.
 _PER_UNIT = ("unit_capacity", "unit_impact")
 
-_Values = dict[str, float | Missing]
-
 
 def score_width(fits: Mapping[str, Fit]) -> Scored:
     """Follow test error over width, clean and with wrong labels, and capacities over width on clean labels."""
-    values: _Values = {}
+    values: Values = {}
     artifacts: dict[str, FloatArray] = {"widths": np.array(WIDTHS, dtype=float)}
     for part in _PARTS:
         errors = []
@@ -89,9 +87,9 @@ def _of(metric: Any, numbers: list[float | Missing]) -> float | Missing:
     return missing if missing is not None else float(metric(np.array(numbers)))
 
 
-def _capacities(fits: Mapping[str, Fit]) -> _Values:
+def _capacities(fits: Mapping[str, Fit]) -> Values:
     """Return how capacities grow with width, and whether they follow the test error, where all networks fit."""
-    values: _Values = {}
+    values: Values = {}
     found: dict[str, list[float | Missing]] = {name: [] for name in (*_MEASURES, _BOUND, *_PER_UNIT)}
     errors: list[float | Missing] = []
     followed = [width for width in WIDTHS if _FROM <= width <= _TO]
@@ -133,7 +131,7 @@ def _measured(fit: Fit) -> dict[str, float | Missing] | Missing:
         return Missing(f"defined for two layers, the network has {len(final)}")
     if not _rectifies(network, fit.split.x_test[:50], final, biases):
         return Missing("defined for ReLU networks: the hidden units are no ReLUs")
-    measures: _Values = dict(metrics.two_layer_measures(final[0], initial[0], final[1], initial[1]))
+    measures: Values = dict(metrics.two_layer_measures(final[0], initial[0], final[1], initial[1]))
     return measures | {
         "unit_capacity": float(metrics.unit_capacity(final[0], initial[0]).mean()),
         "unit_impact": float(metrics.unit_impact(final[1]).mean()),
@@ -173,8 +171,7 @@ def _names() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*first, *curves, *capacities, *per_unit)))
 
 
-registry.tasks.register(
-    "overparam/width",
+declare(
     Task(
         name="overparam/width",
         track="generalization",
@@ -208,5 +205,5 @@ registry.tasks.register(
             for width in WIDTHS
         ),
     ),
-    tags=("overparam",),
+    "overparam",
 )
