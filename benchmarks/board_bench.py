@@ -107,7 +107,7 @@ def make_entries(count, tasks, seeds, seed=0):
         yield Entry(info, tuple(records), Path(label))
 
 
-def make_points(entries, tasks, count, seed=0):
+def make_points(entries, tasks, count, seeds, seed=0):
     """Return what entries got right at test points; tasks of a track share them, as tasks on the same data do."""
     rng = np.random.default_rng(seed)
     made = {}
@@ -119,12 +119,15 @@ def make_points(entries, tasks, count, seed=0):
             if any(record.cell.task == task.name for record in entry.records):
                 likely = np.clip(np.mean([r.metrics[task.primary] for r in entry.records]) + hard, 0, 1)
                 of_entries[entry.name] = {
-                    (variant.name, "accuracy"): (rng.random(count) < likely).astype(np.uint8)
-                    for variant in task.variants
+                    seed: {
+                        (variant.name, "accuracy"): (rng.random(count) < likely).astype(np.uint8)
+                        for variant in task.variants
+                    }
+                    for seed in range(seeds if task.suite == "core" else 1)
                 }
         made[task.name] = TaskPoints(
             overlap=1.0,
-            ids=dict.fromkeys((variant.name for variant in task.variants), ids),
+            ids=dict.fromkeys(range(seeds), dict.fromkeys((variant.name for variant in task.variants), ids)),
             of_entries=of_entries,
             sums=dict.fromkeys(of_entries, frozenset(task.metrics)),
         )
@@ -146,7 +149,7 @@ def main():
     asked = parser.parse_args()
     tasks = make_tasks(asked.tasks, asked.values)
     entries = list(make_entries(asked.entries, tasks, asked.seeds))
-    points = make_points(entries, tasks, asked.points) if asked.points else {}
+    points = make_points(entries, tasks, asked.points, asked.seeds) if asked.points else {}
     records = sum(len(entry.records) for entry in entries)
     print(f"{len(entries)} entries, {records} records, {asked.points} test points")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -175,7 +178,9 @@ def main():
         order = [rank.entry for rank in ranking.ranks]
         moved = np.abs(np.argsort(np.argsort(order)) - np.arange(len(order)))
         off = f"off by {np.median(moved):.0f} in the median, {moved.max()} at most" if order else "none"
-        print(f"  {ranking.track}: {ranking.decided:.0%} of pairs told apart; ranks against the planted order: {off}")
+        print(
+            f"  {ranking.track}: {ranking.decided or 0:.0%} of pairs told apart; ranks against the planted order: {off}"
+        )
     held = tables - start < LIMIT_S and peak < LIMIT_BYTES
     print(f"the limits are {LIMIT_S:.0f} s and {LIMIT_BYTES / 1e9:.0f} GB: {'held' if held else 'EXCEEDED'}")
     return 0 if held else 1

@@ -13,7 +13,8 @@ from lebench.board.entries import (
 )
 from lebench.board.entry_writing import entry_name, write_entry
 from lebench.board.frame import by_seed, direction_of, frame, is_control, primary_of, summary
-from lebench.board.point_store import Recorded, Resampled, TaskPoints, effects_on, gather
+from lebench.board.point_store import Recorded, gather
+from lebench.board.points import Resampled, TaskPoints, effects_on
 from lebench.board.preview import Neighbours, Preview, TrackPreview, make_preview
 from lebench.board.ranking import Rank, Ranking, TaskRank, best_of, make_ranking, rank_values, ranks_on_tasks
 from lebench.board.resolution import Resolution, make_resolution

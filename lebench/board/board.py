@@ -12,7 +12,7 @@ from pydantic import Field
 from lebench import registry
 from lebench.board.entries import Entry, EntryInfo
 from lebench.board.frame import has_tag, is_control
-from lebench.board.point_store import Resampled, TaskPoints, effects_on, resampled
+from lebench.board.points import Resampled, TaskPoints, effects_on, resampled
 from lebench.board.ranking import SIGNS, Ranking, make_ranking
 from lebench.board.resolution import Resolution, make_resolution
 from lebench.board.scores import Score, collect, scores_of

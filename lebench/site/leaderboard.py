@@ -14,7 +14,7 @@ from lebench import board as board_package
 from lebench import registry
 from lebench.board.board import Board, BoardEntry, BoardMetric, BoardTask
 from lebench.board.notes import Note
-from lebench.board.point_store import TaskPoints
+from lebench.board.points import TaskPoints
 from lebench.board.ranking import Rank
 from lebench.board.scores import Score
 from lebench.site import comparison, cost

@@ -16,7 +16,7 @@ from lebench.stats.intervals import (
     within_bounds,
 )
 from lebench.stats.moderation import moderate, trigamma_inverse
-from lebench.stats.points import PointEffects, combined, completed, effects_of
+from lebench.stats.points import PointEffects, combined, effects_of, point_effects
 from lebench.stats.ranking import Comparisons, Ranks, anchors, compare, holm, ranks_of, reliability
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "as_array",
     "combined",
     "compare",
-    "completed",
     "effects_of",
     "holm",
     "judge",
@@ -42,6 +41,7 @@ __all__ = [
     "mean_intervals",
     "moderate",
     "paired_difference",
+    "point_effects",
     "ranks_of",
     "ratio_of_means",
     "reliability",

@@ -162,10 +162,13 @@ def compare(
             told[block] = True
             score = u[common][:, some].mean(axis=0)
             d = score[:, None] - score
+            moved, single = np.zeros((len(some), len(some))), np.zeros(len(some))
             for k, cluster in enumerate(known):
                 inside = [t for t in common if clusters[t] == cluster]
                 if not inside:
                     continue
+                of_points = combined([points[t] if points else None for t in inside], slope[inside][:, some], some)
+                moved, single = moved + of_points[0], single + of_points[1]
                 c = influence[inside][:, some].sum(axis=0) / len(common)
                 shift, variance, number = _paired(c)
                 d += shift
@@ -175,8 +178,7 @@ def compare(
                     n = (~np.isnan(c)).sum(axis=1)
                     own_s2[k, rows] = np.nan_to_num(_variance(c, n))
                     own_count[k, rows] = np.maximum(n, 1)
-            pairs, single = combined([points[t] if points else None for t in common], slope[common][:, some], some)
-            by_points[block] = (pairs / len(common) ** 2)[place]
+            by_points[block] = (moved / len(common) ** 2)[place]
             if p == q:
                 own_score[rows], own_points[rows] = score, single / len(common) ** 2
             difference[block] = d[place]

@@ -69,22 +69,29 @@ def test_points_are_resampled_where_predictions_are_recorded(entries):
         f"accuracy@{n}" for n in ("n=50", "n=100", "n=200", "n=500", "mean")
     }
     # Pairs of classes are parts of the same 450 points, of which another seed has a quarter.
-    assert 8 * 30 < sum(map(len, points["lantk/digits-pairs"].ids.values())) < 8 * 60
-    assert set(points["lantk/digits-pairs"].ids["3-8"]) < set(points["digits/accuracy"].ids["default"])
+    assert 8 * 30 < sum(map(len, points["lantk/digits-pairs"].ids[0].values())) < 8 * 60
+    assert set(points["lantk/digits-pairs"].ids[0]["3-8"]) < set(points["digits/accuracy"].ids[0]["default"])
     assert points["digits/accuracy"].overlap == pytest.approx(450 / 1797, abs=0.06)
 
     alone, both = make_board(entries), make_board(entries, points=points)
     said = {task.name: task.resampled for task in both.tasks}
-    assert said["digits/accuracy"].note == "seeds and 450 test points, of which two seeds share 28%"
-    assert (said["digits/accuracy"].points, said["digits/accuracy"].entries) == (450, 2)
+    # Points of both seeds: 450 each, of which some are the same.
+    shared = np.intersect1d(*(points["digits/accuracy"].ids[seed]["default"] for seed in (0, 1)))
+    assert len(shared) == pytest.approx(450 * points["digits/accuracy"].overlap, abs=1)
+    assert said["digits/accuracy"].note == f"seeds and {900 - len(shared)} test points, of which two seeds share 28%"
+    assert (said["digits/accuracy"].points, said["digits/accuracy"].entries) == (900 - len(shared), 2)
     assert said["digits/elasticity"].note == "seeds only: elasticity_ratio is not known as a mean over test points"
     assert {task.resampled.points for task in alone.tasks} == {0}
+    wider = 0
     for before, after in zip(alone.scores, both.scores, strict=True):
         assert (before.mean, before.by_seed) == (after.mean, after.by_seed)
         known = part_of(after.value, [v.name for v in registry.tasks.get(after.task).variants]) is not None
         assert (after.points > 0) == known
         if known:
-            assert after.upper - after.lower > before.upper - before.lower
+            # Where the errors of both seeds have nothing in common, other points move nothing that seeds do not show.
+            assert after.upper - after.lower >= before.upper - before.lower
+            wider += after.upper - after.lower > before.upper - before.lower
+    assert wider > 0
 
 
 def test_a_model_without_recordings_is_assumed_to_move_as_the_others(entries):
@@ -100,7 +107,8 @@ def test_a_model_without_recordings_is_assumed_to_move_as_the_others(entries):
     said = {task.name: task.resampled for task in board.tasks}["digits/accuracy"]
     assert said.note.endswith("; 1 of 3 models are assumed to move as the others do")
     of = {s.entry: s for s in board.scores if s.task == "digits/accuracy" and s.value == "accuracy"}
-    assert (of["weak"].points, of["silent"].points) == (450, 0)
+    assert of["weak"].points > 450
+    assert of["silent"].points == 0
     assert of["silent"].upper < of["weak"].upper
 
 

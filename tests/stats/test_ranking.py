@@ -105,12 +105,12 @@ def test_equal_models_are_never_told_apart_and_no_spread_has_a_tolerance():
 
 
 def test_test_points_are_added_with_the_slope_of_the_score():
-    from lebench.stats import completed, effects_of
+    from lebench.stats import effects_of, point_effects
 
     scores = RNG.normal(0, 0.02, (1, 2, 5)) + np.array([[[0.3], [0.0]]])
     right = RNG.integers(0, 2, (2, 200)).astype(float)
-    ids, effects = effects_of([(np.arange(200, dtype=np.uint32), right)], 1.0)
-    points = completed(ids, effects, [0, 1], [True, True])
+    ids, effects = effects_of([(np.arange(200, dtype=np.uint32), right)])
+    points = point_effects({0: (ids, ["a", "b"], effects)}, 1.0, ["a", "b"], ["a", "b"])
     found = run(scores, points=[points])
     means = scores[0].mean(axis=1)
     moved = slope(means)[:, None] * right
