@@ -52,6 +52,21 @@ def test_a_plain_module_on_arrays_of_ones_own():
     assert 0 < found["elasticity", "elasticity_ratio"] < 1
 
 
+def test_each_point_is_passed_once_for_all_questions():
+    passed = []
+
+    class Counting(nn.Sequential):
+        def forward(self, x):
+            if not torch.is_grad_enabled():
+                passed.append(len(x))
+            return super().forward(x)
+
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((90, 4)), np.arange(90) % 2
+    lebench.score(Counting(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), x[:50], y[:50], x[50:], y[50:])
+    assert (passed.count(50), passed.count(40)) == (1, 1)
+
+
 @pytest.mark.parametrize("names", [None, list("abcdefghij")])
 @pytest.mark.parametrize("kind", ["boosting", "pipeline"])
 def test_a_fitted_estimator_with_labels_of_any_kind(names, kind):

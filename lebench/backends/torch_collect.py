@@ -41,6 +41,8 @@ class Plan:
         Whether ``torch.func`` may form them, in place of one sample after the other.
     chain : Chain or None
         The module as a dense ReLU network.
+    parts : int
+        Into how many parts a batch of the usual size is cut: two where the memory of the device did not suffice.
     """
 
     outputs: int
@@ -48,6 +50,7 @@ class Plan:
     explicit: tuple[str, ...]
     vectorized: bool = True
     chain: Chain | None = None
+    parts: int = 1
 
     def without(self, keys: Iterable[Key]) -> Plan:
         """Return the plan in which the gradients of some groups are formed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from lebench import devices
 from lebench.backends.base import Precision
 from lebench.devices import Device
-from lebench.errors import LebenchError
+from lebench.errors import LebenchError, LebenchWarning
 
 #: What cuBLAS needs for sums in one order; read when a GPU is first used.
 _WORKSPACE = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
@@ -37,6 +38,12 @@ def found() -> list[Device]:
 def device() -> torch.device:
     """Return the device that is chosen."""
     return torch.device(devices.chosen())
+
+
+def make_room() -> None:
+    """Say that the device is out of memory, so that measurements go on in half the batch; give back what is cached."""
+    warnings.warn("out of memory on the device: measured in batches of half the size", LebenchWarning, stacklevel=2)
+    torch.cuda.empty_cache()
 
 
 def measuring(module: torch.nn.Module) -> torch.nn.Module:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lebench.arrays import FloatArray
 from lebench.backends.torch_build import Linearized, tangent
+from lebench.backends.torch_devices import make_room
 from lebench.backends.torch_functions import scores_of
 from lebench.backends.torch_tangents import empirical_ntk, first_order_changes
 from lebench.backends.torch_weights import layer_weights
@@ -133,16 +134,21 @@ class TorchFunction:
 
     def features(self, x: FloatArray) -> FloatArray:
         """Return the input of the last linear layer, (n, p)."""
-        return self._batched(lambda size: self._features(x, size))
+        return self.scores_and_features(x)[1]
 
-    def _features(self, x: FloatArray, size: int) -> FloatArray:
+    def scores_and_features(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return scores (n, C) and the input of the last linear layer, (n, p), from one pass."""
+        return self._batched(lambda size: self._both(x, size))
+
+    def _both(self, x: FloatArray, size: int) -> tuple[FloatArray, FloatArray]:
         given: list[Tensor] = []
-        found: list[FloatArray] = []
+        scores, features = [], []
         with self._last.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].detach())), torch.no_grad():
             for part in _parts(x, size):
-                scores_of(self.module, self._input(part))
-                found.append(_numpy(given.pop()[: len(part)].flatten(1)))
-        return np.concatenate(found)
+                scores.append(_numpy(scores_of(self.module, self._input(part))))
+                features.append(_numpy(given[-1][: len(part)].flatten(1)))
+                given.clear()
+        return np.concatenate(scores), np.concatenate(features)
 
     def head(self) -> tuple[FloatArray, FloatArray]:
         """Return weights (C, p) and bias (C,) of the last linear layer."""
@@ -203,7 +209,7 @@ class TorchFunction:
         try:
             return function(_BATCH)
         except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
+            make_room()
         return function(_BATCH // 2)
 
     @staticmethod

@@ -119,8 +119,8 @@ def scores_of(module: Callable[..., Any], x: Inputs) -> Tensor:
     with _without_checkpoints():
         try:
             answer = _called(module, batch)
-        except RuntimeError:
-            if torch.is_grad_enabled():
+        except RuntimeError as error:
+            if torch.is_grad_enabled() or isinstance(error, torch.OutOfMemoryError):
                 raise
             # It may take gradients within.
             with torch.enable_grad():

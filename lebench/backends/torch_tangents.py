@@ -23,6 +23,7 @@ from lebench.backends.torch_calls import Tape
 from lebench.backends.torch_certificates import amend, certified
 from lebench.backends.torch_chains import Chain, Trace
 from lebench.backends.torch_collect import Irregular, Plan, collect, jacobians, working_dtype
+from lebench.backends.torch_devices import make_room
 from lebench.backends.torch_factors import Factor, Store, contract, free_disk, own_products, slices
 from lebench.backends.torch_functions import Inputs, prepared, samples, shapes, shown, take
 from lebench.errors import LebenchError
@@ -245,6 +246,11 @@ def _on_certified(
                 # Nothing has certified torch.func for them.
                 plan = replace(plan.without(found.keys), vectorized=False)
                 amend(module, inputs1, plan)
+            except torch.OutOfMemoryError:
+                if plan.parts > 1:
+                    raise
+                plan = replace(plan, parts=2)
+                make_room()
     parts: Any = result if isinstance(result, tuple) else (result,)
     for part in parts:
         _refuse_overflow(part)
@@ -298,8 +304,8 @@ class _Work:
         # The graph keeps about two tensors of a layer's size; vmap about three of the gradients that it forms.
         rows = 3 * self._explicit if plan.chain is None else 2 * self._signals
         passing = item * (2 * (self._inputs + self._signals) + plan.outputs * rows)
-        self.chunk = chunk or max(1, BUDGET_BYTES // max(1, passing))
-        self._memory = _free_memory(self.like.device) if memory is None else memory
+        self.chunk = max(1, (chunk or BUDGET_BYTES // max(1, passing)) // plan.parts)
+        self._memory = (_free_memory(self.like.device) if memory is None else memory) // plan.parts
         self.store = Store(on_disk=False)
 
     def blocks(self, total: int, separable: bool) -> tuple[int, int]:
@@ -380,7 +386,7 @@ def _chain_changes(
     m, outputs = trace2.z[-1].shape
     result = cotangents.new_zeros((len(sources), m, outputs))
     per_target = 2 * outputs * work._signals * work.like.element_size()
-    for columns in slices(m, max(1, BUDGET_BYTES // per_target)):
+    for columns in slices(m, max(1, BUDGET_BYTES // work.plan.parts // per_target)):
         part = Trace([a[columns] for a in trace2.a], [z[columns] for z in trace2.z])
         backward2 = part.backward(layers, work.unit.expand(len(part.a[0]), -1, -1))
         for layer, a1, g1, a2, g2 in zip(layers, trace1.a, backward1, part.a, backward2, strict=True):

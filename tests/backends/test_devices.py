@@ -13,7 +13,7 @@ from lebench import devices, registry
 from lebench.backends.base import Recipe
 from lebench.backends.torch_backend import TorchBackend
 from lebench.devices import Device, share_out
-from lebench.errors import ParameterError
+from lebench.errors import LebenchWarning, ParameterError
 
 #: The device that they claim to be on: one that needs no driver, and on which torch itself would compute nothing.
 NAME = "lazy"
@@ -171,26 +171,47 @@ def test_a_device_that_is_not_there_is_refused(wanted, message):
         share_out(wanted, ["torch"], lambda backend: GPUS)
 
 
-def test_a_batch_of_measurements_that_does_not_fit_is_halved_once(digits, monkeypatch):
-    fitted = TorchBackend().fit(arch.mlp(width=4), RECIPE, digits.x_train, digits.y_train, 10, 0)
-    sizes = []
-    usual = fitted.function.module.forward
-
-    def limited(x):
-        sizes.append(len(x))
-        if len(x) > 20:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return usual(x)
-
-    expected = fitted.predict(digits.x_train), fitted.features(digits.x_train)
+@pytest.mark.parametrize("what", ["predict", "features", "gram", "similarity"])
+def test_a_batch_of_measurements_that_does_not_fit_is_halved_once(digits, monkeypatch, what):
+    x, y = digits.x_train, digits.y_train
+    ask = {
+        "predict": lambda fitted: fitted.predict(x),
+        "features": lambda fitted: fitted.features(x),
+        "gram": lambda fitted: fitted.gram(x, x),
+        "similarity": lambda fitted: fitted.similarity(x, y, x),
+    }[what]
     monkeypatch.setattr("lebench.backends.torch_function._BATCH", 40)
-    monkeypatch.setattr(fitted.function.module, "forward", limited)
-    np.testing.assert_allclose(fitted.predict(digits.x_train), expected[0], rtol=1e-12)
-    np.testing.assert_allclose(fitted.features(digits.x_train), expected[1], rtol=1e-12)
-    assert set(sizes) == {40, 20, 8}
-    monkeypatch.setattr("lebench.backends.torch_function._BATCH", 80)
-    with pytest.raises(torch.OutOfMemoryError):
-        fitted.predict(digits.x_train)
+    monkeypatch.setattr("lebench.backends.torch_tangents.BUDGET_BYTES", 2_600_000)
+    sizes, most = [], len(x)
+
+    def fitted():
+        made = TorchBackend().fit(arch.cnn(width=2), RECIPE, x, y, 10, 0)
+        usual = made.function.module.forward
+
+        def limited(x):
+            sizes.append(len(x))
+            if len(x) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return usual(x)
+
+        made.function.module.forward = limited
+        return made
+
+    expected = ask(fitted())
+    largest = max(sizes)
+    assert 8 < largest < len(x)
+    sizes, most = [], largest - 1
+    with pytest.warns(
+        LebenchWarning, match="out of memory on the device: measured in batches of half the size"
+    ) as said:
+        found = ask(fitted())
+    assert len(said) == 1
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+    assert sizes.count(largest) == 1
+    assert largest // 2 in sizes
+    most = largest // 2 - 1
+    with pytest.raises(torch.OutOfMemoryError), pytest.warns(LebenchWarning):
+        ask(fitted())
 
 
 @pytest.mark.gpu
