@@ -196,7 +196,9 @@ class Backend(Protocol):
     """Turns an architecture into a fitted network with one framework. A value, never global.
 
     One whose networks have less than all capabilities has a class attribute ``capabilities``, a frozenset of those that
-    they have; others are skipped then.
+    they have; others are skipped then. A third party's that trains with options which recipes got later (``warmup``,
+    ``nesterov``, ``augmentation``, ``label_smoothing``, ``clip_norm``, ``precision``) names them in a class attribute
+    ``recipe_options``; a recipe with others is refused.
     """
 
     name: str

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 from lebench import architectures, registry
 from lebench.architectures import Architecture
 from lebench.backends.base import Backend, Builder, Recipe
-from lebench.canonical import LATER
+from lebench.canonical import LATER, says_nothing
 from lebench.data.base import Split
 from lebench.errors import ParameterError
 from lebench.models.spec import ANY
@@ -50,6 +50,17 @@ class Network:
     fits_targets: ClassVar[bool] = True
     #: Any backend that is registered can train it.
     backends: ClassVar[tuple[str, ...]] = (ANY,)
+
+    def __post_init__(self) -> None:
+        """Refuse options that recipes got later, for a backend that does not say that it trains by them."""
+        if self.backend not in registry.backends or registry.backends.item(self.backend).source == "lebench":
+            return
+        asked = {f.name for f in fields(Recipe) if f.metadata == LATER and not says_nothing(self.recipe, f)}
+        if unknown := sorted(asked - getattr(registry.backends.get(self.backend), "recipe_options", frozenset())):
+            raise ParameterError(
+                f"the {self.backend} backend does not say that it trains with {', '.join(unknown)}: "
+                "leave that out, or choose --backend torch"
+            )
 
     @property
     def precision(self) -> str:

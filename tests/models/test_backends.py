@@ -56,6 +56,16 @@ def test_whatever_is_made_of_a_network_runs_on_it(stub, model):
     assert (built.backend, built.model.backend) == ("stub", "stub")
 
 
+def test_options_of_recipes_that_it_does_not_know_are_refused(stub):
+    registry.load_plugin(stub)
+    said = "the stub backend does not say that it trains with augmentation, nesterov: leave that out"
+    for spec in ("resnet18", "mlp[augmentation=flip,nesterov=true,lr=0.2]"):
+        with pytest.raises(ParameterError, match=said):
+            build_model(spec, "stub")
+    registry.backends.get("stub").recipe_options = frozenset({"augmentation", "nesterov"})
+    assert build_model("resnet18", "stub").model.recipe.nesterov
+
+
 def test_a_backend_that_is_none_is_refused():
     with pytest.raises(ParameterError, match="'mlp' does not run on backend 'numpy'; it supports jax, torch"):
         build_model("mlp", "numpy")
