@@ -38,10 +38,7 @@ def load_module(builder: Callable[..., Any], weights: Path, input_shape: tuple[i
     LebenchError
         If the builder makes no module, the file holds no weights or needs code to be read, or the weights do not fit.
     """
-    required = [p for p in inspect.signature(builder).parameters.values() if p.default is p.empty]
-    module = builder(input_shape, outputs) if len(required) >= 2 else builder()
-    if not isinstance(module, nn.Module):
-        raise LebenchError(f"the builder must return a torch.nn.Module, it returned {type(module).__name__}")
+    module = _built(builder, input_shape, outputs)
     expected, state = module.state_dict(), read_weights(weights)
     # As DataParallel, torch.compile or Lightning's modules prefix the names of what they hold.
     first = next(iter(expected), "")
@@ -52,6 +49,22 @@ def load_module(builder: Callable[..., Any], weights: Path, input_shape: tuple[i
             break
     _check_fit(expected, state, weights)
     module.load_state_dict(state)
+    return module
+
+
+def _built(builder: Callable[..., Any], input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+    required = [p for p in inspect.signature(builder).parameters.values() if p.default is p.empty]
+    try:
+        module = builder(input_shape, outputs) if len(required) >= 2 else builder()
+    except LebenchError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise LebenchError(f"the builder fails, called without arguments or with (shape, classes): {reason}") from error
+    if not isinstance(module, nn.Module):
+        raise LebenchError(f"the builder must return a torch.nn.Module, it returned {type(module).__name__}")
+    if any(nn.parameter.is_lazy(value) for value in (*module.parameters(), *module.buffers())):
+        raise LebenchError("the module of the builder has parameters without shapes: call a lazy module once in it")
     return module
 
 

@@ -163,6 +163,9 @@ def test_files_that_do_not_fit_are_refused_before_anything_runs(folder, tmp_path
         ("few.pt", "net.py:few", "there is no file few.pt"),
         ("w.pt", "broken.py:make", "builder 'broken.py' fails to import: ModuleNotFoundError"),
         ("w.pt", "net.py:says", "module returned str; let it return its scores"),
+        ("w.pt", "net.py:breaks", "the builder fails, called without arguments or with (shape, classes): OSError: no"),
+        ("w.pt", "net.py:three", "TypeError: three() missing 1 required positional argument: 'c'"),
+        ("w.pt", "net.py:lazy", "parameters without shapes: call a lazy module once in it"),
     ]
     more = """
 def few():
@@ -174,6 +177,15 @@ class Says(nn.Sequential):
 
 def says():
     return Says(*make())
+
+def breaks():
+    raise OSError("no\\nluck")
+
+def three(a, b, c):
+    return make()
+
+def lazy():
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
 """
     (path / "net.py").write_text(BUILDER + more, encoding="utf-8")
     torch.save({**module.state_dict(), "4.weight": torch.ones(7, 10)}, "seven.pt")
