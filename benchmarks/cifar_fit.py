@@ -1,9 +1,10 @@
 """A fit of ``resnet18`` on all of CIFAR-10 that is killed within an epoch and goes on, beside one that is not.
 
-``python benchmarks/cifar_fit.py FOLDER`` needs the files of ``cifar-10-full`` (LEBENCH_DATA) and about 45 core-minutes.
-The first fit begins anew, is killed with SIGKILL past 80% of its epoch and started again. The second begins with the
-state that the first had kept at the middle of the epoch, and is left alone. Weights, losses and scores of both must be
-equal to the last bit.
+``python benchmarks/cifar_fit.py FOLDER`` needs the files of ``cifar-10-full`` (LEBENCH_DATA) and about 80 core-minutes.
+The first fit begins anew, is killed with SIGKILL past 93% of its epoch and started again. The second begins with a
+state that the first had kept past 87%, and is left alone. Weights, momentum, losses and scores of both must be equal
+to the last bit. Trained on all images; the course of training is evaluated on the first thousand, which saves a third
+of the time and changes no weight.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+
+#: Shares of the epoch at which a state is copied and the fit is killed; images that are evaluated.
+COPIED, KILLED, EVALUATED = 0.87, 0.93, 1000
 
 
 def fit(folder: Path, model: str, dataset: str, every_s: float) -> None:
@@ -26,9 +31,19 @@ def fit(folder: Path, model: str, dataset: str, every_s: float) -> None:
     import torch
 
     from lebench import progress, registry
+    from lebench.backends import torch_training
     from lebench.checkpoints import KeptFit, keeping
     from lebench.models.spec import build_model
 
+    class Training(torch_training._Training):
+        def record(self, time: float) -> None:
+            everything = self.x, self.y, self.data
+            self.x, self.y = self.x[:EVALUATED], self.y[:EVALUATED]
+            self.data = replace(self.data, probe=self.data.probe % EVALUATED)
+            super().record(time)
+            self.x, self.y, self.data = everything
+
+    torch_training._Training = Training  # type: ignore[misc]
     torch.set_num_threads(1)
     split = registry.datasets.get(dataset).split(0)
     began = time.time()
@@ -67,6 +82,9 @@ def main() -> None:
         fit(folder, options.model, options.dataset, options.every)
         return
 
+    if folder.exists():
+        raise SystemExit(f"{folder} is there already: name a new folder, as fits begin anew")
+
     def started(where: Path) -> subprocess.Popen[bytes]:
         where.mkdir(parents=True, exist_ok=True)
         arguments = ["--fit", "--model", options.model, "--dataset", options.dataset, "--every", str(options.every)]
@@ -80,12 +98,13 @@ def main() -> None:
         return place(folder / "killed")
 
     killed = started(folder / "killed")
-    half = wait_for(killed, 0.5)
+    half = wait_for(killed, COPIED)
     (folder / "alone" / "fit").mkdir(parents=True)
     shutil.copy(folder / "killed" / "fit" / "1.npz", folder / "alone" / "fit")
     alone = started(folder / "alone")
     print(f"state at {half} copied; its fit goes on alone", flush=True)
-    reached = wait_for(killed, 0.8)
+    reached = wait_for(killed, KILLED)
+    assert reached > half, "the comparison needs different states"
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     print(f"killed with a state at {reached}", flush=True)
@@ -95,8 +114,10 @@ def main() -> None:
     with np.load(folder / "killed/fit/1.npz") as one, np.load(folder / "alone/fit/1.npz") as other:
         names = [name for name in one.files if name != "facts"]
         assert names == [name for name in other.files if name != "facts"]
+        assert place(folder / "killed") == place(folder / "alone") == (2, 0), "both have reached the end"
         different = [name for name in names if not np.array_equal(one[name], other[name])]
         print("course (epoch, loss, error):", one["course"].tolist())
+        print("largest weight:", max(float(abs(one[name]).max()) for name in names if name.endswith("weight")))
     print(f"{len(names) - len(different)} of {len(names)} arrays are equal to the last bit; different: {different[:5]}")
     raise SystemExit(bool(different))
 

@@ -136,16 +136,16 @@ class Training:
     def step(self, state: Callable[[], State]) -> None:
         """Keep the state of training if it is time to."""
         if time.monotonic() >= self._next:
-            self._keep(state(), finished=False)
+            self._keep(state, finished=False)
 
     def end(self, state: Callable[[], State]) -> None:
         """Keep the last state of training if fits are kept."""
         if self._fit.to_the_end:
-            self._keep(state(), finished=True)
+            self._keep(state, finished=True)
 
-    def _keep(self, state: State, *, finished: bool) -> None:
+    def _keep(self, state: Callable[[], State], *, finished: bool) -> None:
         began = time.monotonic()
-        arrays, facts = state
+        arrays, facts = state()
         spent = {
             "wall_s": self._before[0] + began - self._began,
             "cpu_s": self._before[1] + time.process_time() - self._cpu,
