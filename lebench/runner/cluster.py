@@ -54,7 +54,7 @@ class _Sent:
 
 
 class DaskExecutor:
-    """The workers of a cluster; see :class:`lebench.runner.executors.Executor`.
+    """The workers of a cluster, in place of :class:`lebench.runner.executors.LocalExecutor`.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class DaskExecutor:
         stopped: Callable[[], bool],
         claim: Callable[[Job], Job | None] = lambda job: job,
     ) -> Generator[ExecutorEvent, None, None]:
-        """Do jobs; see :class:`lebench.runner.executors.Executor`. All are claimed at once."""
+        """Do jobs; see :meth:`lebench.runner.executors.LocalExecutor.run`. All are claimed at once."""
         sent = [_Sent(job, list(job.cells)) for job in map(claim, jobs) if job is not None]
         spool = self._store.folder.absolute() / SPOOL
         spool.mkdir(exist_ok=True)

@@ -6,10 +6,14 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from lebench.runner.events import CellEnded, Event, ModelChecked, Result
-from lebench.runner.executors import Executor
 from lebench.runner.plan import Job, Plan, PlannedCell
+
+if TYPE_CHECKING:
+    from lebench.runner.cluster import DaskExecutor
+    from lebench.runner.executors import LocalExecutor
 
 #: A model as its records name it: label and backend.
 Model = tuple[str, str]
@@ -31,22 +35,15 @@ def _cost(cell: PlannedCell) -> tuple[int, float]:
 
 
 def check(
-    executor: Executor, plan: Plan, jobs: list[Job], stopped: Callable[[], bool], on_event: Callable[[Event], None]
+    executor: LocalExecutor | DaskExecutor,
+    plan: Plan,
+    jobs: list[Job],
+    stopped: Callable[[], bool],
+    on_event: Callable[[Event], None],
 ) -> dict[Model, bool]:
-    """Do each job twice, in processes of their own; return whether both came out the same, where both succeeded.
+    """Do each job of :func:`cheapest` twice; return whether both came out the same, where both succeeded.
 
-    Parameters
-    ----------
-    executor : Executor
-        Does them.
-    plan : Plan
-        To which they belong.
-    jobs : list of Job
-        From :func:`cheapest`.
-    stopped : callable
-        See :meth:`Executor.run`.
-    on_event : callable
-        Receives what happens, at the end of a model :class:`~lebench.runner.events.ModelChecked`.
+    Processes are of their own. `on_event` receives at the end of a model :class:`~lebench.runner.events.ModelChecked`.
     """
     results: dict[Model, list[Result]] = defaultdict(list)
     found: dict[Model, bool] = {}
@@ -60,10 +57,8 @@ def check(
             if len(results[model]) == 2:
                 one, other = (result.record for result in results[model])
                 if one.status == other.status == "ok":
-                    found[model] = (one.metrics, one.missing, one.artifacts) == (
-                        other.metrics,
-                        other.missing,
-                        other.artifacts,
+                    found[model] = all(
+                        getattr(one, what) == getattr(other, what) for what in ("metrics", "missing", "artifacts")
                     )
                     on_event(ModelChecked(*model, one.cell.task, found[model]))
     return found

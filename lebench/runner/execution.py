@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lebench import registry
 from lebench.devices import CPU, share_out
@@ -22,11 +22,14 @@ from lebench.runner.claims import Division
 from lebench.runner.determinism import cheapest, check
 from lebench.runner.environment import cores
 from lebench.runner.events import CellDone, CellEnded, Event, Result, RunStarted, Waiting
-from lebench.runner.executors import Executor, LocalExecutor, default_memory_limit, devices_of
+from lebench.runner.executors import LocalExecutor, default_memory_limit, devices_of
 from lebench.runner.fits import FOLDER, Keeping
 from lebench.runner.plan import Job, Plan, PlannedCell
 from lebench.runner.results import Origin, make_result
 from lebench.runner.store import Store
+
+if TYPE_CHECKING:
+    from lebench.runner.cluster import DaskExecutor
 
 #: Seconds a cell may take unless asked otherwise.
 TIME_LIMIT = 1800.0
@@ -184,7 +187,7 @@ def execute(
 
     keeping = Keeping((store.folder / FOLDER).absolute(), keep_fits)
     with ExitStack() as stack:
-        executor: Executor
+        executor: LocalExecutor | DaskExecutor
         if cluster is None:
             executor = LocalExecutor(
                 workers, time_limit, memory_limit or default_memory_limit(workers), origin, keeping, shared

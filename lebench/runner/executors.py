@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import connection
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
 
 import psutil
 
@@ -77,50 +76,6 @@ class _Worker:
         self.left = list(self.job.cells)
 
 
-class Executor(Protocol):
-    """Who does jobs.
-
-    Attributes
-    ----------
-    keeping : Keeping or None
-        Where fits are kept.
-    """
-
-    keeping: Keeping | None
-
-    @property
-    def workers(self) -> int:
-        """Jobs at a time."""
-        ...
-
-    def run(
-        self,
-        plan: Plan,
-        jobs: Sequence[Job],
-        stopped: Callable[[], bool],
-        claim: Callable[[Job], Job | None] = lambda job: job,
-    ) -> Generator[ExecutorEvent, None, None]:
-        """Do jobs and yield what happens; every cell of every job ends with a ``CellEnded``.
-
-        Parameters
-        ----------
-        plan : Plan
-            Says what a worker has to import.
-        jobs : sequence of Job
-            What to do, in this order.
-        stopped : callable
-            Once it returns true, the workers are killed and the generator ends. So it does when it is closed.
-        claim : callable
-            Receives a job that is about to start, and returns what of it is to be done, if anything.
-
-        Raises
-        ------
-        LebenchError
-            If no process can be started.
-        """
-        ...
-
-
 class LocalExecutor:
     """Worker processes on this machine, one a job.
 
@@ -166,7 +121,24 @@ class LocalExecutor:
         stopped: Callable[[], bool],
         claim: Callable[[Job], Job | None] = lambda job: job,
     ) -> Generator[ExecutorEvent, None, None]:
-        """Do jobs; see :class:`Executor`."""
+        """Do jobs and yield what happens; every cell of every job ends with a ``CellEnded``.
+
+        Parameters
+        ----------
+        plan : Plan
+            Says what a worker has to import.
+        jobs : sequence of Job
+            What to do, in this order.
+        stopped : callable
+            Once it returns true, the workers are killed and the generator ends. So it does when it is closed.
+        claim : callable
+            Receives a job that is about to start, and returns what of it is to be done, if anything.
+
+        Raises
+        ------
+        LebenchError
+            If no process can be started.
+        """
         context = fork_server([worker.__name__, *plan.preload])
         # With whether a job has to run alone, so that another cannot be to blame for how it ends.
         queue = deque((job, False) for job in jobs)

@@ -292,22 +292,19 @@ def test_no_scheduler(workshop, where, monkeypatch):
         ),
         ("kind: [", "neither the address of a scheduler .* nor a file of one: while parsing"),
         ("- kind", "the file: Input should be a valid dictionary"),
+        (None, r"neither the address of a scheduler .*: No such file or directory"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:unclosed cluster:ResourceWarning")
 def test_a_file_that_is_wrong_is_said_in_a_line(tmp_path, text, says):
-    (tmp_path / "cluster.yaml").write_text(text)
+    if text is not None:
+        (tmp_path / "cluster.yaml").write_text(text)
     with pytest.raises(LebenchError, match=says) as caught:
         cluster_file.start(tmp_path / "cluster.yaml")
     assert "\n" not in str(caught.value)
     # What Dask has begun to start complains when it is collected.
     del caught
     gc.collect()
-
-
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(LebenchError, match=r"neither the address of a scheduler .*: No such file or directory"):
-        cluster_file.start(tmp_path / "cluster.yaml")
 
 
 def test_what_is_not_installed_is_named():

@@ -161,20 +161,30 @@ def test_worker_that_is_stopped_for_a_while_is_not_late(workshop):
     assert outcome(summary) == {"toy/accuracy": ("ok", "")}
 
 
-def test_worker_that_stops_itself_is_ended_at_last(workshop):
-    results = outcome(execute(workshop.plan(deed="stand-still"), workshop.store, time_limit=0.5))
-    assert results["toy/accuracy"] == ("timeout", "stopped after the time limit of 0.5 s in the fit 'default'")
+LATE = ("timeout", "stopped after the time limit of 0.5 s in the fit 'default'")
+PROMISED = "the model says that it offers predict, but what its fit returned has no such methods"
 
 
-def test_output_without_end_is_not_kept(workshop):
-    (record,) = execute(workshop.plan(deed="chatter"), workshop.store).records
-    assert record.status == "ok"
-
-
-def test_value_that_breaks_what_its_task_declares_is_no_record(workshop):
-    results = outcome(execute(workshop.plan("toy/outside"), workshop.store))
-    reason = "the score cannot be right: accuracy is 1.5, outside of its bounds from 0 to 1"
-    assert results["toy/outside"] == ("failed", reason)
+@pytest.mark.parametrize(
+    ("tasks", "model", "limits", "expected"),
+    [
+        ("toy/accuracy", {"deed": "stand-still"}, {"time_limit": 0.5}, [LATE]),
+        ("toy/accuracy", {"deed": "chatter"}, {}, [("ok", "")]),
+        ("toy/accuracy", {"model": "liar"}, {}, [("failed", PROMISED)]),
+        ("toy/some", {"deed": "raise"}, {}, [("failed", "ValueError: no such thing as a second line")]),
+        ("toy/breaks toy/few", {}, {}, [("failed", "ZeroDivisionError: the score divides by zero"), ("ok", "")]),
+        ("toy/undeclared", {}, {}, [("failed", "the score returned error, which the task does not declare")]),
+        (
+            "toy/outside",
+            {},
+            {},
+            [("failed", "the score cannot be right: accuracy is 1.5, outside of its bounds from 0 to 1")],
+        ),
+    ],
+)
+def test_what_becomes_of_a_cell(workshop, tasks, model, limits, expected):
+    results = outcome(execute(workshop.plan(*tasks.split(), **model), workshop.store, **limits))
+    assert results == dict(zip(tasks.split(), expected, strict=True))
 
 
 def test_variant_that_may_fail_does_not_take_the_task_with_it(workshop):
@@ -194,11 +204,6 @@ def test_repetition_of_a_variant_is_a_fit_with_a_seed_of_its_own(workshop):
     assert {record.cell.task: record.cost.fits for record in summary.records} == {"toy/again": 2, "toy/accuracy": 1}
     seeds = [seed for _, seed, _ in workshop.fits()]
     assert seeds == [3, Variant("again", repetition=1).fit_seed(3)]
-
-
-def test_only_training_that_breaks_down_is_forgiven(workshop):
-    results = outcome(execute(workshop.plan("toy/some", deed="raise"), workshop.store))
-    assert results["toy/some"] == ("failed", "ValueError: no such thing as a second line")
 
 
 def test_failure_is_recorded_but_tried_again(workshop):
@@ -231,13 +236,6 @@ def test_memory_limit(workshop):
     assert results["toy/small"] == ("ok", "")
 
 
-def test_error_in_a_score_leaves_the_fit_to_other_tasks(workshop):
-    results = outcome(execute(workshop.plan("toy/breaks", "toy/few"), workshop.store))
-    assert results["toy/breaks"] == ("failed", "ZeroDivisionError: the score divides by zero")
-    assert results["toy/few"] == ("ok", "")
-    assert [points for _, _, points in workshop.fits()] == [20, 6]
-
-
 def test_metric_without_a_value_has_a_reason(workshop):
     (record,) = execute(workshop.plan("toy/missing"), workshop.store).records
     assert record.metrics == {}
@@ -261,25 +259,12 @@ def test_variant_that_changes_the_recipe_is_for_models_that_have_one(workshop):
     ]
 
 
-def test_metric_that_the_task_does_not_declare(workshop):
-    results = outcome(execute(workshop.plan("toy/undeclared"), workshop.store))
-    assert results["toy/undeclared"] == ("failed", "the score returned error, which the task does not declare")
-
-
 def test_task_names_the_models_that_it_fits_itself(workshop):
     results = outcome(execute(workshop.plan("toy/referring", "toy/secretive"), workshop.store))
     assert results["toy/referring"] == ("ok", "")
     status, reason = results["toy/secretive"]
     assert status == "failed"
     assert reason.startswith("the score of toy/secretive fits the model constant, which the task does not name")
-
-
-def test_model_that_does_not_keep_its_promise(workshop):
-    results = outcome(execute(workshop.plan(model="liar"), workshop.store))
-    assert results["toy/accuracy"] == (
-        "failed",
-        "the model says that it offers predict, but what its fit returned has no such methods",
-    )
 
 
 def test_task_whose_needs_are_not_met_is_skipped_with_the_reason(workshop):

@@ -12,9 +12,7 @@ import psutil
 import pytest
 from processes import alive, wait_until
 
-from lebench.runner.events import (
-    FitStarted,
-)
+from lebench.runner.events import FitStarted
 from lebench.runner.execution import execute
 
 TOY = Path(__file__).with_name("toy.py")
@@ -101,26 +99,6 @@ def test_terminal_that_is_closed_ends_the_run_and_keeps_what_is_done(workshop):
     assert os.WEXITSTATUS(status) in (129, 130)
     wait_until(lambda: not any(alive(child.pid) for child in family))
     assert 1 <= len(workshop.store.load()) < 20
-
-
-def test_kill_9_in_the_middle_loses_nothing_and_nothing_is_done_twice(workshop):
-    process = start(workshop, seconds=0.2)
-    wait_until(lambda: len(workshop.lines()) >= 3)
-    family = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    process.communicate()
-    assert family
-    wait_until(lambda: not any(alive(child.pid) for child in family))
-    saved = {record.cell.seed: record for record in workshop.store.load()}
-    assert 3 <= len(saved) < 8
-
-    summary = execute(workshop.plan(seeds=range(8), seconds=0.2), workshop.store)
-    assert (summary.reused, summary.done, summary.left) == (len(saved), 8 - len(saved), 0)
-    records = {record.cell.seed: record for record in workshop.store.load()}
-    assert sorted(records) == list(range(8))
-    assert {seed: records[seed] for seed in saved} == saved
-    fitted = [seed for _, seed, _ in workshop.fits()]
-    assert all(fitted.count(seed) == 1 for seed in saved)
 
 
 def test_worker_stuck_in_c_code_does_not_outlive_its_parent(workshop):
