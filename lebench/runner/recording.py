@@ -5,9 +5,9 @@ A score sees a model only through its capabilities. :class:`Recorder` stands bet
 an entry holds, by the code of the task alone, and no task has to know of it. How a recording is written is in
 :mod:`lebench.runner.recording_format`.
 
-Features of a wide network, and kernel matrices of many points, are too large for that. They are recorded in the few
-coordinates that measures of collapse look at (:mod:`lebench.runner.compaction`), and only if the score comes out the
-same from them.
+Features of a wide network, kernel matrices of many points and scores at many points are too large for that. They are
+recorded in the few coordinates that measures of collapse look at (:mod:`lebench.runner.compaction`), or in what metrics
+of predictions do (:mod:`lebench.runner.decisions`), and only if the score comes out the same from them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lebench.arrays import FloatArray
 from lebench.capabilities import CAPABILITIES, Checkpoint, Trajectory, offers
 from lebench.data.base import Split
 from lebench.errors import DataError, LebenchError
 from lebench.runner.compaction import Collapse, compacted, compacted_gram
+from lebench.runner.decisions import MANY, classes_of, essence_of
 from lebench.runner.recording_format import (
+    DECIDED,
     DIMENSIONS,
     FACTOR,
     LIMIT,
@@ -45,7 +48,7 @@ from lebench.runner.recording_format import (
 )
 from lebench.tasks.base import Fit, NotFitted, Task, metric_of
 
-#: Numbers of features and kernels above which fewer coordinates are tried, and above which none are kept at all.
+#: Numbers of features, kernels and scores at many points above which fewer are tried, and above which none are kept.
 _MANY, _TOO_MANY = 100_000, 30_000_000
 #: Places to which inputs are rounded before a question is told from another, so that another machine's last bits, in
 #: data that it standardizes itself, ask the same question.
@@ -80,6 +83,7 @@ class Recorder:
         self._answers: dict[bytes, NDArray[np.float32]] = {}
         self._splits: dict[str, Split] = {}
         self._collapses: dict[str, Collapse] = {}
+        self._decided: dict[bytes, tuple[tuple[int, ...], NDArray[np.float64]]] = {}
         self._size = self._wide = 0
 
     def fits(self, made: Mapping[str, Fit]) -> dict[str, Fit]:
@@ -94,13 +98,15 @@ class Recorder:
         return {} if self.gap else written(self._rows, self._answers)
 
     def compacted(self) -> dict[str, NDArray[Any]]:
-        """Return the recording with features and kernels in few coordinates, nothing if it is small or cannot be had.
+        """Return the recording with what is wide in fewer numbers, nothing if it is small or cannot be had.
 
         Whether a score is the same with them has to be tried.
         """
         if self.gap or self._wide <= _MANY:
             return {}
         rows, answers = dict(self._rows), dict(self._answers)
+        for key, (row, kept) in self._decided.items():
+            rows[key], answers[key] = row, kept.astype("<f4")
         for collapse in self._collapses.values():
             if collapse.elsewhere:
                 continue
@@ -146,12 +152,27 @@ class Recorder:
                 Checkpoint(checkpoint.time, partial(self._restored, checkpoint, f"{path}/{moment}"))
                 for moment, checkpoint in enumerate(answer)
             )
-        self._keep(key, _parts_of(answer), name in ("features", "gram"))
+        many = (
+            name in ("predict", "predict_proba")
+            and isinstance(answer, np.ndarray)
+            and answer.ndim == 2 <= answer.shape[1]
+        )
+        many = many and len(answer) >= MANY
+        self._keep(key, _parts_of(answer), many or name in ("features", "gram"))
+        if many and not self.gap:
+            self._decide(key, name, np.asarray(answer, dtype=np.float64), args, self._split(path))
         if name in ("features", "gram"):
             self._collapses.setdefault(path, Collapse()).asked(key, name, args, self._split(path))
         elif name == "head":
             self._collapses.setdefault(path, Collapse()).head = key
         return answer
+
+    def _decide(self, key: bytes, name: str, scores: FloatArray, inputs: tuple[Any, ...], split: Split) -> None:
+        of = (split.x_test, split.y_test), (split.x_train, split.y_train)
+        labels = [y for x, y in of if inputs and inputs[0] is x]
+        if labels or name == "predict":
+            kept = classes_of(scores)[None] if name == "predict" else essence_of(scores, labels[0])
+            self._decided[key] = (DECIDED, *scores.shape, len(kept)), kept
 
     def _split(self, path: str) -> Split:
         return next(split for name, split in self._splits.items() if path == name or path.startswith(f"{name}/"))
@@ -348,8 +369,9 @@ def predictions(
     found = {}
     for name, (key, labels) in questions.items():
         kind, lengths, numbers = written.get(key, (0, (), None))
-        if kind == 2 and numbers is not None and lengths[0] == len(labels) and lengths[1] > 1:
-            found[name] = numbers.reshape(lengths[:2]).argmax(axis=1), labels
+        if kind in (2, DECIDED) and numbers is not None and lengths[0] == len(labels) and lengths[1] > 1:
+            of = numbers.reshape(lengths[:2]).argmax(axis=1) if kind == 2 else numbers[: len(labels)].astype(np.int64)
+            found[name] = of, labels
     return found
 
 

@@ -4,7 +4,8 @@ A recording is two arrays. ``recorded_answers``, bytes of shape (3, N): the numb
 as the upper three bytes of their single precision, rounded to nearest: 16 significant bits, a relative error of at
 most 2^-16, or fewer bits and zeros, which compression removes. ``recorded_calls``, int32 of shape (number of calls,
 8): four words of the sha256 of the question, then what kind of answer it got and up to three lengths of its shape. Of
-a symmetric matrix only the upper triangle is written, or a factor F (n, r) of F F^T.
+a symmetric matrix only the upper triangle is written, or a factor F (n, r) of F F^T; of scores at many points what
+counts of them (:mod:`lebench.runner.decisions`).
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from numpy.typing import NDArray
 
 from lebench.errors import LebenchError
 from lebench.records import RECORDED
+from lebench.runner.decisions import scores_again
 
 #: Numbers that the answers of one record may have together; a record with more has no recording.
 LIMIT = 600_000
 #: Dimensions that one answer may have.
 DIMENSIONS = 3
-#: Numbers that kernels which are written as factors may have together: a factor is small, its kernel is not.
-KERNELS_LIMIT = 10_000_000
+#: Numbers that what is written in fewer may have together, kernels as factors and scores as classes.
+RESTORED_LIMIT = 10_000_000
 #: Significant bits that a recording may keep of each number, the fewest first.
 BITS = (8, 10, 12, 14, 16)
 
@@ -33,6 +35,7 @@ OFFERS = -2
 NOT_FITTED = -3
 SYMMETRIC = -4
 FACTOR = -5
+DECIDED = -6
 
 _CALLS, _ANSWERS = f"{RECORDED}calls", f"{RECORDED}answers"
 
@@ -65,6 +68,11 @@ def rounded(arrays: Mapping[str, NDArray[Any]], bits: int) -> dict[str, NDArray[
     return {**arrays, _ANSWERS: _to_bytes(_from_bytes(arrays[_ANSWERS]).astype("<f4"), bits)}
 
 
+def keeps_classes(arrays: Mapping[str, NDArray[Any]]) -> bool:
+    """Return whether a recording keeps answers as classes, from which shares of right ones come out exactly."""
+    return any(kind == DECIDED for _, kind, _ in parts(arrays))
+
+
 def read(arrays: Mapping[str, NDArray[Any]]) -> dict[bytes, tuple[int, NDArray[Any]]]:
     """Return the kind of each answer and the answer, by the key of its question.
 
@@ -79,21 +87,31 @@ def read(arrays: Mapping[str, NDArray[Any]]) -> dict[bytes, tuple[int, NDArray[A
         If they are not a recording.
     """
     found: dict[bytes, tuple[int, NDArray[Any]]] = {}
-    kernels = 0
+    restored = 0
     for (key, kind, lengths), answer in parts(arrays).items():
         if SYMMETRIC < kind < 0:
             found[key] = kind, np.array(lengths[0])
         elif kind == SYMMETRIC:
             found[key] = 2, from_triangle(answer, lengths[0])
         elif kind == FACTOR:
-            kernels += lengths[0] ** 2
-            if kernels > KERNELS_LIMIT:
-                raise RecordingError(f"the kernels of the recording have more than {KERNELS_LIMIT:,} numbers")
+            restored = _within_limit(restored + lengths[0] ** 2)
             factor = answer.reshape(lengths[:2])
             found[key] = 2, factor @ factor.T
+        elif kind == DECIDED:
+            restored = _within_limit(restored + lengths[0] * lengths[1])
+            try:
+                found[key] = 2, scores_again(answer.reshape(lengths[2], lengths[0]), lengths[1])
+            except ValueError as error:
+                raise RecordingError(f"the scores of the recording are damaged: {error}") from error
         else:
             found[key] = kind, answer.reshape(lengths[:kind])
     return found
+
+
+def _within_limit(restored: int) -> int:
+    if restored > RESTORED_LIMIT:
+        raise RecordingError(f"what the recording keeps in fewer has more than {RESTORED_LIMIT:,} numbers")
+    return restored
 
 
 def parts(arrays: Mapping[str, NDArray[Any]]) -> dict[tuple[bytes, int, tuple[int, ...]], NDArray[np.float64]]:
@@ -125,16 +143,18 @@ def parts(arrays: Mapping[str, NDArray[Any]]) -> dict[tuple[bytes, int, tuple[in
     at = 0
     for row in calls:
         key, kind, lengths = row[:4].tobytes(), int(row[4]), tuple(int(length) for length in row[5:])
-        if key in keys or not FACTOR <= kind <= DIMENSIONS or min(lengths) < 0:
+        if key in keys or not DECIDED <= kind <= DIMENSIONS or min(lengths) < 0:
             raise RecordingError("a call of the recording is damaged or there twice")
         keys.add(key)
         if SYMMETRIC < kind < 0:
             found[key, kind, lengths] = numbers[:0]
             continue
-        shape = lengths[: 2 if kind == FACTOR else max(kind, 0)]
+        shape = lengths[::2] if kind == DECIDED else lengths[: 2 if kind == FACTOR else max(kind, 0)]
         size = lengths[0] * (lengths[0] + 1) // 2 if kind == SYMMETRIC else 1
         for length in shape:
             size *= length
+        if kind == DECIDED and lengths[2] not in (1, 5):
+            raise RecordingError("scores of the recording have neither one nor five numbers a point")
         # A length beyond the limit may stand beside a zero, and a score would multiply it with itself.
         if size > len(numbers) - at or max(lengths) > LIMIT:
             raise RecordingError("the recording has fewer numbers than its calls need")

@@ -32,7 +32,7 @@ from lebench.errors import LebenchError
 from lebench.records import Record
 from lebench.runner.current import outdated
 from lebench.runner.recording import asked_of_test_points, predictions
-from lebench.runner.recording_format import parts
+from lebench.runner.recording_format import DECIDED, parts
 from lebench.runner.tolerance import allowed
 from lebench.tasks.base import Task
 from lebench.verify.rerun import Rerun
@@ -145,14 +145,18 @@ def _recordings(entry: Entry) -> dict[_Cell, dict[str, NDArray[Any]]]:
 def _telling(numbers: _Numbers) -> dict[tuple[bytes, int, tuple[int, ...]], tuple[_Row, _Row]]:
     """Return the numbers of each answer and which of them say something of who made them.
 
-    Zeros, and the values of labels, to which models come close that know them, are those of many points.
+    Zeros, and the values of labels, to which models come close that know them, are those of many points. Good models
+    name the same classes.
     """
     found = {}
     for question, x in numbers.items():
         size = np.maximum(np.abs(x), np.finfo(np.float32).tiny)
         bins = np.sign(x) * (1e5 + np.round(np.log(size) / (2 * _NEAR)))
         _, where, counts = np.unique(bins, return_inverse=True, return_counts=True)
-        found[question] = x, counts[where] <= _OFTEN * x.size
+        telling = counts[where] <= _OFTEN * x.size
+        if question[1] == DECIDED:
+            telling[: 2 * question[2][0]] = False
+        found[question] = x, telling
     return found
 
 

@@ -10,8 +10,9 @@ from lebench.board.entries import Entry
 from lebench.errors import UnavailableDataError
 from lebench.records import Record
 from lebench.runner.current import outdated
+from lebench.runner.recording_format import keeps_classes
 from lebench.runner.rescoring import Rescorer, RescoringError, SpentError
-from lebench.runner.tolerance import compare
+from lebench.runner.tolerance import Rule, compare
 from lebench.tasks.base import Task
 
 
@@ -75,5 +76,6 @@ def recompute(entry: Entry, rescorer: Rescorer | None = None) -> Iterator[Recomp
         except RescoringError as error:
             yield Recomputed(record, str(error))
             continue
-        found = compare(record.metrics, again, "recording", how="recomputed")
+        rule: Rule = "classes" if keeps_classes(arrays) else "recording"
+        found = compare(record.metrics, again, rule, how="recomputed")
         yield Recomputed(record, "; ".join(found.differences), found.value, found.deviation)
