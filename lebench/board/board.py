@@ -19,7 +19,7 @@ from lebench.board.scores import Score, collect, scores_of
 from lebench.board.suite import Suite, core_suite
 from lebench.board.verification import CELLS, Verified, verified
 from lebench.metrics.base import Direction, Metric
-from lebench.records import Document, Environment, Record, Source
+from lebench.records import Cost, Document, Environment, Record, Source
 from lebench.runner.environment import lebench_version
 from lebench.stats import LEVEL
 from lebench.tasks.base import TRACKS, Task, metric_of
@@ -295,32 +295,14 @@ def _of_lebench(entry: Entry) -> tuple[list[Record], list[str]]:
 
 
 def _task(task: Task, resampled: Resampled) -> BoardTask:
-    return BoardTask(
-        name=task.name,
-        track=task.track,
-        version=task.version,
-        summary=task.summary,
-        reference=task.reference,
-        dataset=task.dataset,
-        suite=task.suite,
-        primary=task.primary,
-        values=list(task.metrics),
-        resampled=resampled,
-    )
+    same = {name: getattr(task, name) for name in BoardTask.model_fields if name not in ("values", "resampled")}
+    return BoardTask(**same, values=list(task.metrics), resampled=resampled)
 
 
 def _metric(metric: Metric) -> BoardMetric:
     lower, upper = (None if abs(end) == float("inf") else end for end in metric.bounds)
-    return BoardMetric(
-        name=metric.name,
-        summary=metric.summary,
-        symbol=metric.symbol,
-        equation=metric.equation,
-        source=metric.source,
-        direction=metric.direction,
-        bounds=(lower, upper),
-        unit=metric.unit,
-    )
+    same = {name: getattr(metric, name) for name in BoardMetric.model_fields if name != "bounds"}
+    return BoardMetric(**same, bounds=(lower, upper))
 
 
 def _entry(
@@ -369,13 +351,14 @@ def _costs(records: list[Record]) -> dict[str, TaskCost]:
     for record in records:
         if record.status == "ok" and record.cost is not None:
             costs[record.cell.task].append(record.cost)
+
+    def mean(seeds: list[Cost], name: str) -> float:
+        return sum(getattr(cost, name) for cost in seeds) / len(seeds)
+
     return {
         task: TaskCost(
-            fit_s=sum(c.fit_s for c in all_seeds) / len(all_seeds),
-            score_s=sum(c.score_s for c in all_seeds) / len(all_seeds),
-            cpu_s=sum(c.cpu_s for c in all_seeds) / len(all_seeds),
-            peak_memory_bytes=max(c.peak_memory_bytes for c in all_seeds),
-            fits=sum(c.fits for c in all_seeds) / len(all_seeds),
+            peak_memory_bytes=max(cost.peak_memory_bytes for cost in seeds),
+            **{name: mean(seeds, name) for name in ("fit_s", "score_s", "cpu_s", "fits")},
         )
-        for task, all_seeds in sorted(costs.items())
+        for task, seeds in sorted(costs.items())
     }

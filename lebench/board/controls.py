@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lebench import registry
 from lebench.board.board import Board, BoardEntry
+from lebench.board.frame import has_tag
 from lebench.board.scores import Score
 from lebench.errors import LebenchError
 from lebench.stats import paired_difference
@@ -43,7 +43,7 @@ def check_controls(board: Board) -> None:
         if task.track == "generalization" and metric_of(task.primary) in _LEARNT
     }
     scores = {(s.task, s.entry): s for s in board.scores if names.get(s.task) == s.value}
-    leaks = [entry for entry in board.entries if _is_leak(entry)]
+    leaks = [entry for entry in board.entries if has_tag(entry.info.model, "leak")]
     controls = [entry.info.name for entry in board.entries if entry.control and entry not in leaks]
     models = [entry.info.name for entry in board.entries if not entry.control and entry not in leaks]
     directions = {metric.name: metric.direction for metric in board.metrics}
@@ -62,11 +62,6 @@ def check_controls(board: Board) -> None:
                     f"{model} has accuracy 1 in every seed of {', '.join(sorted(tasks))}, like the control "
                     f"{leak.info.name}: does it read the test labels? See lebench.testing.check_model"
                 )
-
-
-def _is_leak(entry: BoardEntry) -> bool:
-    name = entry.info.model.split("[", 1)[0]
-    return name in registry.models and "leak" in registry.models.item(name).tags
 
 
 def _perfect(score: Score) -> bool:

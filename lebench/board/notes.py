@@ -106,9 +106,13 @@ def add_note(entries: Path, name: str, kind: NoteKind, reason: str, link: str = 
     own = [note for note in read_notes(entries) if note.entry == name]
     if kind == "settled" and not open_challenges(own):
         raise LebenchError(f"{name} has no challenge that is open")
-    if kind == "withdrawn":
-        return _put(entries, Note(date=_today(), entry=name, kind=kind, reason=reason, link=link), _removal(entry))
-    return _put(entries, Note(date=_today(), entry=name, kind=kind, reason=reason, link=link))
+
+    def remove() -> None:
+        shutil.rmtree(entry.folder)
+        _points(entries, name).unlink(missing_ok=True)
+
+    note = Note(date=_today(), entry=name, kind=kind, reason=reason, link=link)
+    return _put(entries, note, remove) if kind == "withdrawn" else _put(entries, note)
 
 
 def rename(entries: Path, old: str, new: str, reason: str) -> Note:
@@ -146,14 +150,6 @@ def _entry(entries: Path, name: str) -> Entry:
     if not is_entry_name(name) or not (entries / name).is_dir():
         raise LebenchError(f"there is no entry {name!r} in {entries}")
     return read_entry(entries / name)
-
-
-def _removal(entry: Entry) -> Callable[[], None]:
-    def remove() -> None:
-        shutil.rmtree(entry.folder)
-        _points(entry.folder.parent, entry.name).unlink(missing_ok=True)
-
-    return remove
 
 
 def _points(entries: Path, name: str) -> Path:

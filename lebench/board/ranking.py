@@ -120,9 +120,9 @@ class Ranking(Document):
     tasks: list[str]
     ranks: list[Rank]
     unranked: list[Unranked]
-    decided: float | None
-    certain: float | None
-    neighbours: float | None
+    decided: float | None = None
+    certain: float | None = None
+    neighbours: float | None = None
     frozen: bool
 
 
@@ -191,16 +191,8 @@ def make_ranking(
     if len(ranked) < 2:
         alone = "there is no other model to compare it with"
         unranked += [Unranked(entry=entry, reason=alone, lacking=[]) for entry in ranked]
-        return Ranking(
-            track=track,
-            tasks=names,
-            ranks=[],
-            unranked=sorted(unranked, key=lambda one: one.entry),
-            decided=None,
-            certain=None,
-            neighbours=None,
-            frozen=frozen,
-        )
+        unranked.sort(key=lambda one: one.entry)
+        return Ranking(track=track, tasks=names, ranks=[], unranked=unranked, frozen=frozen)
     found, ranks = _ranked(
         [SIGNS[direction_of(task.primary)] for task in tasks],
         [values[name] for name in names],

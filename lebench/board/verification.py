@@ -115,11 +115,11 @@ class Verified(Document):
     """
 
     status: Status
-    rerun: int
-    recomputed: int
+    rerun: int = 0
+    recomputed: int = 0
     recordings: int
     total: int
-    differing: int
+    differing: int = 0
     exempt: int = 0
     reason: str = ""
     lebench: str = ""
@@ -213,16 +213,7 @@ def verified(entry: Entry) -> Verified:
     except EntryError as error:
         document, reason = None, f"its record of checks is not used: {error}"
     if document is None:
-        return Verified(
-            status="claimed",
-            rerun=0,
-            recomputed=0,
-            recordings=len(recorded),
-            total=len(ran),
-            differing=0,
-            exempt=exempt,
-            reason=reason,
-        )
+        return Verified(status="claimed", recordings=len(recorded), total=len(ran), exempt=exempt, reason=reason)
     checksums = {stands.key: stands.checksum for stands in map(entry.stands_as, entry.records)}
     known = [check for check in document.checks if checksums.get(check.cell) == check.record]
     differing = {check.cell for check in known if check.verdict == "differs"}

@@ -100,18 +100,14 @@ def within_bounds(
         width = high - low
         p = (m - low) / width
         if scale == "logit":
-            ends = tuple(_expit(np.log(p / (1 - p)) + side * h / width / (p * (1 - p))) for side in (-1, 1))
+            from scipy.special import expit
+
+            ends = tuple(expit(np.log(p / (1 - p)) + side * h / width / (p * (1 - p))) for side in (-1, 1))
         else:
             angle, spread = np.arcsin(np.sqrt(p)), h / width / (2 * np.sqrt(p * (1 - p)))
             ends = tuple(np.sin(np.clip(angle + side * spread, 0, np.pi / 2)) ** 2 for side in (-1, 1))
         ends = tuple(low + width * end for end in ends)
     return np.where(inside, ends[0], lower), np.where(inside, ends[1], upper)
-
-
-def _expit(x: FloatArray) -> FloatArray:
-    from scipy.special import expit
-
-    return np.asarray(expit(x))
 
 
 def mean_interval(values: Iterable[float], level: float = LEVEL, bounds: Bounds = FREE) -> Estimate:

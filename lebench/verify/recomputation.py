@@ -30,12 +30,15 @@ class Recomputed:
         The value that deviates most; empty if none does.
     deviation : float or None
         How much, in units of its tolerance. None if there is no number to compare.
+    rule : str
+        That its tolerance follows, see :mod:`lebench.runner.tolerance`.
     """
 
     record: Record
     differs: str
     value: str = ""
     deviation: float | None = None
+    rule: Rule = "recording"
 
 
 def recompute(entry: Entry, rescorer: Rescorer | None = None) -> Iterator[Recomputed]:
@@ -78,4 +81,4 @@ def recompute(entry: Entry, rescorer: Rescorer | None = None) -> Iterator[Recomp
             continue
         rule: Rule = "classes" if keeps_classes(arrays) else "recording"
         found = compare(record.metrics, again, rule, how="recomputed")
-        yield Recomputed(record, "; ".join(found.differences), found.value, found.deviation)
+        yield Recomputed(record, "; ".join(found.differences), found.value, found.deviation, rule)

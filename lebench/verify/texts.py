@@ -173,14 +173,11 @@ def _plain(text: str, kind: str = "") -> str | None:
     return None
 
 
-def _script(letter: str) -> str:
-    """Return the script of a letter by its name in Unicode: ``"LATIN"``, ``"CYRILLIC"``."""
-    return unicodedata.name(letter, "UNKNOWN").split()[0]
-
-
 def _inactive(text: str) -> str | None:
     for word in text.split():
-        if len(scripts := {_script(c) for c in word if c.isalpha()} - _TOGETHER) > 1:
+        # The name of a letter in Unicode begins with its script: "LATIN", "CYRILLIC".
+        scripts = {unicodedata.name(c, "UNKNOWN").split()[0] for c in word if c.isalpha()} - _TOGETHER
+        if len(scripts) > 1:
             return (
                 f"has a word of {' and '.join(sorted(scripts))} letters, {word[:40]!a}, some of which look like others"
             )

@@ -14,7 +14,7 @@ from lebench.board.entries import LARGEST, Entry, EntryError, design, examine_en
 from lebench.board.entry_writing import write_entry
 from lebench.data.base import Dataset, Variant
 from lebench.errors import LebenchError, UnavailableDataError
-from lebench.models.spec import Configured, build_model, parse_spec
+from lebench.models.spec import build_model, parse_spec
 from lebench.records import Record
 from lebench.runner.current import current, outdated, versions
 from lebench.runner.identity import references
@@ -40,6 +40,8 @@ _CLOCKS = timedelta(days=1)
 #: Values of the same fits in two tasks, and what the last bits of features may move between two runs.
 _NEAREST = ("accuracy", "ncc_accuracy@test", "nc4@test")
 _TIES = 0.01
+#: A model of lebench, which bounds its parameters by itself.
+_configured = cache(build_model)
 
 
 def validate(folder: Path, main: Base | None = None, own: Iterable[str] = ()) -> list[Violation]:
@@ -285,9 +287,3 @@ def _across_tasks(records: Iterable[Record]) -> Iterator[Violation]:
                     f"{dataset} seed {seed}, nc4@test",
                     "is smaller than the difference of ncc_accuracy@test and the accuracy of the same fit",
                 )
-
-
-@cache
-def _configured(label: str, backend: str) -> Configured:
-    """Return a model of lebench, which bounds its parameters by itself."""
-    return build_model(label, backend)
