@@ -69,7 +69,19 @@ def split():
 
 
 def task_of(*variants):
-    return Task("a/b", "collapse", "", "", 1, "digits-5v8", (), "cdnv", ("cdnv",), dict, variants)
+    return Task(
+        name="a/b",
+        track="collapse",
+        summary="",
+        reference="",
+        version=1,
+        dataset="digits-5v8",
+        needs=(),
+        primary="cdnv",
+        metrics=("cdnv",),
+        score=dict,
+        variants=variants,
+    )
 
 
 def recorded(split, fitted, ask):
