@@ -42,7 +42,7 @@ def _assert_shown(name, printed):
 
 def _output(page, example):
     """Return what a page shows below an example."""
-    _, after = page.read_text().split(f"{(EXAMPLES / example).read_text()}```\n", 1)
+    _, after = page.read_text().split(f'--8<-- "assets/examples/{example}"\n```\n', 1)
     return re.match(r"\n+```text\n(.*?)```", after, re.DOTALL)[1]
 
 

@@ -68,6 +68,8 @@
           { ...shared, ...panel, description, ...(square ? {} : { width: "container" }) },
           {
             actions: false,
+            // Panels with a height of their own are meant: no warning for each.
+            logLevel: window.vega.Error,
             renderer: usermeta?.embedOptions?.renderer ?? "svg",
             tooltip: { theme: dark ? "dark" : "light" },
             config: named ? { ...config, legend: { ...config.legend, disable: true } } : config,

@@ -15,9 +15,9 @@ from lebench.site.leaderboard import View, family
 from lebench.site.pages import render
 from lebench.site.papers import Judged
 
-#: What it is to lead a track, and how many models of it are shown.
+#: What it is to lead a track; how many models are shown at least, and at most if so many could be first.
 _LEADS = {"generalization": "Generalizes best", "elasticity": "Most elastic", "collapse": "Most collapsed"}
-_SHOWN = 9
+_SHOWN, _LEVEL = 9, 14
 
 #: Verdicts in the order of the bar, with what is said of one claim and of several.
 VERDICTS = {
@@ -54,7 +54,9 @@ class Card:
     basis : str
         How many tasks, seeds and models that is from, and how many of them are told apart.
     lines : tuple of Line
-        The first models.
+        The first models, and so all that could be first unless they are too many.
+    more : int
+        Models that could be first and are not shown.
     """
 
     track: str
@@ -63,6 +65,7 @@ class Card:
     sentence: str
     basis: str
     lines: tuple[Line, ...]
+    more: int
 
 
 def card(view: View, ranking: Ranking) -> Card:
@@ -70,13 +73,16 @@ def card(view: View, ranking: Ranking) -> Card:
     lines = [
         Line(rank, view.label(entry := view.entries[rank.entry]), family(entry.info.model)) for rank in ranking.ranks
     ]
+    last = max(k for k, line in enumerate(lines, 1) if line.rank.lower == 1)
+    shown = max(_SHOWN, min(last, _LEVEL))
     return Card(
         ranking.track,
         _LEADS.get(ranking.track, f"First in {ranking.track}"),
         _title(lines),
         _sentence(lines, view.board.level),
         basis(ranking),
-        tuple(lines[:_SHOWN]),
+        tuple(lines[:shown]),
+        sum(line.rank.lower == 1 for line in lines[shown:]),
     )
 
 

@@ -107,7 +107,7 @@ _AWARE = ("NTK", "Label-aware NTK", "Network")
 
 
 def first_panels(panels: Sequence[Panel]) -> list[Panel]:
-    """Return one panel for each track: that with most rungs."""
+    """Return one panel for each track: that with most rungs, of several the one whose question is the track's own."""
     best: dict[str, Panel] = {}
     for one in panels:
         track = one.task.track
@@ -116,8 +116,8 @@ def first_panels(panels: Sequence[Panel]) -> list[Panel]:
     return list(best.values())
 
 
-def _run(one: Panel) -> int:
-    return sum(score is not None for score in one.scores)
+def _run(one: Panel) -> tuple[int, bool]:
+    return sum(score is not None for score in one.scores), one.task.name.endswith(f"/{one.task.track}")
 
 
 def said(view: View, one: Panel, ladder: Sequence[Rung]) -> str:

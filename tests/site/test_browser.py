@@ -11,45 +11,17 @@ import pytest
 from lebench import pictures, registry
 from lebench.site import standalone
 
-PAGES = [
-    "",
-    "getting-started/",
-    "use-our-metrics/",
-    "extend/",
-    "faq/",
-    "statistics/",
-    "concepts/",
-    "results/",
-    "cite/",
-    "api/",
-    "reference/tasks/",
-    "reference/metrics/",
-    "reference/calibration/",
-    "reference/agreement/",
-    "reference/models/",
-]
+DOCS = ["", "getting-started/", "use-our-metrics/", "extend/", "faq/", "statistics/", "concepts/", "cite/", "api/"]
+REFERENCE = ["tasks", "metrics", "calibration", "agreement", "models"]
+PAGES = [*DOCS, "results/", *(f"reference/{page}/" for page in REFERENCE)]
+VIEWS = ["compare/?entries=mlp,linear", "table/", "matrix/", "ladder/", "ranks/", "cost/", "explorer/", "downloads/"]
 
 
 def _one_of_each_kind(site):
-    kinds = (
-        "leaderboard",
-        "leaderboard/collapse",
-        "leaderboard/tasks/*",
-        "leaderboard/entries/*",
-        "gallery",
-        "gallery/*",
-    )
-    firsts = [str(next(iter(sorted(site.glob(f"{kind}/index.html")))).parent.relative_to(site)) for kind in kinds]
-    return [f"{path}/" for path in firsts] + [
-        "leaderboard/compare/?entries=mlp,linear",
-        "leaderboard/table/",
-        "leaderboard/matrix/",
-        "leaderboard/ladder/",
-        "leaderboard/ranks/",
-        "leaderboard/cost/",
-        "leaderboard/explorer/",
-        "leaderboard/downloads/",
-    ]
+    kinds = ["", "/collapse", "/tasks/*", "/entries/*"]
+    globs = [*(f"leaderboard{kind}/index.html" for kind in kinds), "gallery/index.html", "gallery/*/index.html"]
+    firsts = [str(min(site.glob(kind)).parent.relative_to(site)) for kind in globs]
+    return [*(f"{path}/" for path in firsts), *(f"leaderboard/{view}" for view in VIEWS)]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

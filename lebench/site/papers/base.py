@@ -154,7 +154,8 @@ class Claim:
         try:
             cases = self.cases(evidence)
         except NotMeasured as missing:
-            return Finding("not measured", str(missing), commands=[_command(self.models, self.tasks, _SEEDS)])
+            why = f"{str(missing)[0].upper()}{str(missing)[1:]}."
+            return Finding("not measured", why, commands=[_command(self.models, self.tasks, _SEEDS)])
         judgement = judge({name: case.supporting for name, case in cases.items()}, evidence.board.level)
         said = []
         for name, found in judgement.cases.items():

@@ -64,7 +64,7 @@ PAPER = Paper(
             "regression with the label-aware kernel generalizes better than with the tangent kernel.",
             "abstract; experiments on pairs and on ten classes of CIFAR-10",
             f"{_SETTING} Released kernels take no ridge; ours admit only ridges that make the regression one with a "
-            "definite kernel. What either rule gives is a table at the end of this page.",
+            "definite kernel. Where a kernel is indefinite that can cost accuracy.",
             (*PAIRS, MANY),
             _AWARE,
             _KERNEL,
