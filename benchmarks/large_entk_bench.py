@@ -97,11 +97,12 @@ def main():
     print(f"kernel {taken:.1f} CPU s, largest entry {float(kernel.abs().max()):.6g}", flush=True)
     handle.remove()
     begin = time.process_time()
-    for part in x.split(16):
+    some = x[:200]
+    for part in some.split(16):
         scores = net(part.requires_grad_())
         for score in scores.sum(0):
             torch.autograd.grad(score, part, retain_graph=True)
-    passes = time.process_time() - begin
+    passes = (time.process_time() - begin) * len(x) / len(some)
     size = sum(p.numel() for p in net.parameters()) * given.classes
     pairs = products(given.n, size if given.contraction == "trace" else size * given.classes)
     print(

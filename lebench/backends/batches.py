@@ -17,18 +17,9 @@ PADDING = 4
 
 
 def order(rng: np.random.Generator, points: int, removed: int | None, count: int) -> list[IntArray]:
-    """Return indices of the batches of one epoch, of nearly equal size: one example breaks batch normalization.
+    """Return indices of so many batches of one epoch, of nearly equal size: one example breaks batch normalization.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Draws the order.
-    points : int
-        Number of training points.
-    removed : int, optional
-        Where a point stood that is left out: the others come as they would come with it.
-    count : int
-        Number of batches.
+    With `removed`, where a point stood that is left out, the others come as they would come with it.
     """
     if removed is None:
         return list(np.array_split(rng.permutation(points), count))
@@ -67,20 +58,10 @@ class Augmented:
         self._drawn: tuple[int, NDArray[np.bool_], IntArray] | None = None
 
     def pixels(self, epoch: int, batch: IntArray) -> tuple[IntArray, IntArray, NDArray[np.bool_]]:
-        """Return from where the pixels of a batch come, and which of them are inside of the image; the others are 0.
+        """Return from which rows and columns the pixels of a batch come, and which are in the image; others are 0.
 
-        Parameters
-        ----------
-        epoch : int
-            Number of the epoch: what is drawn depends on it and on the seed only.
-        batch : ndarray of shape (n,), int64
-            Indices of training points.
-
-        Returns
-        -------
-        rows : ndarray of shape (n, height, 1), int64
-        columns : ndarray of shape (n, 1, width), int64
-        inside : ndarray of shape (n, height, width, 1), bool
+        What is drawn depends on the number of the epoch and on the seed only. Shapes are (n, height, 1), (n, 1, width)
+        and (n, height, width, 1).
         """
         height, width = self._shape[:2]
         flips, shifts = self._of(epoch)

@@ -227,18 +227,7 @@ def shape_of(shape: tuple[int, ...], dtype: Any) -> Any:
 def draw(
     architecture: arch.Architecture, input_shape: tuple[int, ...], outputs: int, rng: np.random.Generator
 ) -> tuple[Weights, Weights]:
-    """Return freshly drawn weights and the initial running statistics, NumPy arrays in float64.
-
-    Parameters
-    ----------
-    architecture : Architecture
-        What to build.
-    input_shape : tuple of int
-        (height, width, channels) or (features,).
-    outputs : int
-        Number of scores.
-    rng : numpy.random.Generator
-        Draws weights from N(0, weight_variance / fan_in), biases from N(0, bias_variance).
+    """Return weights, drawn from N(0, variance / fan_in), and the initial running statistics, arrays in float64.
 
     Raises
     ------

@@ -16,17 +16,7 @@ Recorded = list[tuple[float, float, float, NDArray[np.float64]]]
 
 
 def collect(carry: Any, recorded: Recorded, moments: list[Any], made: int) -> State:
-    """Return the state of training after so many steps.
-
-    Parameters
-    ----------
-    carry : pytree
-        Weights, running statistics, memory of the optimizer, steps.
-    recorded, moments
-        The course of training so far, and weights and statistics at its moments.
-    made : int
-        Number of steps.
-    """
+    """Return the state of training after so many steps, `carry` being weights, statistics, optimizer and steps."""
     arrays = {f"carry/{number}": np.asarray(leaf) for number, leaf in enumerate(jax.tree.leaves(carry))}
     for place, moment in enumerate(moments):
         arrays |= {f"moment/{place}/{number}": leaf for number, leaf in enumerate(jax.tree.leaves(moment))}

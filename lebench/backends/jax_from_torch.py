@@ -16,18 +16,7 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm)
 
 
 def weights_from_torch(module: nn.Module) -> State:
-    """Return weights and running statistics of a module of the torch backend in the form of the jax backend.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Built by the torch backend from an architecture.
-
-    Returns
-    -------
-    weights, statistics : tuple of dict of str to ndarray
-        One per layer that has them, in the order of the layers and the dtype of the module.
-    """
+    """Return a built module's weights and running statistics in the form of the jax backend, one dict a layer."""
     weights: list[dict[str, Any]] = []
     statistics: list[dict[str, Any]] = []
     for part in module.modules():
@@ -47,15 +36,7 @@ def _arrays(layers: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
 
 
 def network_from_torch(fitted: FittedNetwork, architecture: Architecture) -> FittedNetwork:
-    """Return a network of the torch backend as one of the jax backend.
-
-    Parameters
-    ----------
-    fitted : FittedNetwork
-        Of the torch backend.
-    architecture : Architecture
-        What it was built from.
-    """
+    """Return a network of the torch backend, built from an architecture, as one of the jax backend."""
     function: Any = fitted.function
     state = weights_from_torch(function.module)
     same = JaxFunction(Trained(Described(architecture, fitted.classes)), state, state)

@@ -69,15 +69,7 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Described:
-    """An architecture.
-
-    Attributes
-    ----------
-    architecture : Architecture
-        The layers.
-    outputs : int
-        Number of scores C.
-    """
+    """An architecture with so many scores."""
 
     architecture: Architecture
     outputs: int

@@ -42,17 +42,7 @@ _CLIP_EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class Trained:
-    """A network's function after transformations of the recipe.
-
-    Attributes
-    ----------
-    network : Network
-        The network.
-    scale : float or None
-        The factor a of a (f(x; w) - f(x; w0)), if it is centred.
-    linearized : bool
-        Whether f is replaced by its first-order expansion at w0.
-    """
+    """A network's function, or its first-order expansion, or scale (f(x; w) - f(x; w0)), as a recipe says."""
 
     network: Network
     scale: float | None = None

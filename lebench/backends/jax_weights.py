@@ -18,13 +18,6 @@ from lebench.errors import LebenchError
 def layer_weights(architecture: arch.Architecture, weights: Weights, statistics: Weights) -> tuple[LayerWeights, ...]:
     """Return copies of the weights of all layers, each with the batch normalization of its outputs if there is one.
 
-    Parameters
-    ----------
-    architecture : Architecture
-        The layers.
-    weights, statistics : sequence of dict
-        As the jax backend keeps them.
-
     Raises
     ------
     LebenchError

@@ -48,13 +48,6 @@ def stax_network(architecture: arch.Architecture, outputs: int = 1) -> StaxNetwo
     Weights are standard normal and multiplied by sqrt(weight_variance / fan_in), biases by sqrt(bias_variance); without
     bias variance there are no biases. The affine parameters of layer normalization are not trained.
 
-    Parameters
-    ----------
-    architecture : Architecture
-        What to build.
-    outputs : int
-        Number of scores C.
-
     Raises
     ------
     LebenchError
@@ -217,52 +210,6 @@ def infinite_width_kernel(
                 values = function(np.asarray(part1, dtype), None if same else np.asarray(part2, dtype))
                 result[rows : rows + size, columns : columns + size] = np.asarray(values)
     return result
-
-
-def monte_carlo_kernel(
-    architecture: arch.Architecture,
-    x1: FloatArray,
-    x2: FloatArray | None = None,
-    kind: Kind = "ntk",
-    *,
-    samples: int = 100,
-    outputs: int = 1,
-    seed: int = 0,
-    dtype: str = "float64",
-) -> FloatArray:
-    """Return the mean kernel of `samples` random networks of the architecture's own widths.
-
-    Parameters
-    ----------
-    architecture, x1, x2, kind, dtype
-        As in :func:`infinite_width_kernel`.
-    samples : int
-        Number of networks; the standard error falls with its square root.
-    outputs : int
-        Number of scores, over which the kernel is averaged.
-    seed : int
-        Draws the weights.
-
-    Returns
-    -------
-    ndarray of shape (n, m), float64
-    """
-    nt = load()
-    network = stax_network(architecture, outputs)
-    with _precision(dtype):
-        import jax
-
-        empirical = nt.empirical_kernel_fn(network.apply, trace_axes=(-1,), vmap_axes=0)
-        second = None if x2 is None else np.asarray(x2, dtype)
-
-        def one(key: Any) -> Any:
-            parameters = network.init(key, (-1, *x1.shape[1:]))[1]
-            return empirical(np.asarray(x1, dtype), second, kind, parameters)
-
-        function = compiled(one, dtype)
-        keys = jax.random.split(jax.random.key(seed), samples)
-        mean: FloatArray = np.mean([np.asarray(function(key), np.float64) for key in keys], axis=0)
-        return mean
 
 
 def empirical_kernel(

@@ -184,18 +184,7 @@ class _Builder:
 
 
 def build(architecture: arch.Architecture, input_shape: tuple[int, ...], outputs: int, rng: torch.Generator) -> Network:
-    """Return the network of an architecture with freshly drawn weights.
-
-    Parameters
-    ----------
-    architecture : Architecture
-        What to build.
-    input_shape : tuple of int
-        (height, width, channels) or (features,).
-    outputs : int
-        Number of scores.
-    rng : torch.Generator
-        Draws the weights.
+    """Return the network of an architecture for inputs (height, width, channels) or (features,), its weights drawn.
 
     Raises
     ------

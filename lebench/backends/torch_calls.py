@@ -214,18 +214,7 @@ class Tape:
 
 
 def misplaced(tape: Tape, other: Tape, rows: list[int], keys: Iterable[Key], tolerance: float) -> list[Key]:
-    """Return the groups whose inputs are not at the rows of their samples.
-
-    Parameters
-    ----------
-    tape, other : Tape
-        Of a batch, and of some of its samples.
-    rows : list of int
-        Which those are.
-    keys : iterable of Key
-    tolerance : float
-        Relative to the largest input.
-    """
+    """Return the groups whose inputs on `other`, a tape of some rows of the batch, are not those at these rows."""
 
     def moved(call: Call, same: Call) -> bool:
         here, there = tape.input_of(call), other.input_of(same)
@@ -261,16 +250,9 @@ def features(call: Call) -> int:
 
 
 def patches(call: Call, a: Tensor, part: slice = slice(None)) -> Tensor:
-    """Return the inputs (n, groups, p, T) that a layer multiplies; a bias is one more entry that is always 1.
+    """Return the inputs (n, groups, p, T) that a linear map multiplies, of some of its features.
 
-    Parameters
-    ----------
-    call : Call
-        Of ``linear`` or ``conv``.
-    a : Tensor of shape (n, ...)
-        Its input.
-    part : slice
-        Which of its features; the bias comes with the last.
+    A bias is one more entry that is always 1, and comes with the last feature.
     """
     n, (weight, bias) = len(a), call.key
     if call.kind == "linear":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map
 
 from lebench.backends.torch_calls import Tape, misplaced
-from lebench.backends.torch_chains import Trace, relu_chain
+from lebench.backends.torch_chains import Chain, Trace, relu_chain
 from lebench.backends.torch_collect import (
     VARYING_SCORES,
     Plan,
@@ -66,6 +65,9 @@ _DRAWS = 8
 _SHARE = 0.25
 
 
+_HOOKS = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
+
+
 class NoFunctionError(LebenchError):
     """Scores are no function of each input alone."""
 
@@ -74,14 +76,7 @@ _certified: WeakKeyDictionary[nn.Module, tuple[Any, dict[Any, Plan]]] = WeakKeyD
 
 
 def certified(module: nn.Module, x1: Inputs, x2: Inputs | None = None) -> Plan:
-    """Return how gradients of a module are computed for inputs like these, found once for its present state.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        In evaluation mode.
-    x1, x2 : Tensor, or tuple or dict of them
-        From :func:`~lebench.backends.torch_functions.prepared`.
+    """Return how gradients of a module are computed for prepared inputs like these, found once for its present state.
 
     Raises
     ------
@@ -115,7 +110,10 @@ def _form(x: Inputs) -> tuple[Any, ...]:
 
 def _sum(t: Tensor) -> float:
     t = torch.view_as_real(t) if t.is_complex() else t
-    return float(t.sum(dtype=torch.float64) if t.dtype.itemsize > 1 and t.device.type != "mps" else t.float().sum())
+    # In its own precision, which makes no copy: what does not move the sum does not change the wiring.
+    return float(
+        t.sum(dtype=torch.float32 if t.dtype.itemsize == 2 else None) if t.dtype.itemsize > 1 else t.float().sum()
+    )
 
 
 def _state(module: nn.Module) -> tuple[Any, ...]:
@@ -125,8 +123,9 @@ def _state(module: nn.Module) -> tuple[Any, ...]:
             id(part),
             getattr(type(part), "forward", None),
             vars(part).get("forward"),
-            part.training,
-            *map(tuple, (part._forward_hooks, part._forward_pre_hooks, part._backward_hooks)),
+            # Switches and factors of one's own; counters would ask for a certificate each time.
+            tuple((k, v) for k, v in vars(part).items() if isinstance(v, bool | float | str | None)),
+            *map(tuple, (getattr(part, name) for name in _HOOKS)),
         )
         for part in module.modules()
     )
@@ -153,53 +152,66 @@ def _chosen(x1: Inputs, x2: Inputs | None) -> tuple[Inputs, Inputs]:
 
 def _certify(module: nn.Module, x: Inputs, crowd: Inputs) -> Plan:
     """Find a plan, in float64 where the module can be computed in it: rounding hides faults that are small."""
+    left: list[str] = []
+    chain = relu_chain(module) if isinstance(x, Tensor) else None
+    if chain is not None:
+        # Torch's own layers in a row cannot mix samples, so that two of them do.
+        plan = _certified_chain(chain, module, x[:2])
+        if plan is not None:
+            return plan
+        left.append("the closed form of dense ReLU networks")
     _passed(module, x)
     tensors = [t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]
     room = 8 * sum(t.numel() for t in tensors) < _SHARE * psutil.virtual_memory().available
     if room and any(t.dtype != torch.float64 for t in tensors):
         try:
             with doubled(module):
-                return _planned(module, _wide(x), _wide(crowd))
+                return _certify_layers(module, _wide(x), _wide(crowd), left)
         except NoFunctionError:
             raise
         except Exception:
             # It holds to a precision of its own.
             pass
-    return _planned(module, x, crowd)
+    return _certify_layers(module, x, crowd, left)
 
 
 def _wide(x: Inputs) -> Inputs:
     return tree_map(lambda leaf: leaf.double() if torch.is_tensor(leaf) and leaf.is_floating_point() else leaf, x)
 
 
-def _planned(module: nn.Module, x: Inputs, crowd: Inputs) -> Plan:
-    left: list[str] = []
-    chain = relu_chain(module) if isinstance(x, Tensor) else None
-    if chain is not None:
-        with suppress(RuntimeError, ValueError, IndexError):
-            # Torch's own layers in a row cannot mix samples, so that two of them do.
-            few = take(x, slice(0, 2))
-            trace = Trace.of(chain, few)
-            expected = _expected(module, few, trace.z[-1], torch.finfo(trace.z[-1].dtype).eps)
-            factors = trace.factors(chain.layers, expected.cotangents[:, None])
-            found = torch.stack([contract(factor, factor, False)[:, :, 0, 0] for factor in factors]).sum(0)
-            if _agree(found, expected.gram(expected.rows), expected.tolerance):
-                return Plan(trace.z[-1].shape[1], (), (), chain=chain)
-            left.append("the closed form of dense ReLU networks")
-    return _certify_layers(module, x, crowd, left)
+def _certified_chain(chain: Chain, module: nn.Module, x: Tensor) -> Plan | None:
+    """Compare what every layer of a dense ReLU network gets, forwards and backwards, with what autograd hands it.
+
+    The gradients of its weights are the products: all layers are torch's own, and each is called once.
+    """
+    try:
+        tape, trace = Tape(module, x), Trace.of(chain, x)
+    except (RuntimeError, ValueError, IndexError):
+        return None
+    calls = [call for group in tape.groups.values() for call in group]
+    if len(calls) != len(chain.layers):
+        return None
+    cotangents = _random(tape.scores)
+    below = trace.backward(chain.layers, cotangents[:, None])
+    found = [*trace.a, *(g[:, 0] for g in below)]
+    expected = [*map(tape.input_of, calls), *tape.backward(calls, cotangents)]
+    tolerance = min(_ROOTS * torch.finfo(tape.scores.dtype).eps ** 0.5, _LOOSEST)
+    pairs = zip(found, expected, strict=True)
+    if all(b is not None and _same(a, b.flatten(1), tolerance, 1e-6 * float(b.norm())) for a, b in pairs):
+        return Plan(tape.scores.shape[1], (), (), chain=chain)
+    return None
+
+
+def _random(scores: Tensor) -> Tensor:
+    drawn = torch.Generator().manual_seed(0)
+    return torch.randn(tuple(scores.shape), generator=drawn, dtype=torch.float64).to(scores)
 
 
 @dataclass(frozen=True)
 class _Expected:
-    """Gradients of random combinations of scores, each by plain automatic differentiation of one sample alone.
+    """Gradients of random combinations (n, C) of scores, by plain automatic differentiation of each sample alone.
 
-    Attributes
-    ----------
-    cotangents : Tensor of shape (n, C)
-    rows : dict of str to Tensor of shape (n, P)
-        By trainable parameter.
-    tolerance : float
-        Relative.
+    Those in each trainable parameter are rows (n, P); the tolerance is relative.
     """
 
     cotangents: Tensor
@@ -214,8 +226,7 @@ class _Expected:
 
 def _expected(module: nn.Module, x: Inputs, scores: Tensor, epsilon: float) -> _Expected:
     parameters = _trainable(module)
-    drawn = torch.Generator().manual_seed(0)
-    cotangents = torch.randn(tuple(scores.shape), generator=drawn, dtype=torch.float64).to(scores)
+    cotangents = _random(scores)
     alone = [plain_gradients(module, take(x, [i]), [v[None]], parameters)[0] for i, v in enumerate(cotangents)]
     rows = {name: torch.stack([found[name].flatten() for found in alone]) for name in parameters}
     epsilon = max(epsilon, *(torch.finfo(t.dtype).eps for t in (scores, *parameters.values())))

@@ -18,14 +18,7 @@ from lebench.backends.torch_factors import Factor, product
 
 @dataclass(frozen=True)
 class Chain:
-    """The layers of a dense ReLU network.
-
-    Attributes
-    ----------
-    flatten : torch.nn.Module or None
-        What comes before the first of them.
-    layers : tuple of torch.nn.Linear
-    """
+    """The layers of a dense ReLU network, and what comes before the first of them."""
 
     flatten: nn.Module | None
     layers: tuple[nn.Linear, ...]
@@ -35,12 +28,7 @@ def relu_chain(module: nn.Module) -> Chain | None:
     """Return the dense layers of ``[Flatten] Linear (ReLU Linear)*`` with all parameters trainable, or None.
 
     Only exact types whose ``forward`` is torch's or lebench's own are taken: a subclass, a hook or a patched method may
-    do anything.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        A ``Sequential``, or a network that the torch backend has built.
+    do anything. Half precisions are left out, whose products must be summed in single precision.
     """
     container: Any = module.layers if type(module) is Network else module
     if type(container) is not nn.Sequential or not all(p.requires_grad for p in module.parameters()):
@@ -52,7 +40,7 @@ def relu_chain(module: nn.Module) -> Chain | None:
     changed = any(
         part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or "forward" in vars(part)
         for part in module.modules()
-    )
+    ) or any(type(p) is not nn.Parameter or p._backward_hooks or p.itemsize < 4 for p in module.parameters())
     # A layer used twice has the gradients of both uses.
     if not plain or changed or len(dense) != len(activations) + 1 or len(set(map(id, dense))) != len(dense):
         return None

@@ -24,17 +24,7 @@ def collect(
     moments: list[dict[str, Tensor]],
     place: Mapping[str, Any],
 ) -> State:
-    """Return the state of training.
-
-    Parameters
-    ----------
-    module, optimizer
-        As they are after a step.
-    recorded, moments
-        The course of training so far, and the weights at its moments.
-    place : mapping of str to plain values
-        Where in the training it is.
-    """
+    """Return the state of training after a step at a `place` of the course so far, with the weights at its moments."""
     arrays = {f"module/{name}": _array(value) for name, value in module.state_dict().items()}
     for number, values in optimizer.state_dict()["state"].items():
         arrays |= {f"optimizer/{number}/{name}": _array(value) for name, value in values.items() if value is not None}

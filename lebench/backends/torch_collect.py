@@ -81,21 +81,9 @@ def layer_factors(tape: Tape, plan: Plan, cotangents: Tensor) -> dict[Key, Facto
 
 
 def collect(module: nn.Module, x: Inputs, plan: Plan, cotangents: Tensor, store: Store, chunk: int) -> list[Factor]:
-    """Return the gradients of k combinations of scores of every sample, layer by layer, from one pass of each.
+    """Return the gradients of combinations (n or 1, k, C) of scores, layer by layer, from one pass of every sample.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-    x : Tensor, or tuple or dict of them
-        n prepared samples.
-    plan : Plan
-        The certificate.
-    cotangents : Tensor of shape (n or 1, k, C)
-        Coefficients of the scores.
-    store : Store
-        Where factors are kept.
-    chunk : int
-        Samples that pass at once.
+    So many samples as `chunk` says pass at once; their factors go to the store.
 
     Raises
     ------

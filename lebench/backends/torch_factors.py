@@ -58,25 +58,13 @@ def slices(total: int, size: int) -> Iterator[slice]:
 
 
 class Store:
-    """Tensors in memory, or in temporary files that are gone when the process ends.
-
-    Parameters
-    ----------
-    on_disk : bool
-        Whether they are in files.
-    """
+    """Tensors in memory, or in temporary files that are gone when the process ends."""
 
     def __init__(self, on_disk: bool) -> None:
         self.on_disk = on_disk
 
     def empty(self, shape: Sequence[int], like: Tensor) -> Tensor:
-        """Return a tensor of a shape that is not filled yet, with the dtype of another.
-
-        Raises
-        ------
-        LebenchError
-            If the disk is full.
-        """
+        """Return a tensor of a shape that is not filled yet, with the dtype of another; a full disk is refused."""
         size = int(torch.Size(shape).numel()) * like.element_size()
         if not self.on_disk or size == 0:
             return like.new_empty(tuple(shape))

@@ -96,10 +96,13 @@ def empirical_ntk(
         leaf.requires_grad for leaf in tree_leaves((x1, x2)) if isinstance(leaf, Tensor)
     ):
         _on_certified(module, x1, x2, lambda *_: torch.zeros(1, 1))
-        left, right = (jacobians(module, prepared(module, x, attached=True)) for x in (x1, x1 if x2 is None else x2))
-        if trace:
-            return left.flatten(1) @ right.flatten(1).T / left.shape[1]
-        return torch.einsum("icp,jdp->ijcd", left, right)
+        with _without_autocast(module):
+            left, right = (
+                jacobians(module, prepared(module, x, attached=True)) for x in (x1, x1 if x2 is None else x2)
+            )
+            if trace:
+                return left.flatten(1) @ right.flatten(1).T / left.shape[1]
+            return torch.einsum("icp,jdp->ijcd", left, right)
 
     def compute(module: nn.Module, plan: Plan, inputs1: Inputs, inputs2: Inputs | None) -> Tensor:
         work = _Work(module, plan, inputs1, chunk, memory)
@@ -237,24 +240,30 @@ def _on_certified(
         inputs2 = None if x2 is None else prepared(module, x2)
         if inputs2 is not None and shapes(inputs1) != shapes(inputs2):
             raise LebenchError(f"x1 and x2 must hold inputs of one shape, got {shown(inputs1)} and {shown(inputs2)}")
-        plan = certified(module, inputs1, inputs2)
-        while True:
-            try:
-                result = compute(module, plan, inputs1, inputs2)
-                break
-            except Irregular as found:
-                # Nothing has certified torch.func for them.
-                plan = replace(plan.without(found.keys), vectorized=False)
-                amend(module, inputs1, plan)
-            except torch.OutOfMemoryError:
-                if plan.parts > 1:
-                    raise
-                plan = replace(plan, parts=2)
-                make_room()
+        with _without_autocast(module):
+            plan = certified(module, inputs1, inputs2)
+            while True:
+                try:
+                    result = compute(module, plan, inputs1, inputs2)
+                    break
+                except Irregular as found:
+                    # Nothing has certified torch.func for them.
+                    plan = replace(plan.without(found.keys), vectorized=False)
+                    amend(module, inputs1, plan)
+                except torch.OutOfMemoryError:
+                    if plan.parts > 1:
+                        raise
+                    plan = replace(plan, parts=2)
+                    make_room()
     parts: Any = result if isinstance(result, tuple) else (result,)
     for part in parts:
         _refuse_overflow(part)
     return result
+
+
+def _without_autocast(module: nn.Module) -> torch.autocast:
+    """Compute in the precision of the weights, whatever precision the caller trains in."""
+    return torch.autocast(next(module.parameters()).device.type, enabled=False)
 
 
 def _refuse_overflow(result: Tensor) -> None:
@@ -270,15 +279,7 @@ def _refuse_overflow(result: Tensor) -> None:
 
 
 class _Work:
-    """What samples cost, and where their factors are kept.
-
-    Attributes
-    ----------
-    like : Tensor
-        With the dtype and device of the scores.
-    unit : Tensor of shape (C, C)
-        Coefficients of single scores.
-    """
+    """What samples cost, and where their factors are kept; ``like`` has the dtype and device of the scores."""
 
     def __init__(self, module: nn.Module, plan: Plan, x: Inputs, chunk: int | None, memory: int | None) -> None:
         if chunk is not None and chunk < 1:
@@ -309,14 +310,9 @@ class _Work:
         self.store = Store(on_disk=False)
 
     def blocks(self, total: int, separable: bool) -> tuple[int, int]:
-        """Return how many samples and scores have their factors kept at once, and choose where.
+        """Return how many samples of both sides, and how many scores, have factors at once; choose where these are.
 
-        Parameters
-        ----------
-        total : int
-            Samples on both sides together.
-        separable : bool
-            Whether the result is a sum over scores, which can then be treated in parts.
+        Scores can be treated in parts if the result is a sum over them.
 
         Raises
         ------

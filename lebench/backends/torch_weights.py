@@ -21,12 +21,7 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 def layer_weights(module: nn.Module, example: Tensor) -> tuple[LayerWeights, ...]:
     """Return copies of the weights of all layers, each with the batch normalization of its outputs if there is one.
 
-    Parameters
-    ----------
-    module : nn.Module
-        In evaluation mode; left unchanged.
-    example : Tensor of shape (n, ...)
-        An input or more, passed through the module to see which layers are called.
+    The example (n, ...) is passed through the module, in evaluation mode, to see which layers are called.
 
     Raises
     ------

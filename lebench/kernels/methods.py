@@ -50,20 +50,7 @@ class Method(Protocol):
 
 
 def method_for(xp: Any, limit: Limit, kind: Kind, itemsize: int, memory: int) -> Method:
-    """Return the fastest method there is.
-
-    Parameters
-    ----------
-    xp : namespace
-        Array API namespace of the inputs.
-    limit : Limit
-        The architecture.
-    kind : {"ntk", "nngp"}
-        Which kernel.
-    itemsize : int
-        4 or 8, the bytes of a number.
-    memory : int
-        Bytes for a block.
+    """Return the fastest method there is for numbers of 4 or 8 bytes and blocks in so many bytes of memory.
 
     Raises
     ------

@@ -164,19 +164,7 @@ def _product(a: Any, b: Any) -> Any:
 
 
 def input_kernels(xp: Any, limit: Limit, x1: Any, x2: Any, *, ntk: bool) -> Kernels:
-    """Return the kernels of all pairs before the first layer: inner products over channels, divided by their number.
-
-    Parameters
-    ----------
-    xp : namespace
-        Array API namespace.
-    limit : Limit
-        The architecture.
-    x1, x2 : array of shape (n, *input_shape) and (m, *input_shape)
-        Inputs.
-    ntk : bool
-        Whether the tangent kernel is wanted.
-    """
+    """Return the kernels of all pairs before the first layer: inner products over channels, divided by their number."""
     n, m, channels = x1.shape[0], x2.shape[0], limit.input_shape[-1]
     if len(limit.input_shape) == 1:
         nngp = _product(x1, x2.T) / channels

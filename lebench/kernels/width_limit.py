@@ -152,14 +152,7 @@ class _Check:
 
 
 def limit_of(architecture: Architecture, input_shape: tuple[int, ...]) -> Limit:
-    """Return what is needed to compute the infinite-width kernel of an architecture.
-
-    Parameters
-    ----------
-    architecture : Architecture
-        Dense and convolutional layers, activations with dual ones, average poolings, Flatten, Residual.
-    input_shape : tuple of int
-        (height, width, channels) or (features,).
+    """Return what is needed to compute the infinite-width kernel of an architecture for inputs of a shape.
 
     Raises
     ------

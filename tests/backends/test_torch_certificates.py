@@ -295,6 +295,10 @@ def test_a_certificate_is_made_once_for_weights_wiring_and_kind_of_input(monkeyp
     assert count(x) == 1
     module[1].requires_grad_(False)
     assert count(x) == 1
+    module[1].register_full_backward_pre_hook(lambda module, gradients: gradients)
+    assert count(x) == 1
+    module.a_switch_of_ones_own = True
+    assert count(x) == 1
     assert count(x) == 0
 
 
@@ -340,12 +344,22 @@ def test_modules_that_sort_their_batch(n: int) -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precisions_sum_in_single_precision(dtype: torch.dtype) -> None:
     """Half a million products of ones: float16 overflows at 65,504, bfloat16 stops adding at 256."""
-    module = nn.Sequential(nn.Linear(500_000, 2, bias=False), nn.Tanh()).to(dtype).eval()
-    nn.init.zeros_(module[0].weight)
     x = torch.ones(2, 500_000, dtype=dtype)
-    kernel = empirical_ntk(module, x)
-    assert kernel.dtype == torch.float32
-    torch.testing.assert_close(kernel, torch.full((2, 2), 500_000.0))
+    for last in (nn.Tanh(), nn.Identity()), ():
+        module = nn.Sequential(nn.Linear(500_000, 2, bias=False), *last).to(dtype).eval()
+        nn.init.zeros_(module[0].weight)
+        kernel = empirical_ntk(module, x)
+        assert kernel.dtype == torch.float32
+        torch.testing.assert_close(kernel, torch.full((2, 2), 500_000.0))
+
+
+def test_a_training_loop_in_half_precision_around_the_call_changes_nothing() -> None:
+    torch.manual_seed(0)
+    module, x = nn.Sequential(nn.Linear(30, 50), nn.ReLU(), nn.Linear(50, 3)).eval(), torch.randn(6, 30)
+    expected = empirical_ntk(module, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(empirical_ntk(module, x), expected)
+        torch.testing.assert_close(empirical_ntk(module, x.clone().requires_grad_()).detach(), expected)
 
 
 def test_only_exact_chains_of_layers_are_dense_relu_networks() -> None:
@@ -353,7 +367,8 @@ def test_only_exact_chains_of_layers_are_dense_relu_networks() -> None:
         parts = [p for a, b in itertools.pairwise(widths) for p in (nn.Linear(a, b), nn.ReLU())]
         return nn.Sequential(*parts[:-1])
 
-    shared, tied, hooked, patched = nn.Linear(4, 4), dense(4, 4, 4), dense(4, 3), dense(4, 3)
+    shared, tied, hooked, patched, masked = nn.Linear(4, 4), dense(4, 4, 4), *(dense(4, 3) for _ in range(3))
+    masked[0].weight.register_hook(lambda gradient: 0 * gradient)
     tied[2].weight = tied[0].weight
     hooked[0].register_forward_hook(lambda *_: None)
     patched[0].forward = lambda x: x
@@ -364,6 +379,8 @@ def test_only_exact_chains_of_layers_are_dense_relu_networks() -> None:
         "tied": tied,
         "hooked": hooked,
         "patched": patched,
+        "masked": masked,
+        "half": dense(4, 3).half(),
         "wrapped": Own(lambda m, x: m.layers(x), layers=dense(4, 3)),
         "frozen": dense(4, 3).requires_grad_(False),
         "empty": nn.Sequential(),
