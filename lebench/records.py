@@ -162,7 +162,7 @@ class Source(Document):
     dirty : bool or None
         Whether files differed from it.
     code : str
-        Sha256 of lebench's source files.
+        Sha256 of lebench's source files; empty in records of schema 1.
     """
 
     commit: str | None
@@ -196,8 +196,8 @@ class Record(Document):
     replaces : tuple of str
         Checksums of records of the same cell in whose place this one was made on request.
     fingerprints : dict of str to str
-        In a record whose task had another name: its ``checksum`` under that. Checksums of code in those from before
-        versions.
+        In a record that was read from schema 1: what it had in place of versions, checksums of the code of the task and
+        of the model. In one whose task has another name today: its ``checksum`` before.
     deterministic : bool or None
         Whether a second fit of the model was equal, if that was looked at.
     checksum : str

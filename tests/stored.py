@@ -1,5 +1,8 @@
 """Records that no run has made, for tests of the store and of merging."""
 
+import json
+from pathlib import Path
+
 from lebench.board import write_verification
 from lebench.records import SCHEMA, Artifact, Cell, Cost, Record, RunInfo
 from lebench.runner.environment import environment, source
@@ -43,6 +46,28 @@ def make(status="ok", label="mlp[width=4]", value=0.5, artifacts=None, finished=
 def content(folder):
     """Return the content of every file below a folder."""
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+_FILE = Path(__file__).with_name("reference") / "records_of_schema_1.jsonl"
+#: Records as lebench made them at several commits before it had versions.
+SCHEMA_1 = [json.loads(line)["record"] for line in _FILE.read_text().splitlines()]
+
+
+def put_as_schema_1(folder, document, **files):
+    """Write a record as it was written then: a file each, and others beside it, named by their suffixes."""
+    cell = document["cell"]
+    path = (
+        folder
+        / cell["task"]
+        / f"{document['label']}@{cell['backend']}"
+        / f"seed-{cell['seed']}-{document['checksum'][:12]}.json"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (folder / "lebench.json").write_text('{"schema": 1, "lebench": "0.1.0"}')
+    path.write_text(json.dumps(document, separators=(",", ":")) + "\n")
+    for suffix, data in files.items():
+        path.with_suffix("." + suffix.replace("_", ".")).write_bytes(data)
+    return path
 
 
 def agree(entry):

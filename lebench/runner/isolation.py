@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import locale
-import operator
 import os
 import resource
 import signal
@@ -18,11 +17,8 @@ from typing import Any
 import numpy as np
 import psutil
 
-from lebench.runner.record_files import umask
-
 _SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 _RESOURCES = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
-_STREAMS = ("stdin", "stdout", "stderr")
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 #: What of torch a model may change for everybody, and what it is in a process that has just imported torch.
@@ -34,6 +30,13 @@ _TORCH: tuple[tuple[str, str, Callable[[Any], object]], ...] = (
     ("get_float32_matmul_precision", "set_float32_matmul_precision", lambda torch: "highest"),
     ("get_default_device", "set_default_device", lambda torch: torch.device("cpu")),
 )
+
+
+def _umask() -> int:
+    # The system call that reads the mask also sets it.
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 def _set_variables(wanted: dict[str, str]) -> None:
@@ -64,23 +67,36 @@ def _set_limits(wanted: dict[int, int]) -> None:
             resource.setrlimit(kind, (soft, hard))
 
 
+def _streams() -> tuple[Any, ...]:
+    return sys.stdin, sys.stdout, sys.stderr
+
+
+def _set_streams(wanted: tuple[Any, ...]) -> None:
+    sys.stdin, sys.stdout, sys.stderr = wanted
+
+
+def _set_filters(wanted: list[Any]) -> None:
+    warnings.filters[:] = wanted  # type: ignore[index]
+
+
+def _set_path(wanted: list[str]) -> None:
+    sys.path[:] = wanted
+
+
 #: How each part of the state of a process is read and set.
 _STATE: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (os.getcwd, os.chdir),
     (lambda: dict(os.environ), _set_variables),
-    (umask, os.umask),
+    (_umask, os.umask),
     (_handlers, _set_handlers),
     (
         lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ()),
         lambda mask: signal.pthread_sigmask(signal.SIG_SETMASK, mask),
     ),
     (_limits, _set_limits),
-    (
-        lambda: (sys.stdin, sys.stdout, sys.stderr),
-        lambda streams: vars(sys).update(zip(_STREAMS, streams, strict=True)),
-    ),
-    (lambda: list(sys.path), lambda path: operator.setitem(sys.path, slice(None), path)),
-    (lambda: list(warnings.filters), lambda filters: operator.setitem(warnings.filters, slice(None), filters)),  # type: ignore[arg-type]
+    (_streams, _set_streams),
+    (lambda: list(sys.path), _set_path),
+    (lambda: list(warnings.filters), _set_filters),
     (sys.getrecursionlimit, sys.setrecursionlimit),
     (sys.gettrace, sys.settrace),
     (sys.getprofile, sys.setprofile),

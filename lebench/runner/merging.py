@@ -76,6 +76,11 @@ def _copy(source: Store, target: Store) -> None:
                 write_whole(there, path.read_bytes())
     for path in _files(source.folder / RECORDS):
         _copy_records(path, target.folder / RECORDS / path.name)
+    # A folder of schema 1 has a file a record: they become lines of one more file, as they are.
+    for record, line in source.of_own_files():
+        if record.checksum not in target.checksums([record.cell.key])[record.cell.key]:
+            arrays, recording, log = source.artifacts(record), source.recording(record), source.log(record)
+            target.put_line(record, line.rstrip(b"\n") + b"\n", log, arrays, recording)
     target.sync()
 
 

@@ -24,7 +24,7 @@ from pydantic_core import from_json
 from lebench.canonical import canonical, digest
 from lebench.errors import LebenchError
 from lebench.records import SCHEMA, Record
-from lebench.runner.migrations import check_schema, earlier_names, read_record, renamed
+from lebench.runner.migrations import earlier_names, read_record, renamed
 
 #: Folders of records, of their arrays and of the logs of failures; the index; the file whose bytes are locked.
 RECORDS, ARRAYS, LOGS, INDEX, CLAIMS = "records", "arrays", "logs", "index.sqlite", "claims"
@@ -62,12 +62,10 @@ def checked(line: bytes) -> tuple[dict[str, Any], bytes]:
         schema, checksum = document["schema"], document["checksum"]
     except (ValueError, KeyError, TypeError):
         raise RecordError("it is no record, or was cut off") from None
-    try:
-        check_schema(schema)
-    except ValueError:
-        raise RecordError("it is no record") from None
-    except LebenchError as error:
-        raise RecordError(str(error)) from None
+    if type(schema) is not int or schema < 1:
+        raise RecordError("it is no record")
+    if schema > SCHEMA:
+        raise RecordError(f"it has schema {schema}, and this version reads up to {SCHEMA}: upgrade lebench")
     if cell := _sealed_cell(line):
         return document, cell
     rest = {name: part for name, part in document.items() if name != "checksum"}
@@ -250,11 +248,15 @@ class Index:
                 handle.close()
 
     def _files(self) -> Iterator[tuple[str, Path]]:
-        """Yield the files of records by name."""
+        """Yield the files of records by name: those that are appended to, and those of schema 1, one a record."""
         with suppress(FileNotFoundError):
             for entry in os.scandir(self._folder / RECORDS):
                 if entry.name.endswith(".jsonl"):
                     yield f"{RECORDS}/{entry.name}", Path(entry.path)
+        for child in self._folder.iterdir():
+            if child.name not in (RECORDS, ARRAYS, LOGS) and child.is_dir():
+                for path in child.rglob("seed-*.json"):
+                    yield path.relative_to(self._folder).as_posix(), path
 
     def _scan(self, name: str, path: Path, state: os.stat_result, end: int, lines: int) -> None:
         """Take up the lines of a file from some byte on."""
@@ -264,7 +266,7 @@ class Index:
         with path.open("rb") as file:
             file.seek(end)
             for line in file:
-                if not line.endswith(b"\n"):
+                if name.startswith(RECORDS) and not line.endswith(b"\n"):
                     self._note(name, lines + 1, "it was cut off, its writer killed or its copy broken off")
                     break
                 lines += 1
@@ -300,7 +302,7 @@ class Index:
     def problem(self, file: str, lines: list[int], reason: str) -> str:
         """Return a sentence on lines of a file that are ignored."""
         path = self._folder / file
-        if not any(lines):
+        if not file.startswith(RECORDS) or not any(lines):
             return f"record {str(path)!r} is ignored: {reason}"
         more = f" and {len(lines) - 1} others" if len(lines) > 1 else ""
         return f"line {lines[0]}{more} of {str(path)!r} is ignored: {reason}"
@@ -318,7 +320,7 @@ def _described(line: bytes) -> tuple[str, dict[str, Any]]:
     cell = document.get("cell")
     if not isinstance(cell, dict):
         raise RecordError("it is no record")
-    if cell.get("task") in earlier_names():
+    if document["schema"] != SCHEMA or cell.get("task") in earlier_names():
         record = parsed(line)
         return record.cell.key, record.model_dump(mode="json", by_alias=True)
     texts = (document.get("label"), document.get("status"), cell.get("task"))
@@ -349,7 +351,7 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        os.chmod(draft, 0o666 & ~umask())
+        os.chmod(draft, 0o666 & ~_umask())
         os.replace(draft, path)
     except BaseException:
         with suppress(OSError):
@@ -357,8 +359,7 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def umask() -> int:
-    """Return the mask of new files."""
+def _umask() -> int:
     # The system call that reads the mask also sets it.
     mask = os.umask(0o022)
     os.umask(mask)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import gc
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,7 +46,7 @@ class RecordWarning(LebenchWarning):
 class Store:
     """The records in a folder.
 
-    Any number of processes may write to one folder.
+    Any number of processes may write to one folder. Folders of schema 1, which have a file a record, are read too.
 
     Parameters
     ----------
@@ -95,13 +95,18 @@ class Store:
         LebenchError
             If the folder cannot be written to; nothing half-written stays.
         """
+        document = record.model_dump(mode="json", by_alias=True)
+        self.put_line(record, canonical(document) + b"\n", log.encode(errors="backslashreplace"), arrays, recording)
+
+    def put_line(self, record: Record, line: bytes, log: bytes, arrays: bytes, recording: bytes) -> None:
+        """Append the record of a line, of this schema or an earlier one, as :meth:`put` does."""
         try:
             for content, described in ((arrays, record.pictured), (recording, record.recorded)):
                 if content:
                     self._add(self._arrays_path(described), content)
             if log:
-                self._add(self.log_path(record), log.encode(errors="backslashreplace"))
-            self._append(canonical(record.model_dump(mode="json", by_alias=True)) + b"\n")
+                self._add(self.log_path(record), log)
+            self._append(line)
         except OSError as error:
             what = f"{record.label} on {record.cell.task}, seed {record.cell.seed}"
             raise LebenchError(
@@ -187,17 +192,24 @@ class Store:
 
     def artifacts(self, record: Record) -> bytes:
         """Return the content of the file of a record's arrays for pictures, empty if it is not there."""
-        return self._content(record.pictured)
+        return self._content(record, record.pictured, ".npz")
 
     def recording(self, record: Record) -> bytes:
         """Return the content of the file of a record's recording, empty if it is not there."""
-        return self._content(record.recorded)
+        return self._content(record, record.recorded, ".recording.npz")
 
     def log(self, record: Record) -> bytes:
         """Return why a cell failed in full, empty if it is not there."""
         with suppress(OSError):
             return self.log_path(record).read_bytes()
-        return b""
+        return self._beside(record, ".log")
+
+    def of_own_files(self) -> Iterator[tuple[Record, bytes]]:
+        """Yield the records of schema 1, each of which has a file of its own, and what stands there."""
+        for file, line in self._refreshed().lines():
+            if not file.startswith(RECORDS):
+                with suppress(RecordError):
+                    yield parsed(line), line
 
     def log_path(self, record: Record) -> Path:
         """Return the file that says in full why a cell failed."""
@@ -212,10 +224,20 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, content)
 
-    def _content(self, described: Mapping[str, Artifact]) -> bytes:
-        if described:
-            with suppress(OSError):
-                return self._arrays_path(described).read_bytes()
+    def _content(self, record: Record, described: Mapping[str, Artifact], suffix: str) -> bytes:
+        if not described:
+            return b""
+        with suppress(OSError):
+            return self._arrays_path(described).read_bytes()
+        return self._beside(record, suffix)
+
+    def _beside(self, record: Record, suffix: str) -> bytes:
+        """Return the content of a file beside a record of schema 1, which has a file of its own."""
+        for file, line in self._refreshed().lines("key", [record.cell.key]):
+            if not file.startswith(RECORDS):
+                with suppress(OSError, RecordError):
+                    if parsed(line).artifacts == record.artifacts:
+                        return (self.folder / file).with_suffix(suffix).read_bytes()
         return b""
 
     def _require(self) -> None:

@@ -136,7 +136,7 @@ def _edit(path, old, new):
             "records.jsonl",
             '{"schema":2',
             '{"schema":3',
-            r"line 1: it has schema 3, and this version reads schema 2: upgrade lebench",
+            r"line 1: it has schema 3, which this version of lebench does not know",
         ),
         ("records.jsonl", '"track":"generalization"', '"track":', "line 1: not a record"),
         ("records.jsonl", '"accuracy":0.1', '"accuracy":NaN', "line 1: not a record of this version .*finite"),

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from stored import DESCRIBED, content, make
+from stored import DESCRIBED, SCHEMA_1, content, make, put_as_schema_1
 
 from lebench.errors import LebenchError
 from lebench.runner.current import current
 from lebench.runner.merging import merge
+from lebench.runner.migrations import read_record
 from lebench.runner.store import Store
 
 TOY = Path(__file__).with_name("toy.py")
@@ -116,6 +117,21 @@ def test_arrays_and_logs_come_along(tmp_path, filled):
     store = Store(tmp_path / "all")
     assert store.artifacts(good) == b"arrays"
     assert store.log(failed) == b"Traceback"
+
+
+def test_folder_with_a_file_a_record_becomes_one_of_lines(tmp_path, filled):
+    for document in SCHEMA_1:
+        put_as_schema_1(tmp_path / "old", document, npz=b"arrays", recording_npz=b"recording", log=b"log")
+    for new in (len(SCHEMA_1), 0):
+        merged = merge([tmp_path / "old"], filled("new", make(seed=9)))
+        assert (merged.records, merged.new) == (len(SCHEMA_1) + 1, new)
+    store = Store(tmp_path / "new")
+    for record in map(read_record, SCHEMA_1):
+        assert record in store.load(keys=[record.cell.key])
+        assert store.recording(record) == (b"recording" if record.recorded else b"")
+        assert store.log(record) == b"log"
+    folders = {path.parent.name for path in store.folder.rglob("*") if path.is_file()}
+    assert folders == {"new", "records", "arrays", "logs"}
 
 
 def test_folders_without_results_are_named(tmp_path, filled):

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stored import DESCRIBED, content, make
+from stored import DESCRIBED, SCHEMA_1, content, make, put_as_schema_1
 
 from lebench.errors import LebenchError
 from lebench.records import SCHEMA, Record
+from lebench.runner.migrations import read_record
 from lebench.runner.store import RecordWarning, Store
 
 
@@ -284,6 +285,22 @@ def test_log_of_a_failure_stands_by_the_checksum_of_its_record(store):
     store.put(make())
     assert store.log_path(failed).exists()
     assert not store.log_path(make()).exists()
+
+
+def test_folder_of_schema_1_is_read_and_added_to(store):
+    """It has a file a record, and beside it those of its arrays."""
+    for document in SCHEMA_1:
+        path = put_as_schema_1(store.folder, document, npz=document["label"].encode(), recording_npz=b"recording")
+    path.with_name("seed-4-damaged.json").write_text(path.read_text()[:100])
+    store.put(make(seed=5))
+    with pytest.warns(RecordWarning, match="record '.*seed-4-damaged.json' is ignored: it is no record, or was cut"):
+        found = store.load()
+    old = [read_record(document) for document in SCHEMA_1]
+    assert sorted(found, key=lambda r: r.checksum) == sorted([*old, make(seed=5)], key=lambda r: r.checksum)
+    for record in old:
+        assert store.has(record.cell)
+        assert store.artifacts(record) == (record.label.encode() if record.pictured else b"")
+        assert store.recording(record) == (b"recording" if record.recorded else b"")
 
 
 def test_reading_a_folder_that_is_not_there_makes_none(tmp_path):
