@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -88,14 +89,14 @@ class Scored:
     artifacts: Mapping[str, NDArray[Any]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Task:
     """A standardized question: data, variants to fit, capabilities needed, metrics, in one track.
 
     Attributes
     ----------
     name : str
-        ``"family/question"``; a question gives it, and `dataset`, to the task that it makes.
+        ``"family/question"``.
     track : {"generalization", "elasticity", "collapse"}
         Where it is ranked.
     summary : str
@@ -139,12 +140,12 @@ class Task:
         If a share of points is not declared under `facts`, or a fact is of no value of the task.
     """
 
-    name: str = ""
+    name: str
     track: Track
     summary: str
     reference: str
-    version: int = 1
-    dataset: str = ""
+    version: int
+    dataset: str
     needs: tuple[str | tuple[str, ...], ...]
     primary: str
     metrics: tuple[str, ...]
@@ -194,6 +195,10 @@ class Task:
 
 #: Held-out points per class between which similarities and kernels are measured.
 POINTS_PER_CLASS = 10
+
+
+#: A task of the first version; a question gives its tasks name and dataset.
+declared = partial(Task, name="", version=1, dataset="")
 
 
 def held_out(fit: Fit) -> tuple[FloatArray, IntArray]:

@@ -16,7 +16,7 @@ from lebench.capabilities import offers
 from lebench.data.base import Split, Variant
 from lebench.data.teachers import DIMENSIONS, teacher_directions
 from lebench.metrics.base import Missing
-from lebench.tasks.base import Fit, Scores, Task, declare
+from lebench.tasks.base import Fit, Scores, declare, declared
 from lebench.tasks.facts import Derived, KnownAnswer
 
 #: What a network is compared with, at the same points: kernels of two and three layers, of all weights or of the last
@@ -114,7 +114,7 @@ _TEACHER_RECIPE: tuple[tuple[str, str | int | float], ...] = (
 
 for _d in DIMENSIONS:
     declare(
-        Task(
+        declared(
             name=f"overparam/teacher-{_d}",
             track="generalization",
             summary=f"Does the model learn a teacher network in {_d} dimensions better than every kernel?",
@@ -194,7 +194,7 @@ for _name, _formula in (
     ("tanh", "(tanh 8x1 + tanh 8x2 + tanh 8x3 - 2)^2 tanh 8x4"),
 ):
     declare(
-        Task(
+        declared(
             name=f"overparam/concept-{_name}",
             track="generalization",
             summary=f"Does the model learn {_formula} from 1,000 points better than every kernel?",

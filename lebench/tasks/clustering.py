@@ -16,7 +16,7 @@ from lebench.data.base import Split, Variant, balanced_subset
 from lebench.errors import DataError
 from lebench.metrics.base import Missing
 from lebench.seeds import generator, stream
-from lebench.tasks.base import Fit, NotFitted, Scored, Scores, Task, Values, declare, or_missing
+from lebench.tasks.base import Fit, NotFitted, Scored, Scores, Task, Values, declare, declared, or_missing
 from lebench.tasks.baselines import LADDER, STANDARD
 from lebench.tasks.facts import Derived, KnownAnswer, Share, mean_of, test
 from lebench.tasks.questions import DIGITS, Data, question
@@ -110,7 +110,7 @@ def _groups(data: Data) -> tuple[tuple[tuple[int, ...], tuple[int, int]], ...]:
 @question("clustering", baselines=LADDER, classes=4, per_class=_CLUSTER_POINTS)
 def _ask_clustering(data: Data) -> Task:
     pairs = _pairs(data)
-    return Task(
+    return declared(
         track="elasticity",
         summary="Do similarities reveal two classes that were trained as one?",
         reference="He & Su 2020, section 3: k-means on the symmetrized relative similarity",
@@ -262,7 +262,7 @@ def _values_at(rate: str) -> tuple[str, ...]:
 
 @question("learning-rate", classes=4, per_class=_CLUSTER_POINTS, formerly={"digits": "clustering/learning-rate"})
 def _ask_learning_rate(data: Data) -> Task:
-    return Task(
+    return declared(
         track="elasticity",
         summary="Two classes trained as one: how much does what similarities reveal depend on the learning rate?",
         reference="He & Su 2020, section 3: 5 and 8 against 9 and 3, mse, plain SGD, batches of 50. Ours: digits of "
@@ -336,7 +336,7 @@ def _mnist_values(name: str) -> tuple[str, ...]:
 
 
 declare(
-    Task(
+    declared(
         name="mnist/clustering-5v8",
         track="elasticity",
         summary="Do similarities reveal the 5 and the 8 of MNIST that were trained as one class against 9 and 3?",

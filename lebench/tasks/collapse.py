@@ -12,7 +12,7 @@ from lebench.arrays import FloatArray, IntArray
 from lebench.capabilities import offers
 from lebench.data.base import Split, Variant
 from lebench.metrics.base import Missing
-from lebench.tasks.base import Fit, Scored, Scores, Task, Values, or_missing
+from lebench.tasks.base import Fit, Scored, Scores, Task, Values, declared, or_missing
 from lebench.tasks.baselines import CORE
 from lebench.tasks.facts import Derived, KnownAnswer, Share, chance, test, train
 from lebench.tasks.questions import Data, question
@@ -93,7 +93,7 @@ def _terminal_ratio(course: Sequence[float | Missing], error: FloatArray) -> flo
 
 @question("trajectory", formerly={"digits": "collapse/trajectory"})
 def _ask_trajectory(data: Data) -> Task:
-    return Task(
+    return declared(
         track="collapse",
         summary="Once every training point is classified correctly, do the features go on collapsing?",
         reference="Papyan, Han & Donoho 2020: the terminal phase of training",
@@ -195,7 +195,7 @@ def _centred_means(gram: FloatArray, labels: IntArray) -> FloatArray:
 
 @question("imbalance", classes=4, balanced=_POINTS, formerly={"digits": "collapse/imbalance"})
 def _ask_imbalance(data: Data) -> Task:
-    return Task(
+    return declared(
         track="collapse",
         summary="When half of the classes have few points, do their classifiers fall together?",
         reference="Fang, He, Long & Su 2021: minority collapse under step imbalance",
@@ -266,7 +266,7 @@ def score_label_noise(fits: Mapping[str, Fit]) -> Scores:
     "label-noise", baselines=CORE, core=("digits",), balanced=_POINTS, formerly={"digits": "collapse/label-noise"}
 )
 def _ask_label_noise(data: Data) -> Task:
-    return Task(
+    return declared(
         track="collapse",
         summary="When training labels are wrong, do the features collapse to the wrong ones?",
         reference="Nguyen, Levie, Lienen, Kutyniok & Hüllermeier 2023: memorization and dilation of collapse",

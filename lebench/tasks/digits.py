@@ -16,7 +16,7 @@ from lebench.data.base import Variant
 from lebench.metrics.base import Missing
 from lebench.metrics.class_projection import ClassProjection, project_on_class_means, project_on_class_means_from_gram
 from lebench.seeds import generator
-from lebench.tasks.base import POINTS_PER_CLASS, Fit, Scored, Scores, Task, Values, held_out
+from lebench.tasks.base import POINTS_PER_CLASS, Fit, Scored, Scores, Task, Values, declared, held_out
 from lebench.tasks.baselines import CORE
 from lebench.tasks.facts import ELASTICITY, KnownAnswer, Relation, Share, at_least, chance, mean_of, test, train
 from lebench.tasks.questions import Data, question
@@ -53,7 +53,7 @@ def score_accuracy(fits: Mapping[str, Fit]) -> Scores:
 
 @question("accuracy", baselines=CORE, core=("digits",))
 def _ask_accuracy(data: Data) -> Task:
-    return Task(
+    return declared(
         track="generalization",
         summary="How well does the model classify what it has not seen, and does it know how sure it may be?",
         reference="Guo et al. 2017 for the calibration error; the rest is standard",
@@ -114,7 +114,7 @@ def _listed(sizes: tuple[int, ...]) -> str:
 @question("small-n", baselines=CORE, core=("digits",), balanced=_SIZES[0])
 def _ask_small_n(data: Data) -> Task:
     sizes = tuple(n for n in _SIZES if -(-n // data.classes) <= data.per_class)
-    return Task(
+    return declared(
         track="generalization",
         summary=f"How much does the model learn from {_listed(sizes)} points?",
         reference="Arora et al. 2020 ask it of kernels and networks on small data",
@@ -150,7 +150,7 @@ def score_elasticity(fits: Mapping[str, Fit]) -> Scored:
 
 @question("elasticity", baselines=CORE, core=("digits",), tested_per_class=POINTS_PER_CLASS)
 def _ask_elasticity(data: Data) -> Task:
-    return Task(
+    return declared(
         track="elasticity",
         summary="Does a gradient step on a point move the predictions of its own class more than of others?",
         reference="He & Su 2020, section 2; ratio: Chen, He & Su 2020, without the diagonal",
@@ -218,7 +218,7 @@ def score_collapse(fits: Mapping[str, Fit]) -> Scored:
 
 @question("collapse", baselines=CORE, core=("digits",))
 def _ask_collapse(data: Data) -> Task:
-    return Task(
+    return declared(
         track="collapse",
         summary="Have the features of a class collapsed to its mean, and the means to a simplex?",
         reference="Papyan, Han & Donoho 2020; class-distance normalized variance: Galanti, György & Hutter 2022",

@@ -9,7 +9,7 @@ import numpy as np
 from lebench import metrics
 from lebench.arrays import FloatArray, IntArray
 from lebench.data.base import Split, Variant
-from lebench.tasks.base import POINTS_PER_CLASS, Fit, Scored, Task, declare, held_out
+from lebench.tasks.base import POINTS_PER_CLASS, Fit, Scored, Task, declare, declared, held_out
 from lebench.tasks.baselines import STANDARD
 from lebench.tasks.facts import KERNELS, LABEL_BLIND, Derived, KnownAnswer, Share, labellings, test
 from lebench.tasks.questions import Data, question
@@ -67,7 +67,7 @@ def _growth(course: str) -> str:
 
 @question("over-training", tested_per_class=POINTS_PER_CLASS, formerly={"digits": "elasticity/over-training"})
 def _ask_over_training(data: Data) -> Task:
-    return Task(
+    return declared(
         track="elasticity",
         summary="Does a network become more elastic as it is trained?",
         reference="He & Su 2020; growth of the ratio in training: Chen, He & Su 2020",
@@ -122,6 +122,7 @@ def score_label_systems(fits: Mapping[str, Fit]) -> Scored:
         values[f"label_following@{name}"] = metrics.label_following(kernel, own, other)
         values[f"label_following@{name}-relative"] = metrics.label_following(relative, own, other)
         values[f"accuracy@{name}"] = metrics.accuracy(fit.fitted.predict(x), y)
+        assert fit.split.fine_test is not None, "the variants of this task merge cells"
         arrays[f"cells_{name}"] = _cell_means(kernel, fit.split.fine_test)
     for kind in ("", "-relative"):
         values[f"label_following@mean{kind}"] = (
@@ -138,7 +139,7 @@ def _cell_means(similarity: FloatArray, cells: IntArray) -> FloatArray:
 
 
 declare(
-    Task(
+    declared(
         name="elasticity/label-systems",
         track="elasticity",
         summary="Of two labellings of the same points, does similarity follow the one that was trained on?",

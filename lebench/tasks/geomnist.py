@@ -80,11 +80,11 @@ PROBLEMS = (
 )
 
 
-def of_both(question: str, variants: Callable[[Problem], tuple[Variant, ...]], **declared: Any) -> Iterator[Task]:
+def of_both(question: str, variants: Callable[[Problem], tuple[Variant, ...]], **common: Any) -> Iterator[Task]:
     """Yield a task of each problem, which has in common with the other what is declared."""
     for problem in PROBLEMS:
         of_problem: Any = {"dataset": problem.dataset, "baselines": problem.baselines, "variants": variants(problem)}
-        yield Task(name=f"{problem.dataset}/{question}", **of_problem, **declared)
+        yield declared(name=f"{problem.dataset}/{question}", **of_problem, **common)
 
 
 #: An imitation begins when the class means have left where they happened to be at initialization, in epochs.

@@ -11,7 +11,7 @@ from lebench import metrics, registry
 from lebench.arrays import IntArray
 from lebench.data.base import Variant
 from lebench.metrics.base import Missing
-from lebench.tasks.base import POINTS_PER_CLASS, Fit, NotFitted, Scored, Scores, Task, Values, held_out
+from lebench.tasks.base import POINTS_PER_CLASS, Fit, NotFitted, Scored, Scores, Task, Values, declared, held_out
 from lebench.tasks.baselines import CORE
 from lebench.tasks.facts import Derived, KnownAnswer, Relation, Share, at_least, test
 from lebench.tasks.questions import Data, question
@@ -53,7 +53,7 @@ def score_alignment(fits: Mapping[str, Fit]) -> Scored:
     tags=("kernel",),
 )
 def _ask_alignment(data: Data) -> Task:
-    return Task(
+    return declared(
         track="elasticity",
         summary="How far does training turn the kernel of a network towards the labels of points it has not seen?",
         reference="Fort et al. 2020 for the kernel's distance and velocity; Cortes, Mohri & Rostamizadeh 2012",
@@ -108,7 +108,7 @@ _LAZINESS = ("accuracy", "kernel_change", "kernel_rotation")
     tags=("kernel",),
 )
 def _ask_laziness(data: Data) -> Task:
-    return Task(
+    return declared(
         track="generalization",
         summary="How well does a network do whose training an output scale makes lazy, and does its kernel move?",
         reference="Chizat, Oyallon & Bach 2019; Geiger, Spigler, Jacot & Wyart 2019; centred scores, no weight decay",
@@ -165,7 +165,7 @@ _COMPARED = ("accuracy", "elasticity_ratio", "elasticity_difference", "cdnv")
     tags=("kernel",),
 )
 def _ask_linearization(data: Data) -> Task:
-    return Task(
+    return declared(
         track="generalization",
         summary="How far is a network from its first-order expansion at initialization, trained in the same way?",
         reference="Lee et al. 2019; Fort et al. 2020; collapse is that of the tangent kernels, which both have",
@@ -247,7 +247,7 @@ def score_gap(dataset: str, fits: Mapping[str, Fit]) -> Scores:
     tags=("kernel",),
 )
 def _ask_gap(data: Data) -> Task:
-    return Task(
+    return declared(
         track="elasticity",
         summary="How much of the gap between infinite-width kernel and trained perceptron does a model close?",
         reference="Chen, He & Su 2020 ask it of label-aware kernels; paired: the same points for all three",

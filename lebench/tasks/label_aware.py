@@ -29,7 +29,7 @@ from lebench.capabilities import offers
 from lebench.data.base import Dataset, Split, Variant
 from lebench.errors import DataError
 from lebench.metrics.base import Missing
-from lebench.tasks.base import Fit, NotFitted, Scores, Task, Values, declare, or_missing
+from lebench.tasks.base import Fit, NotFitted, Scores, Task, Values, declare, declared, or_missing
 from lebench.tasks.baselines import ADAM, CONVOLUTIONAL, HIERARCHY, LABEL_AWARE, TRAINED
 from lebench.tasks.elasticity import SYSTEMS, factors
 from lebench.tasks.facts import KERNELS, LABEL_BLIND, KnownAnswer, Share, chance, labellings, mean_of, test
@@ -154,7 +154,7 @@ def label_aware_task(
     names = [variant.name for variant in chosen]
     found: Dataset = registry.datasets.get(dataset)
     (classes,) = {len(variant.groups or found.class_names) for variant in chosen}
-    task = Task(
+    task = declared(
         name=name,
         track="generalization",
         summary=summary,
@@ -280,7 +280,7 @@ def score_label_systems(fits: Mapping[str, Fit]) -> Scores:
 
 
 declare(
-    Task(
+    declared(
         name="kernel/label-systems",
         track="elasticity",
         summary="Does the kernel of a model follow the one of two labellings of the same points that it was fitted to?",

@@ -8,7 +8,7 @@ import numpy as np
 
 from lebench import metrics
 from lebench.data.manifolds import MANIFOLDS, Manifold
-from lebench.tasks.base import Fit, Scored, Task, declare
+from lebench.tasks.base import Fit, Scored, declare, declared
 from lebench.tasks.baselines import STANDARD
 from lebench.tasks.facts import KnownAnswer, Share, test
 
@@ -40,7 +40,7 @@ def scorer(manifold: Manifold) -> Callable[[Mapping[str, Fit]], Scored]:
 
 for _manifold in MANIFOLDS.values():
     declare(
-        Task(
+        declared(
             name=f"manifold/{_manifold.name}",
             track="elasticity",
             summary=f"{_manifold.summary}: does similarity fall with distance along the manifold?",

@@ -11,7 +11,7 @@ from lebench.data.base import Variant
 from lebench.data.measure_grid import AXES, SEEDS, GridNetwork, load_grid
 from lebench.errors import DataError
 from lebench.metrics.base import Missing
-from lebench.tasks.base import Fit, Scored, Task, Values, declare
+from lebench.tasks.base import Fit, Scored, Values, declare, declared
 
 _VARIANTS = (Variant(n_train=60),)
 
@@ -55,7 +55,7 @@ def _table(fit: Fit, networks: list[GridNetwork]) -> tuple[np.ndarray, np.ndarra
 
 
 declare(
-    Task(
+    declared(
         name="overparam/measures",
         track="generalization",
         summary="Does a measure order trained networks by their generalization gap, one hyper-parameter at a time?",

@@ -18,7 +18,7 @@ from lebench.data.base import Split, Variant
 from lebench.data.feature_graph import GROUPS
 from lebench.dynamics import Rule
 from lebench.errors import DataError
-from lebench.tasks.base import Fit, Scored, Scores, Task, Values, declare, or_missing
+from lebench.tasks.base import Fit, Scored, Scores, Values, declare, declared, or_missing
 from lebench.tasks.facts import ELASTICITY, Derived, KnownAnswer, Relation, Share, at_least, test
 
 _PAPER = "Su 2021, Neurashed"
@@ -120,7 +120,7 @@ def _survival_threshold(fitted: Any) -> float:
 _SIZES = tuple(_variant(batch).name for batch in _BATCHES)
 
 declare(
-    Task(
+    declared(
         name="neurashed/implicit-regularization",
         track="generalization",
         summary="Trained on small batches, does a model strengthen the features that many inputs share?",
@@ -187,7 +187,7 @@ def score_bottleneck(fits: Mapping[str, Fit]) -> Scored:
 _SUFFIXES = (*(f"digits={decimals}" for decimals in _RESOLUTIONS), "raw")
 
 declare(
-    Task(
+    declared(
         name="neurashed/bottleneck",
         track="collapse",
         summary="Trained on single inputs, do the features lose what they say about the input beyond its class?",
@@ -259,7 +259,7 @@ def score_elasticity(fits: Mapping[str, Fit]) -> Scores:
 
 
 declare(
-    Task(
+    declared(
         name="neurashed/elasticity",
         track="elasticity",
         summary="Does a step on an input move its own sub-class more than its class, and that more than others?",

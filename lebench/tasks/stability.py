@@ -12,7 +12,7 @@ from lebench.capabilities import offers
 from lebench.data.base import Variant
 from lebench.kernels import one_hot_targets
 from lebench.metrics.base import Missing
-from lebench.tasks.base import Fit, Scored, Scores, Task, Values
+from lebench.tasks.base import Fit, Scored, Scores, Task, Values, declared
 from lebench.tasks.facts import Derived, KnownAnswer
 from lebench.tasks.questions import Data, question
 
@@ -66,7 +66,7 @@ def _losses(fit: Fit, x: FloatArray, y: IntArray) -> FloatArray:
 
 @question("class-sensitivity", balanced=_SENSITIVITY_SIZE, formerly={"digits": "stability/class-sensitivity"})
 def _ask_class_sensitivity(data: Data) -> Task:
-    return Task(
+    return declared(
         track="elasticity",
         summary="Does training without one point move the predictions of its own class more than those of others?",
         reference="Deng, He & Su 2021, class-level sensitivity, by retraining with the same randomness",
@@ -152,7 +152,7 @@ def _kernels(fit: Fit) -> tuple[FloatArray, FloatArray]:
 
 @question("stability", balanced=_BOUND_SIZE, formerly={"digits": "stability/bound"})
 def _ask_stability(data: Data) -> Task:
-    return Task(
+    return declared(
         track="elasticity",
         summary="How much smaller is the locally elastic stability of the last layer than its uniform stability?",
         reference="Deng, He & Su 2021; uniform stability: Bousquet & Elisseeff 2002",
