@@ -58,7 +58,7 @@ class EndsInLinear(Protocol):
 
 
 @runtime_checkable
-class PassesOnce(EndsInLinear, Protocol):
+class PassesOnce(Protocol):
     """A function whose scores and features come from one pass."""
 
     def scores_and_features(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:

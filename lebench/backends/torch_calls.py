@@ -260,7 +260,7 @@ def patches(call: Call, a: Tensor, part: slice = slice(None)) -> Tensor:
     else:
         groups = call.settings[4]
         if part != slice(None):
-            a = a.unflatten(1, (groups, -1))[:, :, part].flatten(1, 2)
+            a = a.reshape(n, groups, -1, *a.shape[2:])[:, :, part].flatten(1, 2)
         unfolded = _unfolded(a, *call.settings[:4])
         found = unfolded.view(n, groups, -1, unfolded.shape[-1])
     if not weight or (bias and part.stop in (None, features(call))):

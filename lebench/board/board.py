@@ -353,7 +353,7 @@ def _costs(records: list[Record]) -> dict[str, TaskCost]:
             costs[record.cell.task].append(record.cost)
 
     def mean(seeds: list[Cost], name: str) -> float:
-        return sum(getattr(cost, name) for cost in seeds) / len(seeds)
+        return float(sum(getattr(cost, name) for cost in seeds) / len(seeds))
 
     return {
         task: TaskCost(

@@ -20,7 +20,8 @@ def classes_of(scores: FloatArray) -> FloatArray:
     best = scores.argmax(axis=1)
     others = scores.copy()
     others[np.arange(len(best)), best] = -np.inf
-    return np.where(others.max(axis=1) < scores.max(axis=1), best, scores.shape[1]).astype(np.float64)
+    found: FloatArray = np.where(others.max(axis=1) < scores.max(axis=1), best, scores.shape[1]).astype(np.float64)
+    return found
 
 
 def essence_of(probabilities: FloatArray, labels: IntArray) -> FloatArray:
@@ -53,7 +54,7 @@ def scores_again(kept: FloatArray, classes: int) -> FloatArray:
         raise ValueError("classes are whole numbers, and probabilities are not negative")
     if len(kept) == 1:
         # A tie has no class of its own: the row stays zero.
-        return np.eye(classes + 1)[named[0]][:, :classes]
+        return np.asarray(np.eye(classes + 1)[named[0]][:, :classes])
     first, second = named
     total, true, squares = kept[2:]
     if (total + true > 1 + 1e-3).any():

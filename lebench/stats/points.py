@@ -140,7 +140,7 @@ def point_effects(
     for r, seed in enumerate(seeds):
         points, known, moved = of_seeds[seed]
         rows = [row[model] for model in known]
-        effects[np.ix_(rows, [r], np.searchsorted(ids, points))] = moved[:, None]
+        effects[np.array(rows)[:, None], r, np.searchsorted(ids, points)] = moved
         seen[rows, r] = True
     unknown, own = ~seen.any(axis=1), np.zeros(len(models))
     others = np.isin(models, list(field))

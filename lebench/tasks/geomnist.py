@@ -21,7 +21,7 @@ from lebench.data.base import Split, Variant
 from lebench.dynamics import estimate_impacts, solve_le_ode, window_rates
 from lebench.errors import DataError
 from lebench.metrics.base import Missing
-from lebench.tasks.base import Fit, Scored, Scores, Task, Values, declare, or_missing
+from lebench.tasks.base import Fit, Scored, Scores, Task, Values, declare, declared, or_missing
 from lebench.tasks.facts import Derived, KnownAnswer, Share, test
 
 _PAPER = "Zhang, Wang & Su 2021"
