@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import chain as together
 from typing import Any, Literal, TypeVar
@@ -261,9 +262,11 @@ def _on_certified(
     return result
 
 
-def _without_autocast(module: nn.Module) -> torch.autocast:
+def _without_autocast(module: nn.Module) -> AbstractContextManager[object]:
     """Compute in the precision of the weights, whatever precision the caller trains in."""
-    return torch.autocast(next(module.parameters()).device.type, enabled=False)
+    kind = next((parameter.device.type for parameter in module.parameters()), "cpu")
+    on = torch.amp.autocast_mode.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if on else nullcontext()
 
 
 def _refuse_overflow(result: Tensor) -> None:
