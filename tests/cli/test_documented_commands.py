@@ -34,7 +34,6 @@ ELSEWHERE = {
     "lebench verify leaderboard/entries/mlp --rerun all": "trains for an hour: test_rerun.py runs an entry again",
     "lebench validate leaderboard/entries/mlp --base origin/main": "needs a clone with a remote: test_submissions.py",
     "lebench compare my-net cnn": "needs the records of the run before it, which trains",
-    "lebench show leak-kernel -t lantk/digits-pairs": "needs the records of the run before it",
     "lebench verify leaderboard/entries/mlp": "takes minutes: test_verify.py does it for an entry of its own",
     "lebench calibrate": "test_calibrate.py",
     "lebench agree": "test_agree.py",
