@@ -176,7 +176,7 @@ def test_an_entry_that_does_not_hold_is_not_written(lebench, results, tmp_path):
                 record.model_copy(update={"metrics": metrics}).sealed(), recording=Store(results).recording(record)
             )
     code, out, _ = lebench("submit", store.folder, *ME, "--entries", tmp_path / "entries")
-    assert code == 1
+    assert code == 2
     assert "accuracy is claimed as 1, recomputed as" in out
     assert not (tmp_path / "entries").exists()
 
@@ -188,7 +188,7 @@ def test_what_the_pull_request_would_be_refused_for_is_said_before(submit, entri
         ("knn", "1ogistic-regression", "looks like that of the entry logistic-regression"),
     ):
         code, out, _ = submit("-m", model, *ME, "--name", name, "--entries", entries)
-        assert code == 1
+        assert code == 2
         assert message in out
         assert not (entries / name).exists()
 
