@@ -63,7 +63,7 @@ def test_means_and_paired_differences_are_those_of_the_statistics(open_page, boa
         metric = value.split("@")[0]
         mine, other = (seeds(board, entry, task, value) for entry in pair)
         points = added(task, value, pair)
-        resampled = f"seeds and {points[0]} test points" if points else "seeds"
+        resampled = f"seeds and {points[0]:,} test points" if points else "seeds"
         # After that it names who is assumed to move as others do: the models with planted pictures have no recordings.
         assert name.split("\n")[2].partition(";")[0] == resampled, (task, value)
         with_points += points is not None

@@ -113,5 +113,5 @@ def test_everything_that_a_workflow_runs_can_be_run_here():
         program, argument, *_ = [*command.split(), ""]
         if program == "make":
             assert argument in targets | {".venv/.ready"}
-        elif program not in ("git", "sudo"):
+        elif program not in ("git", "grep", "sudo"):
             assert os.stat(ROOT / program).st_mode & stat.S_IXUSR
