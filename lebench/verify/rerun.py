@@ -294,7 +294,7 @@ def make_verification(
         By which records were drawn, empty if none were.
     """
     found: list[tuple[Recomputed | Rerun, How, Verdict, str, str]] = [
-        (each, "recomputed", "differs" if each.differs else "agrees", "recording", each.differs) for each in recomputed
+        (each, "recomputed", "differs" if each.differs else "agrees", each.rule, each.differs) for each in recomputed
     ]
     found += [(each, "re-run", each.verdict, each.rule, each.reason) for each in reruns]
     checks = [
