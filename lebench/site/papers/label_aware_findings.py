@@ -158,13 +158,17 @@ def elasticity_pictures(evidence: Evidence) -> Sequence[Picture]:
     return _between_pictures(evidence, _RATIO, "Elasticity ratio: kernel, label-aware kernel, network")
 
 
+def _gains_by_seed(evidence: Evidence, case: Case) -> dict[int, float]:
+    own, kernel = (evidence.by_seed(*_key(model, case.task, _ACCURACY)) for model in (case.model, case.kernel))
+    return {seed: own[seed] - kernel[seed] for seed in own.keys() & kernel.keys()}
+
+
 def classes(evidence: Evidence) -> Mapping[str, Contrast]:
     """Compare what the label-aware kernel gains with ten classes and with pairs."""
     found = {}
     for model in PERMUTED:
-        many, pairs = (_gain(evidence, _case(task, model), _ACCURACY).values for task in (MANY, "lantk/cifar-pairs"))
-        # Seeds are complete from 0 on.
-        found[model] = Contrast(tuple(a - b for a, b in zip(many, pairs, strict=False)))
+        many, pairs = (_gains_by_seed(evidence, _case(task, model)) for task in (MANY, "lantk/cifar-pairs"))
+        found[model] = Contrast(tuple(many[seed] - pairs[seed] for seed in sorted(many.keys() & pairs.keys())))
     return found
 
 
