@@ -12,7 +12,7 @@ from lebench.board.entries import (
     read_entry,
 )
 from lebench.board.entry_writing import entry_name, write_entry
-from lebench.board.frame import by_seed, direction_of, frame, is_control, primary_of, summary
+from lebench.board.frame import bounds_of, by_seed, direction_of, frame, is_control, primary_of, summary
 from lebench.board.point_store import Recorded, gather
 from lebench.board.points import Resampled, TaskPoints, effects_on
 from lebench.board.preview import Neighbours, Preview, TrackPreview, make_preview
@@ -49,6 +49,7 @@ __all__ = [
     "Verification",
     "Verified",
     "best_of",
+    "bounds_of",
     "by_seed",
     "check_controls",
     "core_suite",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lebench import registry
 from lebench.metrics.base import Direction
 from lebench.records import Record
-from lebench.stats import FREE, LEVEL, mean_interval
+from lebench.stats import FREE, LEVEL, Bounds, mean_interval
 from lebench.tasks.base import metric_of
 
 if TYPE_CHECKING:
@@ -148,12 +148,16 @@ def summary(frame: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     rows = []
     keys = ["track", "task", "model", "metric"]
     for key, group in frame.dropna(subset="value").groupby(keys, sort=True):
-        name = metric_of(str(key[-1]))
-        bounds = registry.metrics.get(name).bounds if name in registry.metrics else FREE
-        estimate = mean_interval(group["value"], level, bounds)
+        estimate = mean_interval(group["value"], level, bounds_of(str(key[-1])))
         rows.append((*key, estimate.mean, estimate.lower, estimate.upper, estimate.seeds))
     table = pd.DataFrame(rows, columns=[*keys, "mean", "lower", "upper", "seeds"])
     return table.astype({"mean": "float64", "lower": "float64", "upper": "float64"})
+
+
+def bounds_of(value: str) -> Bounds:
+    """Return the bounds of a recorded value, infinite ones of a metric that is not registered here."""
+    name = metric_of(value)
+    return registry.metrics.get(name).bounds if name in registry.metrics else FREE
 
 
 def by_seed(frame: pd.DataFrame, task: str, metric: str) -> dict[str, dict[int, float]]:

@@ -8,13 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from lebench import registry
-from lebench.board import Board, Estimate, paired_difference
+from lebench.board import Board, Estimate, bounds_of, paired_difference
 from lebench.pictures import Arrays, Picture
 from lebench.pictures.base import listed, number
 from lebench.site.pictures import Gallery
-from lebench.stats import Judgement, judge
-from lebench.tasks.base import metric_of
+from lebench.stats import FREE, Bounds, Judgement, judge
 
 T = TypeVar("T")
 
@@ -44,7 +42,7 @@ class Contrast:
     threshold: float = 0.0
     ratio: bool = False
     under: bool = False
-    bounds: tuple[float, float] = (-math.inf, math.inf)
+    bounds: Bounds = FREE
 
     @property
     def supporting(self) -> list[float]:
@@ -321,7 +319,7 @@ class Evidence:
         if not seeds:
             raise NotMeasured(f"{a[0]} and {b[0] if b else ''} have no seed of {a[1]} in common")
         if not ratio:
-            low, high = _bounds(a[2])
+            low, high = bounds_of(a[2])
             bounds = (low, high) if b is None else (low - high, high - low)
             values = tuple(first[seed] - second[seed] for seed in seeds)
             return Contrast(values, threshold or 0.0, under=under, bounds=bounds)
@@ -349,12 +347,6 @@ class Evidence:
     def _use(self, model: str, task: str, seeds: int) -> None:
         key = self.label(model), task
         self.used[key] = max(seeds, self.used.get(key, 0))
-
-
-def _bounds(value: str) -> tuple[float, float]:
-    """Return the bounds of a recorded value, infinite ones of a metric that nobody registered."""
-    metric = metric_of(value)
-    return registry.metrics.get(metric).bounds if metric in registry.metrics else (-math.inf, math.inf)
 
 
 def told(estimate: Estimate) -> str:
