@@ -123,8 +123,8 @@ def _state(module: nn.Module) -> tuple[Any, ...]:
             id(part),
             getattr(type(part), "forward", None),
             vars(part).get("forward"),
-            # Switches and factors of one's own; counters would ask for a certificate each time.
-            tuple((k, v) for k, v in vars(part).items() if isinstance(v, bool | float | str | None)),
+            # Switches and factors of one's own. A counter asks for a certificate each time: right is better than fast.
+            tuple((k, v) for k, v in vars(part).items() if isinstance(v, int | float | str | None)),
             *map(tuple, (getattr(part, name) for name in _HOOKS)),
         )
         for part in module.modules()
