@@ -67,6 +67,17 @@ def test_each_point_is_passed_once_for_all_questions():
     assert (passed.count(50), passed.count(40)) == (1, 1)
 
 
+def test_a_prediction_does_not_keep_features_that_are_wider_than_the_inputs(monkeypatch):
+    monkeypatch.setattr("lebench.backends.fitted._LITTLE", 0)
+    x = np.random.default_rng(0).standard_normal((6, 4))
+    for width, kept in ((4, 1), (5, 0)):
+        fitted = lebench.wrap(nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 2)).eval(), x)
+        scores = fitted.predict(x)
+        assert len(fitted._passed) == kept
+        weight, bias = fitted.head()
+        np.testing.assert_allclose(fitted.features(x) @ weight.T + bias, scores, rtol=1e-12)
+
+
 @pytest.mark.parametrize("names", [None, list("abcdefghij")])
 @pytest.mark.parametrize("kind", ["boosting", "pipeline"])
 def test_a_fitted_estimator_with_labels_of_any_kind(names, kind):

@@ -23,6 +23,10 @@ _HELD = 2**25
 TRANSFORMED = "its scores are those of a network less those at its start, so they are not the outputs of one layer"
 
 
+#: Numbers of features that a prediction keeps in any case: 80 MB.
+_LITTLE = 10_000_000
+
+
 class Differentiable(Protocol):
     """A function f(x; w) at some weights w: what a backend provides of a trained network. NumPy, float64.
 
@@ -165,9 +169,15 @@ class FittedNetwork:
 
     def predict(self, x: FloatArray) -> FloatArray:
         """Return scores (n, C): logits for cross-entropy."""
-        if isinstance(self.function, PassesOnce) and hasattr(self, "features"):
-            return self._pass(self.function, x)[0]
-        return self.function.scores(x)
+        function = self.function
+        # Features that nobody may ask for are kept only if they take little room beside the inputs.
+        if (
+            isinstance(function, PassesOnce)
+            and hasattr(self, "features")
+            and len(x) * self.head()[0].shape[1] <= max(np.size(x), _LITTLE)
+        ):
+            return self._pass(function, x)[0]
+        return function.scores(x)
 
     def _pass(self, function: PassesOnce, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return scores and features; of training and test points they are known when the next question is asked."""
