@@ -238,6 +238,11 @@ def test_memory_limit(workshop):
     assert results["toy/small"] == ("ok", "")
 
 
+def test_error_in_a_score_leaves_the_fit_to_other_tasks(workshop):
+    execute(workshop.plan("toy/breaks", "toy/few"), workshop.store)
+    assert [points for _, _, points in workshop.fits()] == [20, 6]
+
+
 def test_metric_without_a_value_has_a_reason(workshop):
     (record,) = execute(workshop.plan("toy/missing"), workshop.store).records
     assert record.metrics == {}
