@@ -32,7 +32,7 @@ from lebench.tasks.base import Task, metric_of
 
 #: Raised when values at points are found in another way: what was kept before is void then.
 VERSION = 2
-#: Seeds of which the values at points of a core task's primary value are kept; of the rest, the first is.
+#: Seeds whose values at points are kept: so many for the primary value of a core task, the first for everything else.
 SEEDS = 10
 
 

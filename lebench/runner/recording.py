@@ -152,12 +152,8 @@ class Recorder:
                 Checkpoint(checkpoint.time, partial(self._restored, checkpoint, f"{path}/{moment}"))
                 for moment, checkpoint in enumerate(answer)
             )
-        many = (
-            name in ("predict", "predict_proba")
-            and isinstance(answer, np.ndarray)
-            and answer.ndim == 2 <= answer.shape[1]
-        )
-        many = many and len(answer) >= MANY
+        scores = isinstance(answer, np.ndarray) and answer.ndim == 2 <= answer.shape[1]
+        many = name in ("predict", "predict_proba") and scores and len(answer) >= MANY
         self._keep(key, _parts_of(answer), many or name in ("features", "gram"))
         if many and not self.gap:
             self._decide(key, name, np.asarray(answer, dtype=np.float64), args, self._split(path))

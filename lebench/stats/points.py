@@ -193,7 +193,7 @@ def combined(
     if not seen.any(axis=1).all() and len(known) > 1:
         # No seed has values of all tasks: then they move apart.
         apart = [combined([each], weight[None], np.arange(len(models))) for each, weight in known]
-        return sum(pairs for pairs, _ in apart), sum(single for _, single in apart)  # type: ignore[return-value]
+        return np.sum([pairs for pairs, _ in apart], axis=0), np.sum([single for _, single in apart], axis=0)
     found = PointEffects(ids, tuple(seeds), total, seen, max(each.overlap for each, _ in known), np.sqrt(own))
     return found.pair_variances, found.variances
 

@@ -7,6 +7,7 @@ of its sub-class and class.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -98,9 +99,7 @@ def score_regularization(fits: Mapping[str, Fit]) -> Scored:
         after, frequency = node_effects(fit.fitted, fit.split), firing_frequency(fit.split, batch)
         shares[name] = metrics.surviving_share(before, after)
         values[f"surviving_share@{name}"] = shares[name]
-        values[f"survival_rank@{name}"] = or_missing(
-            lambda b=before, a=after, f=frequency: metrics.survival_rank(b, a, f)  # type: ignore[misc]
-        )
+        values[f"survival_rank@{name}"] = or_missing(partial(metrics.survival_rank, before, after, frequency))
         values[f"survival_agreement@{name}"] = metrics.survival_agreement(
             before, after, frequency, _survival_threshold(fit.fitted)
         )
