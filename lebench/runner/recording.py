@@ -41,7 +41,6 @@ from lebench.runner.recording_format import (
     RecordingError,
     from_triangle,
     is_symmetric,
-    parts,
     read,
     upper_triangle,
     written,
@@ -332,43 +331,9 @@ def replay(task: Task, split: Split, seed: int, arrays: Mapping[str, NDArray[Any
     return {variant.name: Fit(variant.apply(split, seed), tape.fitted(variant.name), seed) for variant in task.variants}
 
 
-def asked_of_test_points(task: Task, split: Split, seed: int) -> dict[str, tuple[bytes, NDArray[np.int64]]]:
-    """Return the key of the question for the scores of all test points, and their classes (n,), by variant.
-
-    Parameters
-    ----------
-    task, split, seed
-        See :func:`replay`.
-    """
-    own = {variant.name: variant.apply(split, seed) for variant in task.variants}
-    return {name: (_part(_question(name, "predict", of.x_test), 0), of.y_test) for name, of in own.items()}
-
-
-def predictions(
-    questions: Mapping[str, tuple[bytes, NDArray[np.int64]]], arrays: Mapping[str, NDArray[Any]]
-) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Return the predicted and the true class of each test point (n,) by variant, where a recording has predictions.
-
-    Parameters
-    ----------
-    questions : mapping
-        From :func:`asked_of_test_points`.
-    arrays : mapping of str to ndarray
-        See :func:`replay`.
-
-    Raises
-    ------
-    RecordingError
-        If the arrays are not a recording.
-    """
-    written = {key: (kind, lengths, numbers) for (key, kind, lengths), numbers in parts(arrays).items()}
-    found = {}
-    for name, (key, labels) in questions.items():
-        kind, lengths, numbers = written.get(key, (0, (), None))
-        if kind in (2, DECIDED) and numbers is not None and lengths[0] == len(labels) and lengths[1] > 1:
-            of = numbers.reshape(lengths[:2]).argmax(axis=1) if kind == 2 else numbers[: len(labels)].astype(np.int64)
-            found[name] = of, labels
-    return found
+def key_of_answer(variant: str, capability: str, x: NDArray[Any]) -> bytes:
+    """Return the key under which a recording has what the model of a variant answered about points (n, ...)."""
+    return _part(_question(variant, capability, x), 0)
 
 
 def same(claimed: Mapping[str, float], found: Mapping[str, float], share: float = 1.0) -> bool:

@@ -31,7 +31,7 @@ from lebench.board.frame import direction_of
 from lebench.errors import LebenchError
 from lebench.records import Record
 from lebench.runner.current import outdated
-from lebench.runner.recording import asked_of_test_points, predictions
+from lebench.runner.recorded_predictions import asked_of_test_points, predictions
 from lebench.runner.recording_format import DECIDED, parts
 from lebench.runner.tolerance import allowed
 from lebench.tasks.base import Task

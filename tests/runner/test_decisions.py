@@ -13,7 +13,8 @@ from lebench.board.entry_writing import LARGEST_RECORDING
 from lebench.runner.decisions import classes_of, essence_of, scores_again
 from lebench.runner.execution import execute
 from lebench.runner.plan import make_plan
-from lebench.runner.recording import asked_of_test_points, predictions, same
+from lebench.runner.recorded_predictions import asked_of_test_points, predictions
+from lebench.runner.recording import same
 from lebench.runner.recording_format import DECIDED
 from lebench.runner.store import Store
 from lebench.runner.tolerance import compare

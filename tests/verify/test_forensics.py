@@ -12,7 +12,7 @@ from lebench.board import EntryInfo, read_entries, write_entry
 from lebench.errors import UnavailableDataError
 from lebench.runner.execution import execute
 from lebench.runner.plan import make_plan
-from lebench.runner.recording import asked_of_test_points, predictions
+from lebench.runner.recorded_predictions import asked_of_test_points, predictions
 from lebench.runner.recording_format import parts
 from lebench.runner.store import Store
 from lebench.verify import Rerun, forensics
