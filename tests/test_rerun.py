@@ -153,6 +153,8 @@ def _bytes(document, entry):
 def test_status_says_what_was_not_checked(write):
     entry = write()
     recomputed = list(recompute(entry))
+    by_classes = make_verification(entry, [replace(each, rule="classes") for each in recomputed])
+    assert {check.tolerance for check in by_classes.checks} == {"classes"}
 
     def status_of(checks=(), recomputed=recomputed):
         document = make_verification(entry, recomputed)

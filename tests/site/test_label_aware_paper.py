@@ -2,17 +2,24 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from lebench.board import Board, entry_name, mean_interval
 from lebench.board.board import Score
 from lebench.site import papers
+from lebench.site.papers.base import Evidence
+from lebench.site.papers.label_aware_findings import classes
 from lebench.site.papers.label_aware_kernels import PAPER
 from lebench.site.pictures import Gallery
 
 
 def score(model, task, value, mean, seeds=5):
     by_seed = {seed: mean + 0.1 * seed + 0.001 * (seed % 2) * (len(model) % 3) for seed in range(seeds)}
+    return scored(model, task, value, by_seed)
+
+
+def scored(model, task, value, by_seed):
     estimate = mean_interval(by_seed.values())
     return Score(
         entry=entry_name(model),
@@ -21,7 +28,7 @@ def score(model, task, value, mean, seeds=5):
         mean=estimate.mean,
         lower=estimate.lower,
         upper=estimate.upper,
-        seeds=seeds,
+        seeds=len(by_seed),
         by_seed=by_seed,
     )
 
@@ -88,6 +95,19 @@ def test_one_seed_decides_nothing():
 def test_a_control_that_gains_is_shown_to_fail():
     assert verdicts(pairs(0.5, 0.6, 0.9, permuted=0.5))[0]["Only true labels help"] == "holds"
     assert verdicts(pairs(0.5, 0.6, 0.9, permuted=0.7))[0]["Only true labels help"] == "fails"
+
+
+def test_what_ten_classes_gain_is_compared_seed_by_seed():
+    """Gains of 0.1 and 0.2 in turn on pairs and on ten classes are the same, although pairs have no first seed."""
+    made = []
+    for family in ("mlp", "cnn"):
+        for task, seeds in (("lantk/cifar-pairs", range(1, 6)), ("lantk/cifar-multiclass", range(5))):
+            gained = {seed: 0.6 + 0.1 * (seed % 2) for seed in seeds}
+            made.append(scored(f"lantk-hr-{family}", task, "accuracy@mean", gained))
+            made.append(scored(f"ntk-{family}", task, "accuracy@mean", dict.fromkeys(seeds, 0.5)))
+    board = Board.model_construct(level=0.95, tasks=[], metrics=[], entries=[], scores=made)
+    found = classes(Evidence(board, Gallery()))
+    assert all(np.allclose(contrast.values, 0) and len(contrast.values) == 4 for contrast in found.values())
 
 
 def test_commands_quote_models_with_parameters():
