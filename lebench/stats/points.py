@@ -194,6 +194,8 @@ def combined(
         # No seed has values of all tasks: then they move apart.
         apart = [combined([each], weight[None], np.arange(len(models))) for each, weight in known]
         return np.sum([pairs for pairs, _ in apart], axis=0), np.sum([single for _, single in apart], axis=0)
+    # A seed of which one task lacks values says too little of the sum.
+    total *= seen[:, :, None]
     found = PointEffects(ids, tuple(seeds), total, seen, max(each.overlap for each, _ in known), np.sqrt(own))
     return found.pair_variances, found.variances
 

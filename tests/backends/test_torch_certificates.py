@@ -297,7 +297,7 @@ def test_a_certificate_is_made_once_for_weights_wiring_and_kind_of_input(monkeyp
     assert count(x) == 1
     module[1].register_full_backward_pre_hook(lambda module, gradients: gradients)
     assert count(x) == 1
-    for switch in (True, 2, 0.5, "mode"):
+    for switch in (True, 2, 3, 0.5, "mode"):
         module.a_switch_of_ones_own = switch
         assert count(x) == 1
     assert count(x) == 0

@@ -95,6 +95,18 @@ def test_tasks_that_share_points_are_added_before_they_are_squared():
     other = points_of(second)
     other = PointEffects(other.ids, (7,), other.effects, other.seen, 1.0, other.own)
     np.testing.assert_allclose(combined([points_of(first), other], weights, models)[1], expected, rtol=1e-5)
+    # Of seeds that only one of the tasks has recorded, nothing is taken.
+    again = rng.normal(size=(2, 3, 40))
+    expected = combined([points_of(first, again[0]), points_of(second, again[1])], weights, models)
+    found = combined([points_of(first, again[0], again[0]), points_of(second, again[1], again[1])], weights, models)
+    assert not np.allclose(found[1], expected[1])
+    half = points_of(second, again[1], again[1])
+    seen = half.seen.copy()
+    seen[:, 2] = False
+    half = PointEffects(half.ids, half.seeds, half.effects * seen[:, :, None], seen, half.overlap, half.own)
+    found = combined([points_of(first, again[0], again[0]), half], weights, models)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
     assert not np.any(combined([None, None], weights, models)[0])
 
 
