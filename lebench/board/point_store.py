@@ -149,11 +149,10 @@ class _Store:
             own = {variant: ids[variant] for variant, _ in names if variant in ids}
             if _digest(own) == about["points"]:
                 return Found(own, {name: self._kept(task, seed, *name, len(own[name[0]])) for name in names})
-        split = _split(task.dataset, seed)
-        if split is None:
-            return None
+        # Data are large, and made only for what there is to look at.
         recording = entry.recording(record)
-        if not recording:
+        split = _split(task.dataset, seed) if recording else None
+        if split is None:
             return None
         try:
             found = find_values(task, split, record, recording)
